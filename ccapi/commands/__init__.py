@@ -1,0 +1,1 @@
+"""Use cases: plain values in, values out; nothing is printed here."""

@@ -1,0 +1,216 @@
+"""What can go wrong, as one tree.
+
+Every failure a user can meet is one of these classes. `code` is a stable slug: the gateway sends it in its JSON error
+and `from_code` turns it back into the same class on the host. `exit_code` is what the command line exits with,
+`status` what the gateway answers with, `type` the OpenAI error type. The message says what happened, the hint what to do.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+_BY_CODE: dict[str, type[CcapiError]] = {}
+
+
+class CcapiError(Exception):
+    """Base of all failures that are shown to a person: one line, and a hint."""
+
+    code: ClassVar[str] = "error"
+    exit_code: ClassVar[int] = 1
+    status: ClassVar[int] = 500
+    type: ClassVar[str] = "server_error"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str | None = None,
+        param: str | None = None,
+        retry_after: float | None = None,
+        detail: str | None = None,
+    ) -> None:
+        """`param` names the request field at fault, `retry_after` is in seconds, `detail` is for logs and `--debug`."""
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.param = param
+        self.retry_after = retry_after
+        self.detail = detail
+
+    def __init_subclass__(cls) -> None:
+        if "code" in cls.__dict__:
+            if cls.code in _BY_CODE:
+                raise TypeError(f"two error classes share the code {cls.code!r}")
+            _BY_CODE[cls.code] = cls
+
+
+def from_code(code: str | None) -> type[CcapiError]:
+    """The class behind a slug that came over the wire; `CcapiError` when this version does not know it."""
+    return _BY_CODE.get(code or "", CcapiError)
+
+
+# --- what the person typed, or the client sent
+
+
+class UsageError(CcapiError):
+    code = "usage"
+    exit_code = 2
+    status = 400
+    type = "invalid_request_error"
+
+
+class InputNeeded(CcapiError):
+    """A question would have to be asked, and nobody is there to answer it."""
+
+    code = "input_needed"
+    exit_code = 3
+
+
+class SettingInvalid(CcapiError):
+    code = "setting_invalid"
+    exit_code = 2
+
+
+class InvalidRequest(CcapiError):
+    code = "invalid_request"
+    status = 400
+    type = "invalid_request_error"
+
+
+class NotFound(CcapiError):
+    code = "not_found"
+    status = 404
+    type = "invalid_request_error"
+
+
+class ModelNotFound(NotFound):
+    code = "model_not_found"
+
+
+class MethodNotAllowed(InvalidRequest):
+    code = "method_not_allowed"
+    status = 405
+
+
+class RequestTooLarge(InvalidRequest):
+    code = "request_too_large"
+    status = 413
+
+
+class UnsupportedMediaType(InvalidRequest):
+    code = "unsupported_media_type"
+    status = 415
+
+
+class RequestRefused(InvalidRequest):
+    """A request that a web page, not a client, would send: foreign Origin, foreign site."""
+
+    code = "request_refused"
+    status = 403
+
+
+class WrongHost(InvalidRequest):
+    """The Host header names another machine (DNS rebinding)."""
+
+    code = "wrong_host"
+    status = 421
+
+
+# --- the run
+
+
+class NotSignedIn(CcapiError):
+    code = "not_signed_in"
+    exit_code = 4
+    status = 401
+    type = "authentication_error"
+
+
+class RateLimited(CcapiError):
+    code = "rate_limited"
+    status = 429
+    type = "rate_limit_error"
+
+
+class UpstreamFailed(CcapiError):
+    """The model's API failed and the CLI's retries did not help."""
+
+    code = "upstream_failed"
+    status = 502
+
+
+class Overloaded(UpstreamFailed):
+    code = "upstream_overloaded"
+    status = 503
+
+
+class ModelUnavailable(UpstreamFailed):
+    """The model's API does not know the model (its 404)."""
+
+    code = "model_unavailable"
+    status = 404
+    type = "invalid_request_error"
+
+
+class ClaudeNotFound(CcapiError):
+    code = "claude_not_found"
+    status = 503
+
+
+class ClaudeFailed(CcapiError):
+    """The `claude` process ended, or spoke, in a way that leaves the answer incomplete."""
+
+    code = "claude_failed"
+    status = 502
+
+
+class RunTimeout(CcapiError):
+    code = "run_timeout"
+    exit_code = 124
+    status = 504
+
+
+class RunCancelled(CcapiError):
+    code = "run_cancelled"
+    exit_code = 130
+    status = 499
+
+
+# --- the host's side
+
+
+class DockerUnavailable(CcapiError):
+    code = "docker_unavailable"
+    exit_code = 5
+
+
+class StackFailed(CcapiError):
+    """The container could not be built, started, or made healthy."""
+
+    code = "stack_failed"
+
+
+class PortBusy(StackFailed):
+    code = "port_busy"
+
+
+class StackTimeout(StackFailed):
+    code = "stack_timeout"
+    exit_code = 124
+
+
+class GatewayUnreachable(CcapiError):
+    code = "gateway_unreachable"
+
+
+class GatewayProtocol(CcapiError):
+    """What answered is not a ccapi gateway, or the answer broke off."""
+
+    code = "gateway_protocol"
+
+
+class ScenarioInvalid(CcapiError):
+    """A rehearsal scenario file does not follow the format; the message names file and place."""
+
+    code = "scenario_invalid"
+    exit_code = 2

@@ -1,0 +1,1 @@
+"""In the container: the OpenAI-compatible HTTP server."""

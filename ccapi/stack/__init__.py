@@ -1,0 +1,1 @@
+"""The Docker side of the host: compose, engine, templates, lifecycle."""

@@ -1,0 +1,1 @@
+"""Typed messages that the host and the container share."""
