@@ -2,7 +2,8 @@
 
 Every failure a user can meet is one of these classes. `code` is a stable slug: the gateway sends it in its JSON error
 and `from_code` turns it back into the same class on the host. `exit_code` is what the command line exits with,
-`status` what the gateway answers with, `type` the OpenAI error type. The message says what happened, the hint what to do.
+`status` what the gateway answers with, `type` the OpenAI error type. The message says what happened, the hint what to
+do about it.
 """
 
 from __future__ import annotations

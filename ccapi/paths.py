@@ -36,7 +36,7 @@ def package_dir() -> Path:
 
 
 def templates_dir() -> Path:
-    """`templates/`: inside the package when installed from a wheel, beside it in a checkout (hatchling force-include)."""
+    """`templates/`: inside the package when installed from a wheel (hatchling force-include), beside it in a checkout."""
     inside = _PACKAGE / "_templates"
     return inside if inside.is_dir() else _PACKAGE.parent / "templates"
 

@@ -1,0 +1,245 @@
+"""What `claude --output-format=stream-json --include-partial-messages` prints, decoded into run events.
+
+With partial messages on, the CLI says everything twice: token by token (`stream_event`), then whole (`assistant`). Text
+is taken from the tokens, and from the whole message only what the tokens left out; tool calls are taken whole.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from ccapi.agent import outcome
+from ccapi.agent.events import (
+    MessageFinished,
+    MessageStarted,
+    Notice,
+    RunEvent,
+    RunFailed,
+    RunFinished,
+    RunStarted,
+    TextDelta,
+    ThinkingDelta,
+    ToolCalled,
+    ToolInputDelta,
+    ToolStarted,
+)
+from ccapi.agent.toolresult import tool_finished
+from ccapi.errors import ClaudeFailed
+
+log = logging.getLogger(__name__)
+
+_SYNTHETIC = "<synthetic>"
+_REFUSED = frozenset({401, 403})
+
+
+class _Message:
+    """One assistant message as far as it was seen."""
+
+    __slots__ = ("finished", "id", "parent", "streamed", "tool_blocks", "tools", "whole")
+
+    def __init__(self, message_id: str, parent: str | None) -> None:
+        self.id = message_id
+        self.parent = parent
+        self.streamed: dict[str, list[int]] = {"text": [], "thinking": []}  # characters that came as tokens, per block
+        self.whole = {"text": 0, "thinking": 0}  # how many whole blocks of that kind came
+        self.tool_blocks: dict[int, str] = {}  # content block index -> tool use id
+        self.tools: set[str] = set()
+        self.finished = False
+
+
+class Decoder:
+    """Stateful: feed it every line of one process, in order.
+
+    `result` holds the terminal event of the turn once the CLI announced it; more messages may still follow (work in the
+    background), so the owner decides when the run is over. `control` holds the responses to control requests.
+    """
+
+    def __init__(self) -> None:
+        self.result: RunFinished | RunFailed | None = None
+        self.idle: bool | None = None  # whether no turn is owed any more; None while the CLI says nothing about it
+        self.session_id = ""
+        self._messages: dict[str, _Message] = {}
+        self._current: dict[str | None, _Message] = {}  # the message being written, per parent
+        self._synthetic: str | None = None
+        self._retry_after: float | None = None
+
+    def feed(self, line: bytes) -> list[RunEvent]:
+        """The events of one line. Raises `ClaudeFailed` for a line that starts as JSON and is none."""
+        if not line.startswith(b"{"):
+            if line.strip():
+                log.debug("ignored a line of %d bytes that is no JSON", len(line))
+            return []
+        try:
+            message = json.loads(line)
+        except ValueError as error:
+            raise ClaudeFailed("Claude Code printed a line that is not valid JSON", detail=str(error)) from None
+        return self._message(message)
+
+    def _message(self, message: Mapping[str, Any]) -> list[RunEvent]:
+        match message.get("type"):
+            case "stream_event":
+                return self._stream_event(message["event"], message.get("parent_tool_use_id"))
+            case "assistant":
+                return self._assistant(message)
+            case "user":
+                return self._user(message)
+            case "system":
+                return self._system(message)
+            case "result":
+                return self._result(message)
+            case other:
+                log.debug("ignored a message of type %r", other)
+                return []
+
+    # --- system messages
+
+    def _system(self, message: Mapping[str, Any]) -> list[RunEvent]:
+        match message.get("subtype"):
+            case "init":
+                return self._init(message)
+            case "api_retry":
+                return self._api_retry(message)
+            case "session_state_changed":
+                self.idle = message.get("state") == "idle"
+                return []
+            case other:
+                log.debug("ignored a system message of subtype %r", other)
+                return []
+
+    def _init(self, message: Mapping[str, Any]) -> list[RunEvent]:
+        if self.session_id:  # said again at every turn
+            return []
+        self.session_id = str(message.get("session_id", ""))
+        return [RunStarted(self.session_id, str(message.get("model", "")))]
+
+    def _api_retry(self, message: Mapping[str, Any]) -> list[RunEvent]:
+        status = message.get("error_status")
+        self._retry_after = float(message.get("retry_delay_ms") or 0) / 1000
+        if status in _REFUSED:
+            # The CLI would try a refused sign-in again for minutes.
+            self.result = RunFailed(outcome.api_error(status, "", None))
+            return []
+        reason = f"{message.get('error') or 'error'} ({status or 'no answer'})"
+        attempt, limit = message.get("attempt"), message.get("max_retries")
+        text = f"the model's API failed: {reason}; retry {attempt} of {limit} in {self._retry_after:.1f} s"
+        return [Notice("api_retry", text)]
+
+    def _result(self, message: Mapping[str, Any]) -> list[RunEvent]:
+        if not isinstance(self.result, RunFailed):
+            self.result = outcome.from_result(message, synthetic=self._synthetic, retry_after=self._retry_after)
+        return self._finish_open(None)
+
+    # --- tokens
+
+    def _stream_event(self, event: Mapping[str, Any], parent: str | None) -> list[RunEvent]:
+        kind = event.get("type")
+        if kind == "content_block_delta":
+            return self._delta(event, parent)
+        if kind == "message_start":
+            return self._open(event["message"]["id"], parent)
+        message = self._current.get(parent)
+        if message is None:
+            return []
+        if kind == "content_block_start":
+            return self._block_start(message, event)
+        if kind == "message_stop":
+            return self._finish(message)
+        return []
+
+    def _block_start(self, message: _Message, event: Mapping[str, Any]) -> list[RunEvent]:
+        block = event["content_block"]
+        if block["type"] in message.streamed:
+            message.streamed[block["type"]].append(0)
+        if block["type"] == "tool_use":
+            message.tool_blocks[event["index"]] = block["id"]
+            return [ToolStarted(block["id"], block["name"], message.parent)]
+        return []
+
+    def _delta(self, event: Mapping[str, Any], parent: str | None) -> list[RunEvent]:
+        message = self._current.get(parent)
+        if message is None:
+            return []
+        delta = event["delta"]
+        match delta["type"]:
+            case "text_delta":
+                message.streamed["text"][-1] += len(delta["text"])
+                return [TextDelta(message.id, delta["text"], parent)]
+            case "thinking_delta":
+                message.streamed["thinking"][-1] += len(delta["thinking"])
+                return [ThinkingDelta(message.id, delta["thinking"], parent)]
+            case "input_json_delta" if event["index"] in message.tool_blocks:
+                return [ToolInputDelta(message.tool_blocks[event["index"]], delta["partial_json"], parent)]
+            case _:
+                return []
+
+    # --- whole messages
+
+    def _assistant(self, message: Mapping[str, Any]) -> list[RunEvent]:
+        body = message["message"]
+        if body.get("model") == _SYNTHETIC:
+            # The CLI's own words about an error (or an interrupt): a reason, never an answer.
+            self._synthetic = "".join(b.get("text", "") for b in body["content"] if b.get("type") == "text")
+            return []
+        events = self._open(body["id"], message.get("parent_tool_use_id"))
+        state = self._messages[body["id"]]
+        for block in body["content"]:
+            events += self._whole_block(state, block)
+        return events
+
+    def _whole_block(self, message: _Message, block: Mapping[str, Any]) -> list[RunEvent]:
+        match block.get("type"):
+            case "text":
+                rest = self._unstreamed(message, "text", block["text"])
+                return [TextDelta(message.id, rest, message.parent)] if rest else []
+            case "thinking":
+                rest = self._unstreamed(message, "thinking", block["thinking"])
+                return [ThinkingDelta(message.id, rest, message.parent)] if rest else []
+            case "tool_use" if block["id"] not in message.tools:
+                message.tools.add(block["id"])
+                return [ToolCalled(block["id"], block["name"], block["input"], message.id, message.parent)]
+            case _:
+                return []
+
+    @staticmethod
+    def _unstreamed(message: _Message, kind: str, text: str) -> str:
+        """The part of a whole block that its tokens did not bring: all of it when there were none."""
+        position = message.whole[kind]
+        message.whole[kind] += 1
+        streamed = message.streamed[kind]
+        return text[streamed[position] :] if position < len(streamed) else text
+
+    def _user(self, message: Mapping[str, Any]) -> list[RunEvent]:
+        content = message["message"].get("content")
+        if not isinstance(content, list):
+            return []
+        parent = message.get("parent_tool_use_id")
+        results: list[RunEvent] = [
+            tool_finished(block, message.get("tool_use_result"), parent)
+            for block in content
+            if block.get("type") == "tool_result"
+        ]
+        # A result means that its message was complete, whether or not the stream said so.
+        return self._finish_open(parent) + results if results else []
+
+    # --- the life of a message
+
+    def _open(self, message_id: str, parent: str | None) -> list[RunEvent]:
+        if message_id in self._messages:
+            return []
+        events = self._finish_open(parent)
+        self._messages[message_id] = self._current[parent] = _Message(message_id, parent)
+        return [*events, MessageStarted(message_id, parent)]
+
+    def _finish_open(self, parent: str | None) -> list[RunEvent]:
+        message = self._current.get(parent)
+        return self._finish(message) if message else []
+
+    @staticmethod
+    def _finish(message: _Message) -> list[RunEvent]:
+        if message.finished:
+            return []
+        message.finished = True
+        return [MessageFinished(message.id, message.parent)]

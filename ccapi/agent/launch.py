@@ -1,0 +1,92 @@
+"""How `claude` is started: which binary, which arguments, which environment."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ccapi.errors import ClaudeNotFound
+
+# What Claude Code itself is told from the gateway's environment: an allow-list, so that nothing else of the gateway's
+# reaches the agent or its tools.
+CLAUDE_VARIABLES = (
+    "ANTHROPIC_BASE_URL",
+    "ANTHROPIC_API_KEY",
+    "ANTHROPIC_AUTH_TOKEN",
+    "CLAUDE_CODE_OAUTH_TOKEN",
+    "CLAUDE_CONFIG_DIR",
+)
+_NETWORK_VARIABLES = (
+    *("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "no_proxy", "all_proxy"),
+    *("NODE_EXTRA_CA_CERTS", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"),
+    *("GIT_SSL_CAINFO", "PIP_CERT"),
+)
+_SYSTEM_VARIABLES = ("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR")
+_FIXED = {
+    "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",  # a sixth off the start-up time, and no title request per run
+    "CLAUDE_CODE_SDK_READS_SESSION_STATE": "1",  # tells when work in the background is over, too
+    "DISABLE_AUTOUPDATER": "1",  # the version is the image's
+}
+_ARGUMENTS = (
+    "--print",
+    "--verbose",
+    "--input-format=stream-json",
+    "--output-format=stream-json",
+    "--include-partial-messages",
+    "--forward-subagent-text",
+    # A workspace is not trusted to change the agent's settings (base URL, hooks, key helpers) by a file it holds.
+    "--setting-sources=user",
+)
+
+PERMISSION_MODES = ("default", "acceptEdits", "dontAsk", "plan", "bypassPermissions")
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """What every process of one agent has in common. `environment` is the child's, whole."""
+
+    binary: Path
+    workspace: Path
+    environment: Mapping[str, str] = field(default_factory=dict)
+    permission_mode: str = "default"
+
+    def argv(self, model: str | None) -> list[str]:
+        """`--flag=value`, so that no value that came from a request can become a flag."""
+        argv = [str(self.binary), *_ARGUMENTS, f"--permission-mode={self.permission_mode}"]
+        return [*argv, f"--model={model}"] if model else argv
+
+
+def find_claude(explicit: str | None = None, path: str | None = None) -> Path:
+    """The CLI: the one named explicitly, else `claude` on `path`, else the one in claude-agent-sdk's wheel.
+
+    Raises `ClaudeNotFound`.
+    """
+    if explicit:
+        if Path(explicit).is_file():
+            return Path(explicit)
+        raise ClaudeNotFound(f"There is no Claude Code CLI at {explicit}")
+    if on_path := shutil.which("claude", path=path):
+        return Path(on_path)
+    spec = importlib.util.find_spec("claude_agent_sdk")  # found, not imported: that would cost a second
+    for location in (spec.submodule_search_locations or []) if spec else []:
+        for name in ("claude", "claude.exe"):
+            if (bundled := Path(location) / "_bundled" / name).is_file():
+                return bundled
+    raise ClaudeNotFound("The Claude Code CLI is not installed", hint="Install it with: pip install 'ccapi-cli[local]'")
+
+
+def child_environment(environ: Mapping[str, str], *, max_retries: int, sandboxed_root: bool = False) -> dict[str, str]:
+    """The child's environment out of the gateway's. `max_retries` bounds the CLI's own retries of API requests.
+
+    `sandboxed_root` lets the CLI bypass permissions as root, which it otherwise refuses.
+    """
+    allowed = (*_SYSTEM_VARIABLES, *CLAUDE_VARIABLES, *_NETWORK_VARIABLES)
+    chosen = {name: environ[name] for name in allowed if environ.get(name)}
+    chosen |= _FIXED
+    chosen["CLAUDE_CODE_MAX_RETRIES"] = str(max_retries)
+    if sandboxed_root:
+        chosen["IS_SANDBOX"] = "1"
+    return chosen

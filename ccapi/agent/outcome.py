@@ -1,0 +1,110 @@
+"""How a run ended: the CLI's `result` message and its API errors, as one of our events or errors."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from ccapi.agent.events import FinishReason, RunFailed, RunFinished, Usage
+from ccapi.errors import (
+    CcapiError,
+    ClaudeFailed,
+    InvalidRequest,
+    ModelUnavailable,
+    NotSignedIn,
+    Overloaded,
+    RateLimited,
+    UpstreamFailed,
+)
+
+SIGN_IN_HINT = (
+    "Sign in with `claude auth login` (in the container: `docker exec -it claude-code-api claude auth login`), "
+    "or give the gateway ANTHROPIC_API_KEY or CLAUDE_CODE_OAUTH_TOKEN."
+)
+DEFAULT_RETRY_AFTER = 30.0  # seconds, when the API refused for its rate limit and named no time
+
+_FINISH_REASONS: Mapping[str, FinishReason] = {
+    "max_tokens": "length",
+    "model_context_window_exceeded": "length",
+    "refusal": "content_filter",
+}
+# Limits the caller set: the answer is as complete as the limit allows.
+_LIMIT_SUBTYPES = frozenset({"error_max_turns", "error_max_budget_usd"})
+
+
+def from_result(
+    message: Mapping[str, Any], *, synthetic: str | None, retry_after: float | None
+) -> RunFinished | RunFailed:
+    """The terminal event for a `result` message.
+
+    `synthetic` is the text of the CLI's own error message, if it wrote one; `retry_after` the last delay it was told
+    to wait, in seconds.
+    """
+    usage = usage_of(message.get("usage"))
+    subtype = str(message.get("subtype", ""))
+    if subtype in _LIMIT_SUBTYPES:
+        return _finished(message, usage, "length")
+    if subtype == "success" and not message.get("is_error"):
+        return _finished(message, usage, _FINISH_REASONS.get(str(message.get("stop_reason")), "stop"))
+    text = synthetic or _error_text(message)
+    status = message.get("api_error_status")
+    if isinstance(status, int):
+        return RunFailed(api_error(status, text, retry_after), usage)
+    if "/login" in text or "Invalid API key" in text:  # no credentials at all: the CLI never asked the API
+        return RunFailed(api_error(401, text, None), usage)
+    if "API Error" in text:  # the API was reached and broke off, or could not be reached
+        return RunFailed(UpstreamFailed(text), usage)
+    return RunFailed(ClaudeFailed(f"Claude Code stopped with an error: {text}"), usage)
+
+
+def api_error(status: int | None, text: str, retry_after: float | None) -> CcapiError:
+    """Our error for a refusal of the model's API, by its HTTP status.
+
+    Source: Anthropic API reference, "Errors".
+    """
+    detail = text or f"the model's API answered {status}"
+    match status:
+        case 401 | 403:
+            return NotSignedIn("Claude is not signed in, or its sign-in is no longer accepted", hint=SIGN_IN_HINT)
+        case 404:
+            return ModelUnavailable("The model's API does not serve this model", param="model", detail=detail)
+        case 429:
+            wait = math.ceil(retry_after or DEFAULT_RETRY_AFTER)
+            return RateLimited(f"The model's API refuses for its rate limit: {detail}", retry_after=wait)
+        case 529 | 503:
+            return Overloaded(f"The model's API is overloaded: {detail}", retry_after=math.ceil(retry_after or 1))
+        case 400 | 413:
+            return InvalidRequest(f"The model's API refused the request: {detail}")
+        case _:
+            return UpstreamFailed(f"The model's API failed: {detail}")
+
+
+def usage_of(raw: Any) -> Usage:
+    """The CLI's `usage` object; numbers it leaves out are 0."""
+    if not isinstance(raw, Mapping):
+        return Usage()
+    return Usage(
+        input_tokens=int(raw.get("input_tokens") or 0),
+        output_tokens=int(raw.get("output_tokens") or 0),
+        cache_read_tokens=int(raw.get("cache_read_input_tokens") or 0),
+        cache_creation_tokens=int(raw.get("cache_creation_input_tokens") or 0),
+    )
+
+
+def _finished(message: Mapping[str, Any], usage: Usage, reason: FinishReason) -> RunFinished:
+    return RunFinished(
+        session_id=str(message.get("session_id", "")),
+        finish_reason=reason,
+        usage=usage,
+        cost_usd=float(message.get("total_cost_usd") or 0.0),
+        turns=int(message.get("num_turns") or 0),
+        duration_ms=int(message.get("duration_ms") or 0),
+    )
+
+
+def _error_text(message: Mapping[str, Any]) -> str:
+    errors = message.get("errors")
+    if isinstance(errors, list) and errors:
+        return "; ".join(str(error) for error in errors)
+    return str(message.get("result") or message.get("subtype") or "no reason given")

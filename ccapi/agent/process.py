@@ -1,0 +1,193 @@
+"""One `claude` process: start, lines in and out, and an end that always comes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import json
+import logging
+import os
+import signal
+import sys
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ccapi.agent.framer import LineFramer
+from ccapi.errors import ClaudeNotFound
+
+log = logging.getLogger(__name__)
+
+CHUNK = 256 * 1024  # bytes read at once; the pipe holds the child back when nobody reads
+STDERR_KEPT = 8 * 1024  # bytes
+INTERRUPT_GRACE, TERM_GRACE, KILL_GRACE = 0.5, 2.0, 2.0  # seconds
+_MARK = "CCAPI_PROCESS"  # in the environment of the process and of everything it starts
+_PR_SET_PDEATHSIG = 1
+
+
+class ClaudeProcess:
+    """Owned by whoever called `start`, who must call `end`. Reading is cancellation-safe; `end` is idempotent."""
+
+    def __init__(self, process: asyncio.subprocess.Process, mark: str) -> None:
+        self._process = process
+        self._mark = mark
+        self._framer = LineFramer()
+        self._stderr = bytearray()
+        self._stderr_reader = asyncio.create_task(self._read_stderr())
+        self._ending: asyncio.Task[None] | None = None
+
+    @classmethod
+    async def start(cls, argv: Sequence[str], *, environment: Mapping[str, str], cwd: Path) -> ClaudeProcess:
+        """Start it in a process group of its own. Raises `ClaudeNotFound` when it cannot be executed."""
+        mark = uuid.uuid4().hex
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *argv,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+                env={**environment, _MARK: mark},
+                cwd=cwd,
+                limit=CHUNK,
+                start_new_session=True,
+                preexec_fn=_die_with_parent(),
+            )
+        except OSError as error:
+            raise ClaudeNotFound(f"Claude Code cannot be started: {error.strerror}", detail=str(error)) from error
+        return cls(process, mark)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def returncode(self) -> int | None:
+        return self._process.returncode
+
+    @property
+    def stderr(self) -> str:
+        """The last of what it wrote to stderr."""
+        return self._stderr.decode("utf-8", "replace").strip()
+
+    async def send(self, message: Mapping[str, Any]) -> None:
+        """One line to its stdin; nothing happens when it no longer reads (its end is seen on stdout)."""
+        stdin = self._process.stdin
+        assert stdin is not None
+        with contextlib.suppress(ConnectionError, RuntimeError):
+            stdin.write(json.dumps(message).encode("ascii") + b"\n")
+            await stdin.drain()
+
+    def close_stdin(self) -> None:
+        """Tell it that no further turn comes."""
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+
+    async def read(self) -> list[bytes] | None:
+        """The next whole lines (perhaps none yet), or None once stdout is closed."""
+        stdout = self._process.stdout
+        assert stdout is not None
+        chunk = await stdout.read(CHUNK)
+        if chunk:
+            return self._framer.feed(chunk)
+        rest = self._framer.flush()
+        return [rest] if rest else None
+
+    async def exited(self, timeout: float) -> bool:  # noqa: ASYNC109 -- the answer is a value, not an exception
+        """Whether it ended within `timeout` seconds.
+
+        Polled: `Process.wait` waits for the pipes as well, which a grandchild may hold open for hours.
+        """
+        deadline = asyncio.get_running_loop().time() + timeout
+        pause = 0.002
+        while self._process.returncode is None:
+            if asyncio.get_running_loop().time() >= deadline:
+                return False
+            await asyncio.sleep(pause)
+            pause = min(pause * 1.5, 0.05)
+        return True
+
+    async def end(self) -> None:
+        """End it and all it started: interrupt, close stdin, TERM, KILL. Goes on even if the caller is cancelled."""
+        if self._ending is None:
+            self._ending = asyncio.create_task(self._end())
+        await asyncio.shield(self._ending)
+
+    async def _end(self) -> None:
+        try:
+            if self._process.returncode is None:
+                await self._interrupt()
+            for number, grace in ((signal.SIGTERM, TERM_GRACE), (_kill_signal(), KILL_GRACE)):
+                if self._process.returncode is None:
+                    self._signal(number)
+                    await self.exited(grace)
+            await self._sweep()
+        finally:
+            self._stderr_reader.cancel()
+            self._transport_close()
+        log.debug("claude %d ended with %s", self.pid, self._process.returncode)
+
+    async def _interrupt(self) -> None:
+        """Ask first: tools end in order and the session file is written to its end."""
+        request = {"type": "control_request", "request_id": "end", "request": {"subtype": "interrupt"}}
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(INTERRUPT_GRACE):
+                await self.send(request)
+                self.close_stdin()
+                while await self.read() is not None:  # it must not hang in a full pipe
+                    pass
+        await self.exited(0.1)
+
+    def _signal(self, number: signal.Signals) -> None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            if hasattr(os, "killpg"):
+                os.killpg(self.pid, number)
+            else:
+                self._process.send_signal(number)
+
+    async def _sweep(self) -> None:
+        """Kill what it left behind: tools run in process groups of their own and survive its SIGKILL."""
+        for _ in range(3):  # a dying shell may have started one more in between
+            left = [pid for pid in _marked(self._mark) if pid != os.getpid()]
+            if not left:
+                return
+            for pid in left:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.kill(pid, _kill_signal())
+            await asyncio.sleep(0.02)
+
+    def _transport_close(self) -> None:
+        transport = getattr(self._process, "_transport", None)  # the public class has no close()
+        if transport is not None:
+            transport.close()
+
+    async def _read_stderr(self) -> None:
+        stderr = self._process.stderr
+        assert stderr is not None
+        while chunk := await stderr.read(STDERR_KEPT):
+            self._stderr += chunk
+            del self._stderr[:-STDERR_KEPT]
+
+
+def _kill_signal() -> signal.Signals:
+    return getattr(signal, "SIGKILL", signal.SIGTERM)
+
+
+def _marked(mark: str) -> list[int]:
+    """The processes that carry `mark` in their environment (Linux; elsewhere none are found)."""
+    wanted = f"{_MARK}={mark}".encode()
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if wanted in (entry / "environ").read_bytes().split(b"\0"):
+                found.append(int(entry.name))
+    return found
+
+
+def _die_with_parent() -> Callable[[], None] | None:
+    """Runs in the child before exec: SIGTERM when the gateway dies, however it dies (Linux, prctl(2))."""
+    if not sys.platform.startswith("linux"):
+        return None
+    prctl = ctypes.CDLL(None, use_errno=True).prctl  # looked up before the fork
+    return lambda: prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)

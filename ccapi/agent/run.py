@@ -1,0 +1,203 @@
+"""A run: one question to Claude Code, answered to its end.
+
+    async with agent.run(request) as run:
+        while not run.ended:
+            for event in await run.next(wait=10):
+                ...
+
+`run.next` yields the events in order; the last one is the only `RunFinished` or `RunFailed`. Leaving the block ends the
+process, whatever it is doing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+from ccapi.agent.decoder import Decoder
+from ccapi.agent.events import MessageStarted, Notice, RunEvent, RunFailed, RunFinished
+from ccapi.agent.launch import Launch
+from ccapi.agent.process import ClaudeProcess
+from ccapi.errors import CcapiError, ClaudeFailed, ModelUnavailable, RunTimeout
+
+log = logging.getLogger(__name__)
+
+# After the CLI said that its turn is over and stdin was closed, it writes its session and leaves. Seconds.
+EXIT_GRACE = 5.0
+_FAMILIES = ("haiku", "sonnet", "opus")
+
+
+@dataclass(frozen=True, slots=True)
+class RunRequest:
+    """What is asked. `prompt` is the user's text or Messages API content blocks; `model` None is the CLI's default."""
+
+    prompt: str | list[dict[str, Any]]
+    model: str | None = None
+    system: str | None = None
+
+
+def family_alias(model: str | None) -> str | None:
+    """The alias of a model id's family, which always means its current model; None for an alias or another name."""
+    named = (model or "").lower()
+    return next((family for family in _FAMILIES if family in named and named != family), None)
+
+
+class Run:
+    """See the module. `model` is the one that really answers."""
+
+    def __init__(self, agent: Agent, request: RunRequest) -> None:
+        self.model = request.model
+        self.ended = False
+        self._agent = agent
+        self._request = request
+        self._fallback = family_alias(request.model) if agent.model_fallback else None
+        self._process: ClaudeProcess | None = None
+        self._decoder = Decoder()
+        self._answering = False
+        self._stdin_closed = False
+        self._last_sign = 0.0
+
+    async def __aenter__(self) -> Self:
+        await self._start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._process:
+            await self._agent.end(self._process)
+
+    async def next(self, wait: float) -> list[RunEvent]:
+        """The events that came, or none after `wait` seconds of silence. Not to be called once `ended`."""
+        assert not self.ended
+        try:
+            async with asyncio.timeout(wait):
+                while True:
+                    if events := await self._step():
+                        return events
+        except TimeoutError:
+            return self._silence()
+
+    async def _start(self) -> None:
+        self._decoder, self._stdin_closed = Decoder(), False
+        process = self._process = await self._agent.start(self.model)
+        self._last_sign = asyncio.get_running_loop().time()
+        initialize: dict[str, Any] = {"subtype": "initialize", "hooks": None}
+        if self._request.system:
+            initialize["appendSystemPrompt"] = self._request.system
+        await process.send({"type": "control_request", "request_id": "initialize", "request": initialize})
+        await process.send(user_message(self._request.prompt))
+
+    async def _step(self) -> list[RunEvent]:
+        """Read once. Everything that ends the run is turned into the terminal event here."""
+        assert self._process is not None
+        try:
+            lines = await self._process.read()
+            self._last_sign = asyncio.get_running_loop().time()
+            if lines is None:
+                return await self._on_exit()
+            events = [event for line in lines for event in self._decoder.feed(line)]
+        except CcapiError as error:
+            return self._terminate(RunFailed(error))
+        self._answering = self._answering or any(isinstance(event, MessageStarted) for event in events)
+        return events + await self._on_result()
+
+    async def _on_result(self) -> list[RunEvent]:
+        """What the CLI's `result` means: often the end, but work in the background may bring more messages."""
+        assert self._process is not None
+        result = self._decoder.result
+        if isinstance(result, RunFailed):
+            return await self._fall_back(result) or self._terminate(result)
+        if result is not None and self._decoder.idle is not False and not self._stdin_closed:
+            self._stdin_closed = True
+            self._process.close_stdin()
+        return []
+
+    async def _fall_back(self, failed: RunFailed) -> list[RunEvent]:
+        """Ask the family's current model when the API no longer serves the one asked for; else nothing."""
+        if not isinstance(failed.error, ModelUnavailable) or self._answering or not self._fallback:
+            return []
+        assert self._process is not None
+        await self._agent.end(self._process)
+        refused, self.model, self._fallback = self.model, self._fallback, None
+        await self._start()
+        return [Notice("model_fallback", f"the API no longer serves {refused}; {self.model} answers instead")]
+
+    async def _on_exit(self) -> list[RunEvent]:
+        """stdout is closed. Without a `result` the answer is not complete, and says so."""
+        assert self._process is not None
+        if self._decoder.result is not None:
+            return self._terminate(self._decoder.result)
+        await self._process.exited(EXIT_GRACE)
+        return self._terminate(RunFailed(_died(self._process.returncode, self._process.stderr)))
+
+    def _silence(self) -> list[RunEvent]:
+        silent = asyncio.get_running_loop().time() - self._last_sign
+        result = self._decoder.result
+        if result is not None and silent >= EXIT_GRACE and self._stdin_closed:
+            return self._terminate(result)  # complete, but the CLI does not leave
+        if silent < self._agent.idle_timeout:
+            return []
+        message = f"Claude Code gave no sign of life for {self._agent.idle_timeout:g} s"
+        hint = "Raise gateway.timeout if a tool may be silent for longer."
+        return self._terminate(RunFailed(RunTimeout(message, hint=hint)))
+
+    def _terminate(self, terminal: RunFinished | RunFailed) -> list[RunEvent]:
+        self.ended = True
+        return [terminal]
+
+
+def _died(code: int | None, stderr: str) -> ClaudeFailed:
+    if code is None:
+        how = "closed its output"
+    else:
+        how = f"was killed by signal {-code}" if code < 0 else f"exited with {code}"
+    last_line = f": {stderr.splitlines()[-1]}" if stderr else ""
+    return ClaudeFailed(f"Claude Code {how} before its answer was complete{last_line}", detail=stderr)
+
+
+def user_message(prompt: str | list[dict[str, Any]]) -> Mapping[str, Any]:
+    """The stream-json line for a user's turn."""
+    message: dict[str, Any] = {"type": "user", "message": {"role": "user", "content": prompt}}
+    text = prompt if isinstance(prompt, str) else "".join(part.get("text", "") for part in prompt)
+    if text.startswith("/") or "@" in text:
+        # Deliver it as written: a client's text is neither a slash command nor a request to read `@/some/file`. Only
+        # where it matters, because the CLI then also leaves out the reminders it adds at the start of a turn.
+        message["client_composed"] = True
+    return message
+
+
+class Agent:
+    """Starts runs. The settings they share live here."""
+
+    def __init__(self, launch: Launch, *, idle_timeout: float = 300.0, model_fallback: bool = True) -> None:
+        """`idle_timeout` is in seconds and bounds a run's silence, not its length."""
+        self.launch = launch
+        self.idle_timeout = idle_timeout
+        self.model_fallback = model_fallback
+        self._processes: set[ClaudeProcess] = set()
+
+    async def start(self, model: str | None) -> ClaudeProcess:
+        """A new process, which `close` ends if nobody else has."""
+        process = await ClaudeProcess.start(
+            self.launch.argv(model), environment=self.launch.environment, cwd=self.launch.workspace
+        )
+        self._processes.add(process)
+        return process
+
+    async def end(self, process: ClaudeProcess) -> None:
+        """See `ClaudeProcess.end`."""
+        await process.end()
+        self._processes.discard(process)
+
+    def run(self, request: RunRequest) -> Run:
+        """A run, not yet started: enter it."""
+        return Run(self, request)
+
+    async def close(self) -> None:
+        """End every process that still lives, also those whose caller was cancelled while it ended them."""
+        await asyncio.gather(*(process.end() for process in self._processes))

@@ -1,0 +1,145 @@
+"""How a tool call and its result look as Markdown. Nothing is cut, and no output can break out of its fence."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections.abc import Callable, Mapping
+from pathlib import PurePosixPath
+from typing import Any
+
+_INLINE_LIMIT = 120  # characters: a longer argument gets a block of its own
+_BACKTICKS = re.compile(r"`+")
+_LANGUAGES = {
+    ".py": "python",
+    ".js": "javascript",
+    ".ts": "typescript",
+    ".tsx": "tsx",
+    ".sh": "bash",
+    ".md": "markdown",
+    ".json": "json",
+    ".toml": "toml",
+    ".yaml": "yaml",
+    ".yml": "yaml",
+    ".html": "html",
+    ".css": "css",
+    ".go": "go",
+    ".rs": "rust",
+    ".c": "c",
+    ".h": "c",
+    ".cpp": "cpp",
+    ".java": "java",
+    ".rb": "ruby",
+    ".sql": "sql",
+}
+# The one argument that says most about a call, for tools that have no form of their own below.
+_SALIENT = ("command", "file_path", "notebook_path", "path", "pattern", "query", "url", "description", "skill", "name")
+
+
+def fenced(text: str, language: str = "") -> str:
+    """`text` in a code block whose fence is longer than any run of backticks inside."""
+    fence = "`" * max(3, _longest_run(text) + 1)
+    return f"{fence}{language}\n{text}{'' if text.endswith(chr(10)) else chr(10)}{fence}"
+
+
+def inline(text: str) -> str:
+    """`text` as inline code, whatever backticks it holds (CommonMark, code spans)."""
+    if "`" not in text:
+        return f"`{text}`"
+    fence = "`" * (_longest_run(text) + 1)
+    return f"{fence} {text} {fence}"
+
+
+def call(name: str, arguments: Mapping[str, Any]) -> str:
+    """A bold tool name with its salient argument, and below it the rest of what it was given."""
+    form = _FORMS.get(name)
+    try:
+        salient, blocks = form(arguments) if form else _any(arguments)
+    except (KeyError, TypeError):  # arguments of another shape than this tool's
+        salient, blocks = _any(arguments)
+    return "\n\n".join([f"**{name}**{_argument(salient)}", *blocks])
+
+
+def result(output: str, *, is_error: bool, full_size: int | None) -> str:
+    """What the tool gave back, and a line with the full size when the CLI kept only a part."""
+    parts = ["Error:"] if is_error else []
+    parts.append(fenced(output) if output else "(no output)")
+    if full_size is not None:
+        parts.append(f"*The full output has {full_size:,} bytes; its first {len(output):,} characters are shown.*")
+    return "\n\n".join(parts)
+
+
+def _longest_run(text: str) -> int:
+    return max((len(run) for run in _BACKTICKS.findall(text)), default=0)
+
+
+def _argument(salient: str) -> str:
+    if not salient:
+        return ""
+    if "\n" in salient or len(salient) > _INLINE_LIMIT:
+        return "\n\n" + fenced(salient)
+    return " " + inline(salient)
+
+
+_Form = Callable[[Mapping[str, Any]], tuple[str, list[str]]]
+
+
+def _bash(arguments: Mapping[str, Any]) -> tuple[str, list[str]]:
+    command = arguments["command"]
+    if "\n" in command or len(command) > _INLINE_LIMIT:
+        return "", [fenced(command, "bash")]
+    return command, []
+
+
+def _write(arguments: Mapping[str, Any]) -> tuple[str, list[str]]:
+    path = arguments["file_path"]
+    return path, [fenced(arguments["content"], _language(path))]
+
+
+def _edit(arguments: Mapping[str, Any]) -> tuple[str, list[str]]:
+    old, new = arguments["old_string"].splitlines(), arguments["new_string"].splitlines()
+    lines = list(difflib.unified_diff(old, new, n=3, lineterm=""))[2:]
+    return arguments["file_path"], [fenced("\n".join(lines), "diff")]
+
+
+def _read(arguments: Mapping[str, Any]) -> tuple[str, list[str]]:
+    start, count = arguments.get("offset"), arguments.get("limit")
+    rows = [f"from line {start}"] if start else []
+    rows += [f"{count} lines"] if count else []
+    return arguments["file_path"], [", ".join(rows)] if rows else []
+
+
+def _search(arguments: Mapping[str, Any]) -> tuple[str, list[str]]:
+    rest = {key: value for key, value in arguments.items() if key != "pattern"}
+    return arguments["pattern"], [_json(rest)] if rest else []
+
+
+def _subagent(arguments: Mapping[str, Any]) -> tuple[str, list[str]]:
+    return arguments["description"], [fenced(arguments["prompt"])]
+
+
+def _any(arguments: Mapping[str, Any]) -> tuple[str, list[str]]:
+    key = next((key for key in _SALIENT if isinstance(arguments.get(key), str)), None)
+    rest = {name: value for name, value in arguments.items() if name != key}
+    return str(arguments[key]) if key else "", [_json(rest)] if rest else []
+
+
+def _json(value: Any) -> str:
+    return fenced(json.dumps(value, indent=2, ensure_ascii=False), "json")
+
+
+def _language(path: str) -> str:
+    return _LANGUAGES.get(PurePosixPath(path).suffix.lower(), "")
+
+
+_FORMS: Mapping[str, _Form] = {
+    "Bash": _bash,
+    "Write": _write,
+    "Edit": _edit,
+    "Read": _read,
+    "Glob": _search,
+    "Grep": _search,
+    "Task": _subagent,
+    "Agent": _subagent,
+}

@@ -1,0 +1,121 @@
+"""The answer on the way to standard output: untouched in a pipe, lightly styled on a terminal.
+
+Text is shown token by token. Only a line that starts like a fence, a separator or a tool call waits for its end, because
+its look depends on it. Control sequences in what a model or a tool says never reach the terminal.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from types import TracebackType
+from typing import Self
+
+from ccapi.cli import output
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_FENCE = re.compile(r"(`{3,})[^`]*")
+_TOOL = re.compile(r"(↳ )?\*\*([^*]+)\*\*(.*)")
+_DECIDES_AT_END = "`*-↳"  # first characters of lines whose look depends on the whole line
+_DIM, _BOLD, _TOOL_STYLE = "2", "1", "1;36"
+
+
+class AnswerPrinter:
+    """Feed it the pieces of an answer; leaving the block ends the last line and says what is missing."""
+
+    def __init__(self) -> None:
+        self._terminal = sys.stdout.isatty()
+        self._line = ""  # the unfinished line, as far as it is held back
+        self._at_start = True  # nothing of the current line was shown yet
+        self._fence = ""  # the fence that the current code block was opened with
+        self._wrote = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._line:
+            self._show_line(ended=False)
+        if self._terminal and self._wrote and not self._at_start:
+            output.write("\n")
+        elif not self._terminal and self._wrote and error is None:
+            output.write("\n")
+        if kind is KeyboardInterrupt:
+            output.note(output.styled("interrupted; the run was ended", _DIM))
+
+    def text(self, text: str) -> None:
+        """The next piece of the answer, cut anywhere."""
+        self._wrote = True
+        if not self._terminal:
+            output.write(text)
+            return
+        first, *rest = _CONTROL.sub("", text.replace("\r\n", "\n")).split("\n")
+        self._piece(first)
+        for piece in rest:
+            self._newline()
+            self._piece(piece)
+
+    def comment(self, text: str) -> None:
+        """A sign of life; worth a line when it says more than that."""
+        if text != "keep-alive" and sys.stderr.isatty():
+            output.note(self._style(text, _DIM))
+
+    def _piece(self, text: str) -> None:
+        """A part of a line."""
+        if not text:
+            return
+        if self._at_start:
+            self._line += text
+            if self._line[0] in _DECIDES_AT_END:
+                return  # shown at its end
+            text, self._line = self._line, ""
+            self._gutter()
+            self._at_start = False
+        output.write(self._style(text, _DIM) if self._fence else text)
+
+    def _newline(self) -> None:
+        if self._at_start:
+            self._show_line(ended=True)
+        else:
+            output.write("\n")
+        self._at_start = True
+
+    def _show_line(self, *, ended: bool) -> None:
+        """Show the line that was held back, in the look that it turned out to need."""
+        line, self._line = self._line, ""
+        if self._toggles_fence(line):
+            return
+        self._gutter()
+        output.write(self._styled_line(line) + ("\n" if ended else ""))
+        self._at_start = ended
+
+    def _toggles_fence(self, line: str) -> bool:
+        match = _FENCE.fullmatch(line.rstrip())
+        if not match:
+            return False
+        if not self._fence:
+            self._fence = match[1]
+            return True
+        if line.rstrip() == match[1] and len(match[1]) >= len(self._fence):
+            self._fence = ""
+            return True
+        return False
+
+    def _styled_line(self, line: str) -> str:
+        if self._fence:
+            return self._style(line, _DIM)
+        if line == "---":
+            return self._style("─" * 40, _DIM)
+        if tool := _TOOL.fullmatch(line):
+            return f"{tool[1] or ''}{self._style('● ' + tool[2], _TOOL_STYLE)}{tool[3].replace('`', '')}"
+        return line
+
+    def _gutter(self) -> None:
+        if self._fence:
+            output.write(self._style("  │ ", _DIM))
+
+    @staticmethod
+    def _style(text: str, sgr: str) -> str:
+        return output.styled(text, sgr, sys.stdout)

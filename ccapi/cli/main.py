@@ -1,0 +1,34 @@
+"""The command `ccapi`: the one boundary where exceptions become a line on stderr and an exit code."""
+
+from __future__ import annotations
+
+import signal
+import sys
+
+from ccapi import __version__
+from ccapi.cli import output
+from ccapi.errors import CcapiError
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line and return the exit code."""
+    args = sys.argv[1:] if argv is None else argv
+    if args in (["--version"], ["-V"]):  # the fast path: no typer
+        output.write(f"ccapi {__version__}\n")
+        return 0
+    debug = "--debug" in args
+    try:
+        from ccapi.cli.app import run
+
+        return run([arg for arg in args if arg != "--debug"] if debug else args)
+    except CcapiError as error:
+        if debug:
+            raise
+        output.failure(error)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # The reader of a pipe left (`| head`): end as a program killed by SIGPIPE would, without a word.
+        sys.stdout = None  # type: ignore[assignment] # or the interpreter's own flush at exit complains
+        return 128 + getattr(signal, "SIGPIPE", 13)

@@ -1,0 +1,64 @@
+"""The only module that writes to the terminal: data to stdout, everything else to stderr."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import TYPE_CHECKING, Any, TextIO
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from ccapi.errors import CcapiError
+
+
+def write(text: str) -> None:
+    """Data, untouched, to stdout, at once (a pipe must see an answer as it streams)."""
+    sys.stdout.write(text)
+    sys.stdout.flush()
+
+
+def write_json(value: Any) -> None:
+    """One JSON document on stdout; never through rich, which would wrap it."""
+    write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def note(text: str) -> None:
+    """A line for the person, on stderr."""
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()
+
+
+def failure(error: CcapiError) -> None:
+    """One line that says what happened, and what to do next."""
+    note(f"{styled('error:', '1;31')} {error.message}")
+    if error.hint:
+        for line in error.hint.splitlines():
+            note(f"  {line}")
+
+
+def styled(text: str, sgr: str, stream: TextIO | None = None) -> str:
+    """`text` in the given SGR style when the stream is a terminal that shows colours."""
+    return f"\x1b[{sgr}m{text}\x1b[0m" if colour(stream or sys.stderr) else text
+
+
+def colour(stream: TextIO) -> bool:
+    """Whether to colour: https://no-color.org, FORCE_COLOR, TERM=dumb, and only on a terminal."""
+    if os.environ.get("NO_COLOR"):
+        return False
+    if os.environ.get("FORCE_COLOR"):
+        return True
+    return stream.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def console(*, stderr: bool = True) -> Console:
+    """A rich console; imported late, as it costs half of a command's start-up time."""
+    from rich.console import Console
+
+    return Console(stderr=stderr, highlight=False)
+
+
+def interactive() -> bool:
+    """Whether a person can be asked: stdin and stderr are terminals, and this is no CI."""
+    return sys.stdin.isatty() and sys.stderr.isatty() and not os.environ.get("CI")

@@ -1,0 +1,129 @@
+"""`ccapi gateway` and `ccapi rehearsal`: the servers, in the foreground.
+
+The only module of the host that imports the container's rooms: it is what the container itself runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import tempfile
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ccapi.cli import output
+from ccapi.cli.options import OptionalScenario
+from ccapi.errors import CcapiError, PortBusy
+
+if TYPE_CHECKING:
+    from ccapi.gateway.settings import GatewaySettings
+
+Host = Annotated[str, typer.Option(help="Address to listen on.")]
+
+
+def register(app: typer.Typer) -> None:
+    app.command(cls=OptionalScenario)(gateway)
+    app.command()(rehearsal)
+
+
+def gateway(
+    host: Host = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 8000,
+    workspace: Annotated[
+        Path | None, typer.Option(help="Directory the agent works in. Default: the current one.", file_okay=False)
+    ] = None,
+    permission_mode: Annotated[
+        str | None,
+        typer.Option(
+            help="What the agent may do unasked: default, acceptEdits, dontAsk, plan or bypassPermissions. "
+            "Nobody can be asked, so what a mode does not allow is denied."
+        ),
+    ] = None,
+    rehearsal: Annotated[
+        str | None,
+        typer.Option(
+            metavar="[SCENARIO]", help="Answer with a scripted model: a shipped scenario's name or a file. No account."
+        ),
+    ] = None,
+) -> None:
+    """Run the API on this machine, in the foreground, without Docker.
+
+    Claude Code runs as you, without a container around it. Sign in first with `claude auth login`, or set
+    ANTHROPIC_API_KEY.
+    """
+    from ccapi.gateway import settings as gateway_settings
+
+    _refuse_root_in_container()
+    rehearsal = rehearsal or os.environ.get("CCAPI_REHEARSAL") or None
+    settings = gateway_settings.from_environment(
+        host=host, port=port, workspace=workspace and workspace.resolve(), permission_mode=permission_mode
+    )
+    logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    asyncio.run(_gateway(settings, rehearsal))
+
+
+async def _gateway(settings: GatewaySettings, scenario: str | None) -> None:
+    from ccapi.gateway import app as gateway_app
+
+    async with contextlib.AsyncExitStack() as stack:
+        if scenario:
+            from ccapi.rehearsal import scenario as scenarios
+            from ccapi.rehearsal import server
+
+            url = await stack.enter_async_context(server.serve(scenarios.load(scenario)))
+            scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="ccapi-rehearsal-"))
+            # A script only does what it says: it may run its tools without asking.
+            mode = settings.permission_mode or "bypassPermissions"
+            environ = gateway_app.rehearsed(settings, url, Path(scratch))
+            settings = replace(settings, environ=environ, permission_mode=mode)
+        await gateway_app.run(settings, lambda port: _say_url("Gateway", settings.host, port))
+
+
+def rehearsal(
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 8010,
+    host: Host = "127.0.0.1",
+    scenario: Annotated[str, typer.Option(help="A shipped scenario's name, or a TOML file.")] = "default",
+    list_: Annotated[bool, typer.Option("--list", help="List the shipped scenarios and exit.")] = False,
+) -> None:
+    """Run the scripted model: a stand-in for Anthropic's API, for tests and demos without an account.
+
+    Point the real Claude Code at it: ANTHROPIC_BASE_URL=http://127.0.0.1:8010 ANTHROPIC_API_KEY=any claude
+    """
+    from ccapi.rehearsal import scenario as scenarios
+    from ccapi.rehearsal import server
+
+    if list_:
+        for name in scenarios.names():
+            output.write(f"{name}\n")
+        return
+    script = scenarios.load(scenario)
+
+    def ready(url: str) -> None:
+        output.write(f"Rehearsal model on {url}\n")
+
+    _run(lambda: server.serve_forever(script, host=host, port=port, ready=ready), host, port)
+
+
+def _run(server: Callable[[], Awaitable[None]], host: str, port: int) -> None:
+    async def main() -> None:
+        await server()
+
+    try:
+        asyncio.run(main())
+    except OSError as error:
+        raise PortBusy(f"Cannot listen on {host}:{port}: {error.strerror}") from error
+
+
+def _say_url(what: str, host: str, port: int) -> None:
+    output.write(f"{what} on http://{f'[{host}]' if ':' in host else host}:{port}\n")
+
+
+def _refuse_root_in_container() -> None:
+    if os.environ.get("CCAPI_REFUSE_ROOT") and os.geteuid() == 0:
+        raise CcapiError("The gateway does not run as root in the container; leave the image's user as it is")

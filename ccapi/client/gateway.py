@@ -1,0 +1,99 @@
+"""The gateway's HTTP client: one streamed question, as deltas.
+
+Lines are split at `\\n` only (httpx's own `iter_lines` also splits at U+2028), and the read timeout rests on the
+gateway's heartbeats. Proxies of the environment are not used: the gateway is on this machine.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from ccapi.errors import GatewayProtocol, GatewayUnreachable
+from ccapi.wire import envelope
+
+CONNECT_TIMEOUT = 5.0  # seconds
+SILENCE_TIMEOUT = 60.0  # seconds; several heartbeats
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """A piece of the answer, or (`comment`) a sign of life that is no part of it."""
+
+    text: str = ""
+    comment: str = ""
+
+
+@contextmanager
+def ask(base_url: str, prompt: str, *, model: str) -> Iterator[Iterator[Delta]]:
+    """Ask, and stream the transcript. Leaving the block early ends the run on the server.
+
+    Raises what the gateway's error envelope says, `GatewayUnreachable`, or `GatewayProtocol` when the answer breaks off.
+    """
+    body = {"model": model, "messages": [{"role": "user", "content": prompt}], "stream": True}
+    timeout = httpx.Timeout(SILENCE_TIMEOUT, connect=CONNECT_TIMEOUT)
+    with _mapped(base_url), httpx.Client(base_url=base_url, timeout=timeout, trust_env=False) as client:
+        # The first answer comes when there is something to say: minutes, while the API is retried.
+        with client.stream("POST", "/v1/chat/completions", json=body) as response:
+            if response.status_code != httpx.codes.OK:
+                raise envelope.load(_json(response.read()))
+            yield _deltas(response)
+
+
+def health(base_url: str) -> dict[str, Any]:
+    """What `GET /health` says. Raises `GatewayUnreachable` or `GatewayProtocol`."""
+    with _mapped(base_url), httpx.Client(base_url=base_url, timeout=CONNECT_TIMEOUT, trust_env=False) as client:
+        document = _json(client.get("/health").content)
+    if not isinstance(document, dict) or "service" not in document:
+        raise GatewayProtocol(f"What answers at {base_url} is no ccapi gateway")
+    return document
+
+
+def _deltas(response: httpx.Response) -> Iterator[Delta]:
+    for line in _lines(response.iter_bytes()):
+        if line.startswith(b":"):
+            yield Delta(comment=line[1:].decode("utf-8", "replace").strip())
+        elif line == b"data: [DONE]":
+            return
+        elif line.startswith(b"data:"):
+            document = _json(line[5:])
+            if "error" in document:
+                raise envelope.load(document)
+            for choice in document.get("choices", []):
+                if text := choice["delta"].get("content"):
+                    yield Delta(text=text)
+    raise GatewayProtocol("The answer broke off: the gateway closed the connection before it was complete")
+
+
+def _lines(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    held = b""
+    for chunk in chunks:
+        *lines, held = (held + chunk).split(b"\n")
+        yield from lines
+
+
+def _json(data: bytes) -> Any:
+    try:
+        return json.loads(data)
+    except ValueError:
+        raise GatewayProtocol("The gateway answered with something that is not JSON") from None
+
+
+@contextmanager
+def _mapped(base_url: str) -> Iterator[None]:
+    """Every exception of httpx as one of ours."""
+    try:
+        yield
+    except httpx.ConnectError:
+        raise GatewayUnreachable(
+            f"No gateway answers at {base_url}", hint="Start it with: ccapi up   (or without Docker: ccapi gateway)"
+        ) from None
+    except httpx.TimeoutException:
+        raise GatewayUnreachable(f"The gateway at {base_url} is silent", hint="Look at: ccapi logs") from None
+    except httpx.HTTPError as error:
+        raise GatewayProtocol(f"The connection to the gateway broke: {error}") from None

@@ -1,0 +1,75 @@
+"""The demo: the whole way once, with a scripted model."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ccapi import paths
+from ccapi.commands.ask import ask
+from ccapi.errors import StackFailed
+
+QUESTION = "Write a Python function that calculates Fibonacci numbers, run it, and show me the first ten."
+INTRODUCTION = f"""\
+The question: {QUESTION}
+"""
+CONCLUSION = """
+Real:     Claude Code, its tools (the file was written, Python ran), the gateway, this answer's way here.
+Scripted: the model's words. With an account, `ccapi up` and `ccapi ask "..."` give you the real ones."""
+
+SCENARIO = "fibonacci"
+_START_TIMEOUT = 30  # seconds
+_STOP_TIMEOUT = 10
+
+Say = Callable[[str], None]
+
+
+def locally(*, on_step: Say, on_text: Say, on_comment: Say) -> None:
+    """Gateway and model as processes of this machine, in a directory that is gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix="ccapi-demo-") as directory:
+        on_step("Starting the gateway and the scripted model ...\n")
+        with _gateway(Path(directory)) as url:
+            ask(url, QUESTION, model="sonnet", on_text=on_text, on_comment=on_comment)
+
+
+@contextmanager
+def _gateway(directory: Path) -> Iterator[str]:
+    """A gateway process with the rehearsal model; its URL."""
+    workspace, log = directory / "workspace", directory / "gateway.log"
+    workspace.mkdir()
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith(("CCAPI_", "ANTHROPIC_"))},
+        "CLAUDE_CONFIG_DIR": str(directory / "claude"),
+    }
+    command = [paths.interpreter(), "-m", "ccapi", "gateway", "--port=0", f"--rehearsal={SCENARIO}"]
+    with log.open("wb") as stderr:
+        process = subprocess.Popen(
+            [*command, f"--workspace={workspace}"],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            start_new_session=True,  # Ctrl-C is ours to handle: the run ends first, then the gateway
+        )
+        try:
+            yield _url(process, log)
+        finally:
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(_STOP_TIMEOUT)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def _url(process: subprocess.Popen[bytes], log: Path) -> str:
+    assert process.stdout is not None
+    line = process.stdout.readline().decode().strip()
+    if not line.startswith("Gateway on "):
+        raise StackFailed("The gateway did not start", hint=log.read_text("utf-8", "replace").strip()[-2000:])
+    return line.removeprefix("Gateway on ")

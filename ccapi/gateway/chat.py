@@ -1,0 +1,190 @@
+"""`POST /v1/chat/completions`: a run as one assistant message, streamed or whole.
+
+Both ways feed the same events through the same transcript, so the streamed deltas concatenate to the content of the
+response that is not streamed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+import uuid
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from aiohttp import web
+
+from ccapi.agent.events import Notice, RunEvent, RunFailed, RunFinished, ThinkingDelta, Usage
+from ccapi.agent.run import Agent, Run, RunRequest
+from ccapi.agent.transcript import Transcript
+from ccapi.errors import CcapiError
+from ccapi.gateway.models import Models
+from ccapi.gateway.requests import parse_chat
+from ccapi.gateway.sse import EventStream
+from ccapi.redact import redact
+from ccapi.wire import envelope
+
+log = logging.getLogger(__name__)
+
+_MODEL_HEADER = "X-CCAPI-Model"
+
+
+class Completion:
+    """One answer in the making: what events add to it, and the objects of the API that describe it."""
+
+    def __init__(self, requested: str, asked: str, *, include_usage: bool = False) -> None:
+        """`requested` is the client's name for the model, `asked` what the CLI is told."""
+        self.id = f"chatcmpl-{uuid.uuid4().hex}"
+        self.created = int(time.time())
+        self.end: RunFinished | RunFailed | None = None
+        self.transcript = Transcript()
+        self._requested = requested
+        self._asked = asked
+        self._include_usage = include_usage
+        self._opened = False
+
+    def feed(self, events: Iterable[RunEvent]) -> tuple[str, str]:
+        """The content and the reasoning that these events add."""
+        content, reasoning = [], []
+        for event in events:
+            if isinstance(event, ThinkingDelta) and event.parent is None:
+                reasoning.append(event.text)
+                continue
+            if isinstance(event, RunFinished | RunFailed):
+                self.end = event
+            content.append(self.transcript.feed(event))
+        return "".join(content), "".join(reasoning)
+
+    def chunks(self, model: str | None, events: Iterable[RunEvent]) -> list[dict[str, Any]]:
+        """The chunks that these events are worth, the one that opens the message included."""
+        content, reasoning = self.feed(events)
+        deltas: list[dict[str, Any]] = []
+        if not self._opened and self.transcript.messages:
+            self._opened = True
+            deltas.append({"role": "assistant", "content": ""})
+        if reasoning:
+            deltas.append({"reasoning_content": reasoning})
+        if content:
+            deltas.append({"content": content})
+        return [self._chunk(model, delta) for delta in deltas]
+
+    def last_chunks(self, model: str | None) -> list[dict[str, Any]]:
+        """How a stream ends: the finish reason, then the usage if it was asked for."""
+        assert isinstance(self.end, RunFinished)
+        last = [self._chunk(model, {}, self.end.finish_reason)]
+        if self._include_usage:
+            last.append({**self._object("chat.completion.chunk", model, []), "usage": usage_object(self.end.usage)})
+        return last
+
+    def whole(self, model: str | None, content: str, reasoning: str) -> dict[str, Any]:
+        """Source: OpenAI API reference, "The chat completion object"."""
+        assert isinstance(self.end, RunFinished)
+        message: dict[str, Any] = {"role": "assistant", "content": content, "refusal": None}
+        if reasoning:
+            message["reasoning_content"] = reasoning
+        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": self.end.finish_reason}
+        return {**self._object("chat.completion", model, [choice]), "usage": usage_object(self.end.usage)}
+
+    def _chunk(self, model: str | None, delta: dict[str, Any], finish_reason: str | None = None) -> dict[str, Any]:
+        """Source: OpenAI API reference, "The chat completion chunk object"."""
+        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
+        chunk = self._object("chat.completion.chunk", model, [choice])
+        return {**chunk, "usage": None} if self._include_usage else chunk
+
+    def _object(self, kind: str, model: str | None, choices: list[dict[str, Any]]) -> dict[str, Any]:
+        # The client's own name for the model, unless another one than that had to answer.
+        name = self._requested if model in {None, self._asked} else model
+        return {"id": self.id, "object": kind, "created": self.created, "model": name, "choices": choices}
+
+
+def usage_object(usage: Usage) -> dict[str, Any]:
+    """Claude's numbers in OpenAI's terms: cached input is part of the prompt.
+
+    Source: OpenAI API reference, "The chat completion object", `usage`.
+    """
+    prompt = usage.input_tokens + usage.cache_read_tokens + usage.cache_creation_tokens
+    return {
+        "prompt_tokens": prompt,
+        "completion_tokens": usage.output_tokens,
+        "total_tokens": prompt + usage.output_tokens,
+        "prompt_tokens_details": {"cached_tokens": usage.cache_read_tokens},
+    }
+
+
+class ChatHandler:
+    """The route. `heartbeat` is in seconds."""
+
+    def __init__(self, agent: Agent, models: Models, *, heartbeat: float) -> None:
+        self._agent = agent
+        self._models = models
+        self._heartbeat = heartbeat
+
+    async def __call__(self, request: web.Request) -> web.StreamResponse:
+        chat = parse_chat(await request.read())
+        asked = self._models.resolve(chat.model)
+        completion = Completion(chat.model, asked, include_usage=chat.include_usage)
+        question = RunRequest(prompt=chat.prompt(), model=asked, system=chat.system())
+        answer = self._stream if chat.stream else self._whole
+        async with self._agent.run(question) as run:
+            with _logged(completion, run):
+                return await answer(request, run, completion)
+
+    async def _whole(self, request: web.Request, run: Run, completion: Completion) -> web.StreamResponse:
+        del request
+        content, reasoning = [], []
+        while not run.ended:
+            more_content, more_reasoning = completion.feed(await run.next(self._heartbeat))
+            content.append(more_content)
+            reasoning.append(more_reasoning)
+        if isinstance(completion.end, RunFailed):
+            raise completion.end.error
+        document = completion.whole(run.model, "".join(content), "".join(reasoning))
+        return web.json_response(document, headers={_MODEL_HEADER: str(run.model)})
+
+    async def _stream(self, request: web.Request, run: Run, completion: Completion) -> web.StreamResponse:
+        stream = EventStream(request)
+        while not run.ended:
+            events = await run.next(self._heartbeat)
+            if not stream.started:
+                stream.headers[_MODEL_HEADER] = str(run.model)
+            if not events:
+                await stream.comment()
+            for event in events:
+                if isinstance(event, Notice):
+                    await stream.comment(event.message)
+            chunks = completion.chunks(run.model, events)
+            if isinstance(completion.end, RunFailed):
+                return await _broken_off(stream, chunks, completion.end.error)
+            if chunks:
+                await stream.data(*chunks)
+        await stream.data(*completion.last_chunks(run.model), "[DONE]")
+        return await stream.finish()
+
+
+async def _broken_off(stream: EventStream, chunks: list[dict[str, Any]], error: CcapiError) -> web.StreamResponse:
+    """A failure in mid-answer is an error event and no `[DONE]`: nobody may take the answer for a whole one."""
+    if not stream.started:
+        raise error
+    await stream.data(*chunks, envelope.dump(error))
+    return await stream.finish()
+
+
+@contextlib.contextmanager
+def _logged(completion: Completion, run: Run) -> Iterator[None]:
+    """One line a run, however it ends."""
+    began = time.monotonic()
+    try:
+        yield
+    finally:
+        match completion.end:
+            case None:
+                outcome = "left by the client"
+            case RunFailed(error=error):
+                outcome = f"{error.code}: {redact(error.message)}"
+            case RunFinished(finish_reason=reason):
+                outcome = reason
+        log.info(
+            "%s model=%s seconds=%.1f: Aggregated %d assistant messages; %s",
+            *(completion.id, run.model, time.monotonic() - began, completion.transcript.messages, outcome),
+        )

@@ -1,0 +1,46 @@
+"""Which model names clients may ask for, and what each means to the CLI."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from ccapi.errors import InvalidRequest, ModelNotFound
+
+ALIASES = ("sonnet", "opus", "haiku")
+_WELL_FORMED = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,126}(?:\[1m\])?")
+_CLAUDE_ID = re.compile(r"claude-[a-z0-9][a-z0-9.@-]*(?:\[1m\])?")  # `[1m]` asks for the long context window
+
+
+class Models:
+    """`mapping` holds the names that the settings add, such as gpt-4o."""
+
+    def __init__(self, mapping: Mapping[str, str]) -> None:
+        self._mapping = mapping
+
+    def resolve(self, name: str) -> str:
+        """The CLI's name for a requested model.
+
+        Raises `InvalidRequest` for what is no model name at all and `ModelNotFound` for an unknown one.
+        """
+        if not _WELL_FORMED.fullmatch(name):
+            raise InvalidRequest("'model' is not a model name", param="model")
+        if name in self._mapping:
+            return self._mapping[name]
+        if name.removesuffix("[1m]") in ALIASES or _CLAUDE_ID.fullmatch(name):
+            return name
+        raise ModelNotFound(
+            f"The model '{name}' does not exist",
+            hint="Ask for sonnet, opus, haiku or a claude-* id, or map the name in the settings (models.map).",
+            param="model",
+        )
+
+    def names(self) -> list[str]:
+        """What `GET /v1/models` lists: the aliases and the mapped names. Any claude-* id works as well."""
+        return [*ALIASES, *(name for name in self._mapping if name not in ALIASES)]
+
+    def describe(self, name: str, created: int) -> dict[str, Any]:
+        """A model object (OpenAI API reference, "The model object"). Raises like `resolve`."""
+        self.resolve(name)
+        return {"id": name, "object": "model", "created": created, "owned_by": "anthropic"}

@@ -1,0 +1,105 @@
+"""What every request must pass before a handler sees it, and the one shape of every error.
+
+Without a key, the loopback address is all that keeps others out, and a browser on this machine can be made to talk to
+it: by a form or a script of any page, or by a name that suddenly resolves to 127.0.0.1. So the Host header must be
+loopback's, a foreign Origin or Sec-Fetch-Site is refused, and a body must be declared as JSON (a plain form cannot).
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+
+from ccapi.errors import (
+    CcapiError,
+    InvalidRequest,
+    MethodNotAllowed,
+    NotFound,
+    RequestRefused,
+    RequestTooLarge,
+    UnsupportedMediaType,
+    WrongHost,
+)
+from ccapi.redact import redact
+from ccapi.wire import envelope
+
+log = logging.getLogger(__name__)
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+_LOOPBACK_HOST = re.compile(r"(?:localhost|127\.0\.0\.1|\[::1\])(?::\d{1,5})?")
+_HEADERS = {
+    "Cache-Control": "no-store",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+}
+
+
+async def set_headers(request: web.Request, response: web.StreamResponse) -> None:
+    """Headers of every response, streamed ones and errors included (signal `on_response_prepare`)."""
+    del request
+    response.headers.update(_HEADERS)
+    response.headers.pop("Server", None)
+
+
+@web.middleware
+async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Any failure as the error envelope, without a trace of what is inside."""
+    try:
+        return await handler(request)
+    except CcapiError as error:
+        if error.detail:
+            log.warning("%s: %s (%s)", error.code, redact(error.message), redact(error.detail))
+        return error_response(error)
+    except web.HTTPException as error:
+        return error_response(_from_http(error), allow=error.headers.get("Allow"))
+    except Exception:
+        # The boundary: whatever it is, the client gets a 500 in the known shape and the operator the traceback.
+        log.exception("unexpected failure")
+        return error_response(CcapiError("The gateway failed unexpectedly; its log says why"))
+
+
+@web.middleware
+async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Refuse what no API client sends. Raises the errors that `errors` renders."""
+    if not request.raw_path.startswith("/"):
+        raise InvalidRequest("The request target must be a path")
+    host = request.headers.get("Host", "")
+    if not _LOOPBACK_HOST.fullmatch(host):
+        raise WrongHost("The Host header must be localhost, 127.0.0.1 or [::1]")
+    if request.headers.get("Origin", f"http://{host}") != f"http://{host}":
+        raise RequestRefused("Requests from other web pages are refused")
+    if request.headers.get("Sec-Fetch-Site", "none") not in {"none", "same-origin"}:
+        raise RequestRefused("Requests from other web pages are refused")
+    if request.method == "POST" and request.content_type != "application/json":
+        raise UnsupportedMediaType("The Content-Type must be application/json")
+    return await handler(request)
+
+
+def error_response(error: CcapiError, *, allow: str | None = None) -> web.Response:
+    """The envelope with its status, `Retry-After` (whole seconds, RFC 9110 10.2.3) and `Allow`."""
+    headers = {}
+    if error.retry_after is not None:
+        headers["Retry-After"] = str(max(1, round(error.retry_after)))
+    if allow:
+        headers["Allow"] = allow
+    return web.json_response(envelope.dump(error), status=error.status, headers=headers)
+
+
+def _from_http(error: web.HTTPException) -> CcapiError:
+    match error:
+        case web.HTTPNotFound():
+            return NotFound("There is nothing at this path")
+        case web.HTTPMethodNotAllowed():
+            return MethodNotAllowed("This path does not take that method")
+        case web.HTTPRequestEntityTooLarge():
+            return RequestTooLarge("The request body is too large")
+        case _ if error.status < 500:
+            return InvalidRequest("The request is not valid")
+        case _:
+            return CcapiError("The gateway failed")

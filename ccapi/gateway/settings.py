@@ -1,0 +1,111 @@
+"""What the gateway is told by its environment and its command line."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ccapi.errors import SettingInvalid
+
+log = logging.getLogger(__name__)
+
+_CREDENTIALS_FILE = "credentials.env"
+_CREDENTIALS = frozenset({"ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN"})
+
+
+@dataclass(frozen=True, slots=True)
+class GatewaySettings:
+    """All times in seconds, all sizes in bytes. `environ` is the gateway's own environment, credentials file included."""
+
+    host: str = "127.0.0.1"
+    port: int = 8000
+    workspace: Path = field(default_factory=Path.cwd)
+    run_timeout: float = 300.0  # without any event
+    heartbeat: float = 10.0  # between SSE comments while nothing happens
+    max_body: int = 32 * 1024 * 1024
+    max_retries: int = 4  # of a failed request to the model's API, by the CLI
+    model_map: Mapping[str, str] = field(default_factory=dict)
+    model_fallback: bool = True
+    permission_mode: str | None = None
+    claude: str | None = None
+    log_level: str = "INFO"
+    environ: Mapping[str, str] = field(default_factory=dict)
+
+
+def from_environment(environ: Mapping[str, str] | None = None, **flags: object) -> GatewaySettings:
+    """`flags` are fields of `GatewaySettings` and win; None counts as not given. Raises `SettingInvalid`."""
+    environ = dict(os.environ if environ is None else environ)
+    environ = {**_credentials(environ), **{name: value for name, value in environ.items() if value}}
+    read: dict[str, object] = {
+        "run_timeout": _number(environ, "CCAPI_RUN_TIMEOUT"),
+        "heartbeat": _number(environ, "CCAPI_HEARTBEAT"),
+        "max_body": _whole(environ, "CCAPI_MAX_BODY", 1),
+        "max_retries": _whole(environ, "CCAPI_MAX_RETRIES", 0),
+        "model_map": _model_map(environ),
+        "model_fallback": _switch(environ, "CCAPI_MODEL_FALLBACK"),
+        "permission_mode": environ.get("CCAPI_PERMISSION_MODE"),
+        "claude": environ.get("CCAPI_CLAUDE"),
+        "log_level": environ.get("CCAPI_LOG_LEVEL"),
+        **flags,
+    }
+    return GatewaySettings(**{name: value for name, value in read.items() if value is not None}, environ=environ)  # type: ignore[arg-type] # each value was made for its field
+
+
+def _invalid(name: str, expected: str, value: str) -> SettingInvalid:
+    return SettingInvalid(f"{name}: expected {expected}, not {value!r}")
+
+
+def _number(environ: Mapping[str, str], name: str) -> float | None:
+    if not (value := environ.get(name)):
+        return None
+    try:
+        number = float(value)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < 1e9:
+        raise _invalid(name, "seconds, more than 0", value)
+    return number
+
+
+def _whole(environ: Mapping[str, str], name: str, least: int) -> int | None:
+    if not (value := environ.get(name)):
+        return None
+    if not value.isdecimal() or int(value) < least:
+        raise _invalid(name, f"a whole number, {least} or more", value)
+    return int(value)
+
+
+def _switch(environ: Mapping[str, str], name: str) -> bool | None:
+    if not (value := environ.get(name)):
+        return None
+    if value.lower() not in {"on", "off", "true", "false", "1", "0"}:
+        raise _invalid(name, "on or off", value)
+    return value.lower() in {"on", "true", "1"}
+
+
+def _model_map(environ: Mapping[str, str]) -> dict[str, str]:
+    text = environ.get("CCAPI_MODEL_MAP", "")
+    pairs = [pair.partition("=") for pair in text.split(",") if pair.strip()]
+    if not all(name.strip() and model.strip() for name, _, model in pairs):
+        raise _invalid("CCAPI_MODEL_MAP", "name=model,name=model", text)
+    return {name.strip(): model.strip() for name, _, model in pairs}
+
+
+def _credentials(environ: Mapping[str, str]) -> dict[str, str]:
+    """The credentials kept in a file on Claude's own volume: in no compose text and no `docker inspect`."""
+    file = Path(environ.get("CLAUDE_CONFIG_DIR") or "/nonexistent") / _CREDENTIALS_FILE
+    try:
+        text = file.read_text("utf-8")
+        mode = file.stat().st_mode
+    except OSError:
+        return {}
+    if mode & 0o077:
+        log.warning("%s can be read by others: chmod 600 it", file)
+    pairs = [line.partition("=") for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    unknown = [name for name, _, _ in pairs if name.strip() not in _CREDENTIALS]
+    if unknown:
+        raise SettingInvalid(f"{file}: unknown name {unknown[0]!r}; known are {', '.join(sorted(_CREDENTIALS))}")
+    return {name.strip(): value.strip().strip("\"'") for name, _, value in pairs}

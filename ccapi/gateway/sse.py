@@ -1,0 +1,49 @@
+"""Server-sent events, written as ASCII JSON so that no client can split a line at U+2028 or U+0085.
+
+Source: WHATWG HTML, "Server-sent events".
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from aiohttp import web
+
+
+class EventStream:
+    """An SSE response that starts with its first write, so that a failure before it can still choose the status."""
+
+    def __init__(self, request: web.Request) -> None:
+        self._request = request
+        self._response = web.StreamResponse(headers={"X-Accel-Buffering": "no"})
+        self._response.content_type = "text/event-stream"
+        self._response.charset = "utf-8"
+
+    @property
+    def started(self) -> bool:
+        return self._response.prepared
+
+    @property
+    def headers(self) -> Any:
+        """To be set before the first write."""
+        return self._response.headers
+
+    async def data(self, *documents: Mapping[str, Any] | str) -> None:
+        """One event each, in one write. Waits while the client does not read, which holds the run back."""
+        texts = (document if isinstance(document, str) else json.dumps(document) for document in documents)
+        await self._write("".join(f"data: {text}\n\n" for text in texts))
+
+    async def comment(self, text: str = "keep-alive") -> None:
+        """A line that clients ignore and that keeps idle connections open."""
+        await self._write(f": {' '.join(text.split())}\n\n")
+
+    async def finish(self) -> web.StreamResponse:
+        await self._response.write_eof()
+        return self._response
+
+    async def _write(self, text: str) -> None:
+        if not self._response.prepared:
+            await self._response.prepare(self._request)
+        await self._response.write(text.encode("ascii", "backslashreplace"))

@@ -1,0 +1,276 @@
+"""The host's settings: one table, and where each value came from.
+
+Precedence: flag > environment (`CCAPI_*`) > project file (`./ccapi.toml`) > user file > default. The gateway in the
+container has settings of its own (`ccapi.gateway.settings`); `Settings.gateway_environment` is the bridge.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ccapi import paths
+from ccapi.errors import SettingInvalid
+
+PROJECT_FILE = "ccapi.toml"
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One row of the table. `parse` takes what TOML, the environment or a flag gave, and raises `ValueError`."""
+
+    key: str
+    default: Any
+    expected: str
+    help: str
+    parse: Callable[[Any], Any]
+
+    @property
+    def env(self) -> str:
+        """`gateway.port` is `CCAPI_GATEWAY_PORT` in the environment."""
+        return "CCAPI_" + self.key.replace(".", "_").upper()
+
+
+def _port(value: Any) -> int:
+    port = _integer(value)
+    if not 1 <= port <= 65535:
+        raise ValueError
+    return port
+
+
+def _integer(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise ValueError  # noqa: TRY004 -- one exception means "not what was expected"
+    return int(value)
+
+
+def _seconds(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise ValueError  # noqa: TRY004 -- as above
+    seconds = float(value)
+    if not 0 < seconds < 1e9:
+        raise ValueError
+    return seconds
+
+
+def _switch(value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    try:
+        return {"true": True, "on": True, "1": True, "false": False, "off": False, "0": False}[str(value).lower()]
+    except KeyError:
+        raise ValueError from None
+
+
+def _path(value: Any) -> Path:
+    if not isinstance(value, str | Path) or not str(value):
+        raise ValueError
+    return Path(value).expanduser().resolve()
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or not value.strip() or any(c in value for c in "\n\r\0"):
+        raise ValueError
+    return value
+
+
+def _model_map(value: Any) -> dict[str, str]:
+    """A TOML table, or `name=model,name=model` from the environment."""
+    if isinstance(value, str):
+        value = dict(pair.split("=", 1) for pair in value.split(",") if pair.strip())
+    if not isinstance(value, Mapping):
+        raise ValueError  # noqa: TRY004 -- as above
+    pairs = {str(name).strip(): model for name, model in value.items()}
+    if not all(name and isinstance(model, str) and model.strip() for name, model in pairs.items()):
+        raise ValueError
+    return {name: model.strip() for name, model in pairs.items()}
+
+
+TABLE: tuple[Setting, ...] = (
+    Setting("gateway.port", 8000, "a port, 1 to 65535", "Port of the API on 127.0.0.1.", _port),
+    Setting(
+        "gateway.timeout",
+        300.0,
+        "seconds, more than 0",
+        "A run that shows no event for this long is ended. There is no limit on a run's total time.",
+        _seconds,
+    ),
+    Setting(
+        "models.map",
+        {},
+        "a table of names and Claude models",
+        "Other names that clients may ask for, such as gpt-4o = 'sonnet'.",
+        _model_map,
+    ),
+    Setting(
+        "models.fallback",
+        True,
+        "true or false",
+        "Retry once with the family's current model when the API no longer serves the one asked for.",
+        _switch,
+    ),
+    Setting(
+        "stack.workspace",
+        None,
+        "a directory",
+        "Host directory the agent works in. Unset: a Docker volume.",
+        _path,
+    ),
+    Setting(
+        "stack.ca_file",
+        None,
+        "a PEM file",
+        "Extra CA certificates, for the image's build and for the container at run time.",
+        _path,
+    ),
+    Setting(
+        "stack.base_image", "debian:trixie-slim", "an image name", "Debian image that the build starts from.", _text
+    ),
+    Setting("oauth.port", 8888, "a port, 1 to 65535", "Port of the OAuth proxy on 127.0.0.1.", _port),
+)
+_BY_KEY = {setting.key: setting for setting in TABLE}
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """A value and its origin: `flag`, `environment`, the file's path, or `default`."""
+
+    value: Any
+    origin: str
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All settings, resolved. `home` is `CCAPI_HOME` when that is set."""
+
+    resolved: Mapping[str, Resolved]
+    home: str | None = None
+
+    def _get(self, key: str) -> Any:
+        return self.resolved[key].value
+
+    @property
+    def port(self) -> int:
+        return int(self._get("gateway.port"))
+
+    @property
+    def base_url(self) -> str:
+        """Where the gateway answers, as seen from this host."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def workspace(self) -> Path | None:
+        value: Path | None = self._get("stack.workspace")
+        return value
+
+    @property
+    def ca_file(self) -> Path | None:
+        value: Path | None = self._get("stack.ca_file")
+        return value
+
+    @property
+    def base_image(self) -> str:
+        return str(self._get("stack.base_image"))
+
+    @property
+    def oauth_port(self) -> int:
+        return int(self._get("oauth.port"))
+
+    def gateway_environment(self) -> dict[str, str]:
+        """What the gateway must be told, in the names of `ccapi.gateway.settings`."""
+        return {
+            "CCAPI_RUN_TIMEOUT": format(self._get("gateway.timeout"), "g"),
+            "CCAPI_MODEL_MAP": ",".join(f"{name}={model}" for name, model in self._get("models.map").items()),
+            "CCAPI_MODEL_FALLBACK": "on" if self._get("models.fallback") else "off",
+        }
+
+
+def load(
+    flags: Mapping[str, Any] | None = None,
+    *,
+    environ: Mapping[str, str] | None = None,
+    directory: Path | None = None,
+) -> Settings:
+    """Resolve every setting. `flags` holds keys of the table; `None` values count as not given.
+
+    Raises `SettingInvalid`, which names the place, what was expected, and what is near it.
+    """
+    environ = os.environ if environ is None else environ
+    home = environ.get("CCAPI_HOME") or None
+    files = [(directory or Path.cwd()) / PROJECT_FILE, paths.config_file(home)]
+    layers: list[tuple[str, Mapping[str, Any]]] = [("flag", {k: v for k, v in (flags or {}).items() if v is not None})]
+    layers.append(("environment", {s.key: environ[s.env] for s in TABLE if environ.get(s.env)}))
+    layers += [(str(file), _read(file)) for file in files if file.is_file()]
+    return Settings({setting.key: _resolve(setting, layers) for setting in TABLE}, home)
+
+
+def docker_environment(environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """What `docker` and the Docker SDK get of this process's environment: how to reach the engine, and nothing else.
+
+    In particular no `COMPOSE_*`, which would put other files or another project in the place of ours.
+    """
+    environ = os.environ if environ is None else environ
+    names = {"PATH", "HOME", "USER", "TMPDIR", "SSH_AUTH_SOCK", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR"}
+    prefixes = ("DOCKER_", "BUILDX_", "BUILDKIT_")
+    return {name: value for name, value in environ.items() if name in names or name.startswith(prefixes)}
+
+
+def network_environment(environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """How the model's API is reached from here, for the container: the proxies in both spellings, and a base URL."""
+    environ = os.environ if environ is None else environ
+    found = {}
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"):
+        if value := environ.get(name) or environ.get(name.lower()):
+            found |= {name: value, name.lower(): value}
+    if "HTTP_PROXY" in found or "HTTPS_PROXY" in found:
+        own = "localhost,127.0.0.1,::1"  # the container's own loopback must never be asked of a proxy
+        bypass = f"{found['NO_PROXY']},{own}" if "NO_PROXY" in found else own
+        found |= {"NO_PROXY": bypass, "no_proxy": bypass}
+    if url := environ.get("ANTHROPIC_BASE_URL"):
+        found["ANTHROPIC_BASE_URL"] = url
+    return found
+
+
+def _resolve(setting: Setting, layers: list[tuple[str, Mapping[str, Any]]]) -> Resolved:
+    for origin, values in layers:
+        if setting.key in values:
+            try:
+                return Resolved(setting.parse(values[setting.key]), origin)
+            except ValueError:
+                where = setting.env if origin == "environment" else f"{setting.key} ({origin})"
+                message = f"{where}: expected {setting.expected}, not {values[setting.key]!r}"
+                raise SettingInvalid(message) from None
+    return Resolved(setting.default, "default")
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        document = tomllib.loads(file.read_text("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingInvalid(f"{file}: not valid TOML: {error}") from None
+    except OSError as error:
+        raise SettingInvalid(f"{file}: cannot be read: {error.strerror}") from None
+    values = _flatten(document)
+    for key in values:
+        if key not in _BY_KEY:
+            near = difflib.get_close_matches(key, _BY_KEY, 1)
+            hint = f"Did you mean {near[0]}?" if near else f"Known: {', '.join(sorted(_BY_KEY))}."
+            raise SettingInvalid(f"{file}: no setting is called {key!r}", hint=hint)
+    return values
+
+
+def _flatten(document: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """`{"gateway": {"port": 1}}` to `{"gateway.port": 1}`; tables that are values stay whole."""
+    flat: dict[str, Any] = {}
+    for name, value in document.items():
+        key = prefix + name
+        if isinstance(value, dict) and key not in _BY_KEY:
+            flat |= _flatten(value, key + ".")
+        else:
+            flat[key] = value
+    return flat

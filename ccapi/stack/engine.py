@@ -1,0 +1,294 @@
+"""Reads the Docker engine through its SDK: state, health, logs, volumes, images. The only importer of `docker`.
+
+Every exception of the SDK, of requests below it and of the system leaves here as one of ours. (Without a daemon, calls
+raise `requests.exceptions.ConnectionError`, which is no `DockerException`.)
+"""
+
+from __future__ import annotations
+
+import errno
+import re
+import shutil
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from ccapi.errors import CcapiError, DockerUnavailable, StackFailed
+from ccapi.stack import spec
+
+if TYPE_CHECKING:
+    from docker import APIClient
+
+_OWN = {"label": f"{spec.LABEL}={spec.PROJECT}"}
+_IMAGE_OF_OURS = re.compile(rf"{spec.REPOSITORY}:[0-9a-f]{{12}}")
+_START_INTERVAL_API = (1, 44)  # Engine 25
+
+_INSTALL = "Install Docker Engine with the compose plugin: https://docs.docker.com/engine/install/"
+_START = "open -a Docker" if sys.platform == "darwin" else "sudo systemctl start docker"
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """What `docker inspect` says of the container, as far as ccapi cares."""
+
+    id: str
+    image: str
+    state: str  # created, running, paused, restarting, exited, dead, removing
+    health: str | None  # starting, healthy, unhealthy
+    exit_code: int
+    oom_killed: bool
+    error: str
+    restarts: int
+    started: datetime | None
+    published: str | None  # `127.0.0.1:8000`: what Docker says, running or not
+    workspace: str | None  # the host directory, None when it is a volume
+    probe: str  # what the last health check printed
+    environment: Mapping[str, str]
+    labels: Mapping[str, str]
+
+    @property
+    def ours(self) -> bool:
+        return self.labels.get(spec.LABEL) == spec.PROJECT
+
+    @property
+    def ended(self) -> bool:
+        """Whether its process is gone, be it that Docker is about to start it again."""
+        return self.state in {"exited", "dead", "restarting", "removing"}
+
+    @property
+    def port(self) -> int | None:
+        return int(self.published.rpartition(":")[2]) if self.published else None
+
+
+@dataclass(frozen=True, slots=True)
+class Volume:
+    """`role` is the name in docker-compose.yml, `name` the one that Docker knows."""
+
+    name: str
+    role: str
+
+
+class Engine:
+    """A connection to the engine that `docker` itself would use: DOCKER_HOST, else the current context.
+
+    `timeout` is in seconds and holds for each call. Opening it dials the engine and raises `DockerUnavailable`.
+    """
+
+    def __init__(self, environ: Mapping[str, str], *, timeout: float = 10.0) -> None:
+        self._environ = environ
+        with self._mapped():
+            import docker
+
+            # `timeout` is annotated as int, and requests takes a float.
+            self._api: APIClient = docker.from_env(environment=dict(environ), timeout=timeout).api  # type: ignore[arg-type]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._api.close()
+
+    @property
+    def knows_start_interval(self) -> bool:
+        """Whether a health check may be more frequent while the container starts."""
+        return tuple(int(part) for part in self._api.api_version.split(".")) >= _START_INTERVAL_API
+
+    def container(self) -> Container | None:
+        """The stack's container, or whatever else has its name; see `Container.ours`."""
+        from docker.errors import NotFound
+
+        with self._mapped():
+            try:
+                return _container(self._api.inspect_container(spec.CONTAINER))
+            except NotFound:
+                return None
+
+    def logs(self, tail: int, *, timestamps: bool = False) -> bytes:
+        with self._mapped():
+            return bytes(self._api.logs(spec.CONTAINER, tail=tail, timestamps=timestamps))
+
+    def follow(
+        self, tail: int | Literal["all"], *, timestamps: bool = False, since: float | None = None
+    ) -> Iterator[bytes]:
+        """Log output as it comes, until the container stops. `since` is in seconds of Unix time."""
+        with self._mapped():
+            stream = self._api.logs(
+                spec.CONTAINER, stream=True, follow=True, tail=tail, timestamps=timestamps, since=since
+            )
+            try:
+                yield from stream
+            finally:
+                stream.close()
+
+    def has_file(self, path: str) -> bool:
+        """Whether the container, running or not, has this file on one of its volumes or in its image."""
+        from docker.errors import NotFound
+
+        with self._mapped():
+            try:
+                stream, _ = self._api.get_archive(spec.CONTAINER, path)
+            except NotFound:
+                return False
+            stream.close()
+            return True
+
+    def has_image(self, reference: str) -> bool:
+        with self._mapped():
+            return bool(self._api.images(name=reference))
+
+    def volumes(self) -> list[Volume]:
+        with self._mapped():
+            found = self._api.volumes(filters=_OWN)["Volumes"] or []
+        return sorted(
+            (Volume(v["Name"], v["Labels"].get("com.docker.compose.volume", v["Name"])) for v in found),
+            key=lambda volume: volume.role,
+        )
+
+    def publisher(self, port: int) -> str | None:
+        """The name of the container that has this port of the host."""
+        with self._mapped():
+            for found in self._api.containers():
+                if any(p.get("PublicPort") == port for p in found["Ports"]):
+                    return str(found["Names"][0]).lstrip("/")
+        return None
+
+    def remove_leftovers(self, *, volumes: bool) -> list[str]:
+        """Remove what carries our label and is still there, for what compose no longer knows. The names of it."""
+        removed = []
+        with self._mapped():
+            for found in self._api.containers(all=True, filters=_OWN):
+                self._api.remove_container(found["Id"], force=True)
+                removed.append(found["Names"][0].lstrip("/"))
+            for network in self._api.networks(filters=_OWN):
+                self._api.remove_network(network["Id"])
+                removed.append(network["Name"])
+        for volume in self.volumes() if volumes else []:
+            with self._mapped():
+                self._api.remove_volume(volume.name)
+            removed.append(volume.name)
+        return removed
+
+    def remove_old_images(self, keep: str) -> int:
+        """Remove the images that earlier runs of `up` built. One that something still uses stays. How many went."""
+        from docker.errors import APIError
+
+        removed = 0
+        with self._mapped():
+            for image in self._api.images(filters=_OWN):
+                for reference in _ours(image, keep):
+                    with suppress(APIError):
+                        self._api.remove_image(reference)
+                        removed += 1
+        return removed
+
+    @contextmanager
+    def _mapped(self) -> Iterator[None]:
+        """The one edge where foreign exceptions become ours."""
+        from docker.errors import DockerException
+        from requests.exceptions import RequestException
+        from urllib3.exceptions import HTTPError
+
+        try:
+            yield
+        except (DockerException, RequestException, HTTPError, OSError) as error:
+            raise _translate(error, self._environ) from error
+
+
+def _container(raw: Mapping[str, Any]) -> Container:
+    state, config = raw["State"], raw["Config"]
+    health = state.get("Health") or {}
+    probes = health.get("Log") or []
+    return Container(
+        id=raw["Id"],
+        image=config["Image"],
+        state=state["Status"],
+        health=health.get("Status"),
+        exit_code=state["ExitCode"],
+        oom_killed=state["OOMKilled"],
+        error=state["Error"],
+        restarts=raw["RestartCount"],
+        started=_time(state["StartedAt"]),
+        published=_published(raw),
+        workspace=_workspace(raw),
+        probe=probes[-1]["Output"].strip() if probes else "",
+        environment=dict(pair.partition("=")[::2] for pair in config["Env"] or []),
+        labels=config["Labels"] or {},
+    )
+
+
+def _time(text: str) -> datetime | None:
+    """Docker's time has nanoseconds, and the year 1 means never."""
+    if text.startswith("0001"):
+        return None
+    return datetime.fromisoformat(text[:19]).replace(tzinfo=UTC)
+
+
+def _published(raw: Mapping[str, Any]) -> str | None:
+    for ports in (raw["NetworkSettings"].get("Ports"), raw["HostConfig"].get("PortBindings")):
+        for binding in (ports or {}).get(spec.CONTAINER_PORT) or []:
+            return f"{binding['HostIp'] or '0.0.0.0'}:{binding['HostPort']}"  # noqa: S104 -- what Docker means by ""
+    return None
+
+
+def _workspace(raw: Mapping[str, Any]) -> str | None:
+    for mount in raw["Mounts"]:
+        if mount["Destination"] == spec.WORKSPACE and mount["Type"] == "bind":
+            return str(mount["Source"])
+    return None
+
+
+def _ours(image: Mapping[str, Any], keep: str) -> list[str]:
+    """What to remove of an image with our label: nothing if it also has a tag that somebody else gave it."""
+    tags = [tag for tag in image["RepoTags"] or [] if tag != "<none>:<none>"]
+    if not tags:
+        return [image["Id"]]
+    return tags if keep not in tags and all(_IMAGE_OF_OURS.fullmatch(tag) for tag in tags) else []
+
+
+def endpoint(environ: Mapping[str, str]) -> str:
+    """Which engine is meant, for messages."""
+    if host := environ.get("DOCKER_HOST"):
+        return host
+    if context := environ.get("DOCKER_CONTEXT"):
+        return f"context {context}"
+    return "the default socket"
+
+
+def _translate(error: BaseException, environ: Mapping[str, str]) -> CcapiError:
+    from docker.errors import APIError
+
+    if isinstance(error, APIError):
+        return StackFailed(f"Docker refused: {error.explanation or error}", detail=repr(error))
+    message, hint = _why(error, environ)
+    return DockerUnavailable(message, hint=hint, detail=repr(error))
+
+
+def _why(error: BaseException, environ: Mapping[str, str]) -> tuple[str, str]:
+    from requests.exceptions import Timeout
+
+    where = endpoint(environ)
+    causes = list(_chain(error))
+    numbers = {cause.errno for cause in causes if isinstance(cause, OSError)}
+    if any(isinstance(cause, Timeout | TimeoutError) for cause in causes):
+        return f"the Docker engine does not answer ({where})", "See what it does: docker info"
+    if errno.EACCES in numbers or errno.EPERM in numbers:
+        hint = "Let your account use it, then sign in again: sudo usermod -aG docker $USER\nOr use rootless Docker."
+        return f"no permission to use the Docker engine ({where})", hint
+    if shutil.which("docker", path=environ.get("PATH")) is None:
+        return "Docker is not installed", _INSTALL
+    if errno.ENOENT in numbers or errno.ECONNREFUSED in numbers:
+        return f"the Docker engine is not running ({where})", f"Start it: {_START}\nOther engines: docker context ls"
+    return f"no Docker engine can be reached ({where}): {error}", "See what it says: docker info"
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """The error and everything below it: requests and urllib3 keep the cause in `args`."""
+    while error is not None:
+        yield error
+        for argument in error.args:
+            if isinstance(argument, BaseException):
+                yield from _chain(argument)
+        error = error.__cause__ or error.__context__

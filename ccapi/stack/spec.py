@@ -1,0 +1,70 @@
+"""What the stack shall be: everything about the container that can differ from one `up` to the next."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+PROJECT = "claude-code-api"
+CONTAINER = "claude-code-api"
+REPOSITORY = "claude-code-api"  # of the images; the tag is the hash of what went into one
+SERVICE = "gateway"
+LABEL = "ccapi.stack"
+COMPOSE_LABEL = "ccapi.compose"
+CONTAINER_PORT = "8000/tcp"
+WORKSPACE = "/workspace"
+CONFIG = "/home/claude/.claude"
+
+# The container's variables that ccapi decides on: the keys of `environment:` in docker-compose.yml.
+VARIABLES = (
+    "ANTHROPIC_BASE_URL",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+    "OAUTH_PROXY_HOST",
+    "OAUTH_PROXY_PORT",
+    "CCAPI_REHEARSAL",
+    "CCAPI_RUN_TIMEOUT",
+    "CCAPI_MODEL_MAP",
+    "CCAPI_MODEL_FALLBACK",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class StackSpec:
+    """`environment` holds values for `VARIABLES`; one that is missing is not set in the container."""
+
+    port: int
+    base_image: str
+    environment: Mapping[str, str]
+    workspace: Path | None = None
+    ca_file: Path | None = None
+
+    @property
+    def url(self) -> str:
+        """Where the gateway is published."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def interpolation(self, image: str, compose_id: str) -> dict[str, str]:
+        """The variables that docker-compose.yml refers to."""
+        return {
+            **self.environment,
+            "CCAPI_IMAGE": image,
+            "CCAPI_COMPOSE_ID": compose_id,
+            "CCAPI_GATEWAY_PORT": str(self.port),
+            "CCAPI_STACK_BASE_IMAGE": self.base_image,
+            "CCAPI_STACK_WORKSPACE": str(self.workspace or ""),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One way in which the running container is not what is wanted."""
+
+    what: str
+    running: str
+    wanted: str

@@ -1,0 +1,35 @@
+"""The error envelope: the one JSON shape of every failure of the API.
+
+    {"error": {"message": …, "type": …, "param": …, "code": …}}
+
+Source: OpenAI API reference, "Error codes". `hint` and `retry_after` are ours; clients that do not know them lose nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ccapi.errors import CcapiError, GatewayProtocol, from_code
+
+
+def dump(error: CcapiError) -> dict[str, Any]:
+    """The envelope for `error`. The hint is part of the message as well: most clients show nothing else."""
+    message = f"{error.message}. {error.hint}" if error.hint else error.message
+    body: dict[str, Any] = {"message": message, "type": error.type, "param": error.param, "code": error.code}
+    if error.retry_after is not None:
+        body["retry_after"] = error.retry_after
+    return {"error": body}
+
+
+def load(document: Any) -> CcapiError:
+    """The error that an envelope carries, as the class that `dump` was given."""
+    body = document.get("error") if isinstance(document, Mapping) else None
+    if not isinstance(body, Mapping) or not isinstance(body.get("message"), str):
+        return GatewayProtocol("The gateway answered with an error in a form that ccapi does not know")
+    code, param, retry_after = body.get("code"), body.get("param"), body.get("retry_after")
+    return from_code(code if isinstance(code, str) else None)(
+        body["message"],
+        param=param if isinstance(param, str) else None,
+        retry_after=float(retry_after) if isinstance(retry_after, int | float) else None,
+    )
