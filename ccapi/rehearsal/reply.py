@@ -45,10 +45,13 @@ class Reply:
         )
 
     def events(self) -> Iterator[Event | Wait | Failure | Cut]:
-        """The stream events in order, with the pauses between them; a failure or a cut is the last item."""
+        """The stream events in order, with the pauses between them.
+
+        A failure or a cut is the last item, and the content block before it stays open: the answer breaks off inside.
+        """
         yield {"type": "message_start", "message": self._envelope(content=[], stop_reason=None, output_tokens=1)}
         yield {"type": "ping"}
-        sent, index = 0, 0
+        opened: list[Content] = []
         for step in self.turn.steps:
             if isinstance(step, Pause):
                 yield Wait(step.seconds)
@@ -56,10 +59,14 @@ class Reply:
                 yield step
                 return
             else:
-                yield from _block_events(index, step)
-                sent, index = sent + len(_pieces(step)), index + 1
+                if opened:
+                    yield from _end(len(opened) - 1, opened[-1])
+                yield from _begin(len(opened), step)
+                opened.append(step)
+        yield from _end(len(opened) - 1, opened[-1]) if opened else ()
         delta = {"stop_reason": self.stop_reason, "stop_sequence": None}
-        yield {"type": "message_delta", "delta": delta, "usage": self.input_usage | {"output_tokens": sent}}
+        usage = self.input_usage | {"output_tokens": sum(len(_pieces(step)) for step in opened)}
+        yield {"type": "message_delta", "delta": delta, "usage": usage}
         yield {"type": "message_stop"}
 
     @property
@@ -80,12 +87,15 @@ class Reply:
         }
 
 
-def _block_events(index: int, step: Content) -> Iterator[Event | Wait]:
+def _begin(index: int, step: Content) -> Iterator[Event | Wait]:
     yield {"type": "content_block_start", "index": index, "content_block": _opened(step)}
     for piece in _pieces(step):
         if step.delay:
             yield Wait(step.delay)
         yield {"type": "content_block_delta", "index": index, "delta": _delta(step, piece)}
+
+
+def _end(index: int, step: Content) -> Iterator[Event]:
     if isinstance(step, Thinking):
         signature = {"type": "signature_delta", "signature": _signature(step)}
         yield {"type": "content_block_delta", "index": index, "delta": signature}

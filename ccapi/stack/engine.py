@@ -26,6 +26,7 @@ _OWN = {"label": f"{spec.LABEL}={spec.PROJECT}"}
 _IMAGE_OF_OURS = re.compile(rf"{spec.REPOSITORY}:[0-9a-f]{{12}}")
 _START_INTERVAL_API = (1, 44)  # Engine 25
 
+_DEFAULT = "the default socket"
 _INSTALL = "Install Docker Engine with the compose plugin: https://docs.docker.com/engine/install/"
 _START = "open -a Docker" if sys.platform == "darwin" else "sudo systemctl start docker"
 
@@ -254,7 +255,7 @@ def endpoint(environ: Mapping[str, str]) -> str:
         return host
     if context := environ.get("DOCKER_CONTEXT"):
         return f"context {context}"
-    return "the default socket"
+    return _DEFAULT
 
 
 def _translate(error: BaseException, environ: Mapping[str, str]) -> CcapiError:
@@ -279,8 +280,11 @@ def _why(error: BaseException, environ: Mapping[str, str]) -> tuple[str, str]:
         return f"no permission to use the Docker engine ({where})", hint
     if shutil.which("docker", path=environ.get("PATH")) is None:
         return "Docker is not installed", _INSTALL
+    if where.startswith("ssh:"):
+        return f"an engine on another machine cannot be used ({where})", "Run ccapi there, or unset DOCKER_HOST."
     if errno.ENOENT in numbers or errno.ECONNREFUSED in numbers:
-        return f"the Docker engine is not running ({where})", f"Start it: {_START}\nOther engines: docker context ls"
+        hint = f"Is {where} right?" if where != _DEFAULT else f"Start it: {_START}\nOther engines: docker context ls"
+        return f"the Docker engine is not running ({where})", hint
     return f"no Docker engine can be reached ({where}): {error}", "See what it says: docker info"
 
 

@@ -1,0 +1,111 @@
+"""Drives `docker compose`: the only place that starts it."""
+
+from __future__ import annotations
+
+import collections
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from ccapi.errors import CcapiError, DockerUnavailable, StackFailed
+from ccapi.stack import spec
+
+_TAIL = 60  # lines kept for the error
+_GRACE = 10.0  # seconds for compose to stop what it is doing
+_INSTALL = "Install the compose plugin: https://docs.docker.com/compose/install/linux/"
+
+OnLine = Callable[[str], None]
+
+
+class ComposeFailed(StackFailed):
+    """`docker compose` said no. `lines` is the end of what it printed."""
+
+    code = "compose_failed"
+
+    def __init__(self, what: str, lines: list[str]) -> None:
+        super().__init__(f"docker compose {what} failed: {_reason(lines)}", detail="\n".join(lines))
+        self.lines = lines
+
+
+def run(
+    *command: str,
+    text: str,
+    environ: Mapping[str, str],
+    variables: Mapping[str, str],
+    directory: Path,
+    on_line: OnLine = lambda _: None,
+) -> None:
+    """Run a command of `docker compose` on a compose text, handing over each line it prints.
+
+    The text goes in on stdin and no `.env` is read, so that nothing in a directory can change what is run. `variables`
+    is what the text refers to. The child has its own process group: Ctrl-C reaches only us, and we then interrupt the
+    child and wait for it. Raises `DockerUnavailable` or `ComposeFailed`.
+    """
+    arguments = ["docker", "compose", "--progress=plain", f"--project-name={spec.PROJECT}", "--env-file=/dev/null"]
+    arguments += [f"--project-directory={directory}", "--file=-", *command]
+    lines: collections.deque[str] = collections.deque(maxlen=_TAIL)
+    process = _start(arguments, {**environ, **variables}, text)
+    try:
+        assert process.stdout is not None
+        for line in process.stdout:
+            lines.append(line.rstrip())
+            on_line(lines[-1])
+        code = process.wait()
+    except BaseException:
+        _stop(process)
+        raise
+    if code:
+        raise _failure(command[0], list(lines), environ)
+
+
+def _start(arguments: list[str], environ: Mapping[str, str], text: str) -> subprocess.Popen[str]:
+    try:
+        process = subprocess.Popen(
+            arguments,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=environ,
+            start_new_session=True,
+            encoding="utf-8",
+            errors="replace",
+        )
+    except FileNotFoundError:
+        raise DockerUnavailable("the docker command was not found", hint=_INSTALL) from None
+    assert process.stdin is not None
+    with suppress(BrokenPipeError):  # it ended without reading: its exit code and output tell
+        process.stdin.write(text)
+        process.stdin.close()
+    return process
+
+
+def _stop(process: subprocess.Popen[str]) -> None:
+    """Interrupt, wait, kill. A second Ctrl-C while waiting kills at once."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGINT)
+    try:
+        process.wait(_GRACE)
+    except (subprocess.TimeoutExpired, KeyboardInterrupt):
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    finally:
+        assert process.stdout is not None
+        process.stdout.close()
+
+
+def _failure(what: str, lines: list[str], environ: Mapping[str, str]) -> CcapiError:
+    """A missing plugin shows in many ways (docker takes our options for its own); so ask for the plugin itself."""
+    if subprocess.run(["docker", "compose", "version"], env=environ, capture_output=True, check=False).returncode:
+        return DockerUnavailable("docker has no compose plugin", hint=_INSTALL, detail="\n".join(lines))
+    return ComposeFailed(what, lines)
+
+
+def _reason(lines: list[str]) -> str:
+    """The line that says why: the last one of those that name an error, else the last one."""
+    said = [line for line in lines if line.strip()]
+    errors = [line for line in said if "error" in line.lower() or "failed" in line.lower()]
+    return (errors or said or ["it printed nothing"])[-1].strip()

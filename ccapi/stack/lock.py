@@ -1,0 +1,43 @@
+"""One `up` or `down` at a time: two of them would build and replace the same container."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TextIO
+
+_POLL = 0.2  # seconds
+
+
+@contextmanager
+def exclusive(file: Path, waiting: Callable[[str], None]) -> Iterator[None]:
+    """Hold the lock. A second caller waits as long as it takes; `waiting` is called once with the holder's PID.
+
+    The kernel releases it with the process, whatever happens to that.
+    """
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("a+", encoding="ascii") as handle:
+        if not _acquire(handle):
+            handle.seek(0)
+            waiting(handle.read().strip() or "?")
+            while not _acquire(handle):
+                time.sleep(_POLL)
+        handle.truncate(0)
+        handle.write(str(os.getpid()))
+        handle.flush()
+        yield
+
+
+def _acquire(handle: TextIO) -> bool:
+    try:
+        import fcntl
+    except ImportError:  # not a POSIX system: go on without
+        return True
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
