@@ -8,6 +8,7 @@ do about it.
 
 from __future__ import annotations
 
+import os
 from typing import ClassVar
 
 _BY_CODE: dict[str, type[CcapiError]] = {}
@@ -193,6 +194,13 @@ class StackFailed(CcapiError):
 
 class PortBusy(StackFailed):
     code = "port_busy"
+
+
+def port_busy(host: str, port: int, error: OSError) -> PortBusy:
+    """For an `OSError` of a server's start; asyncio puts a sentence of its own into `strerror`."""
+    reason = os.strerror(error.errno) if error.errno else str(error)
+    hint = "Take another port with --port, or --port 0 for a free one."
+    return PortBusy(f"Cannot listen on {host}:{port}: {reason}", hint=hint)
 
 
 class StackTimeout(StackFailed):

@@ -36,7 +36,7 @@ def package_dir() -> Path:
 
 
 def templates_dir() -> Path:
-    """`templates/`: inside the package when installed from a wheel (hatchling force-include), beside it in a checkout."""
+    """`templates/`: inside the package when installed from a wheel (hatchling force-include), else beside it."""
     inside = _PACKAGE / "_templates"
     return inside if inside.is_dir() else _PACKAGE.parent / "templates"
 

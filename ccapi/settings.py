@@ -220,10 +220,17 @@ def docker_environment(environ: Mapping[str, str] | None = None) -> dict[str, st
     return {name: value for name, value in environ.items() if name in names or name.startswith(prefixes)}
 
 
+def rehearsal_environment(environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """This process's environment without any account or setting in it: for a gateway with a scripted model."""
+    environ = os.environ if environ is None else environ
+    ours = ("CCAPI_", "ANTHROPIC_", "CLAUDE_")
+    return {name: value for name, value in environ.items() if not name.startswith(ours)}
+
+
 def network_environment(environ: Mapping[str, str] | None = None) -> dict[str, str]:
     """How the model's API is reached from here, for the container: the proxies in both spellings, and a base URL."""
     environ = os.environ if environ is None else environ
-    found = {}
+    found: dict[str, str] = {}
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"):
         if value := environ.get(name) or environ.get(name.lower()):
             found |= {name: value, name.lower(): value}

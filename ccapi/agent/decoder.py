@@ -215,6 +215,9 @@ class Decoder:
         content = message["message"].get("content")
         if not isinstance(content, list):
             return []
+        if message.get("isSynthetic"):
+            # The CLI's own prompt to itself: the stream broke and it asks the model to go on.
+            return [Notice("resumed", "the model's API broke off in mid-answer; Claude Code asked it to go on")]
         parent = message.get("parent_tool_use_id")
         results: list[RunEvent] = [
             tool_finished(block, message.get("tool_use_result"), parent)

@@ -12,13 +12,13 @@ from ccapi.errors import ClaudeNotFound
 
 # What Claude Code itself is told from the gateway's environment: an allow-list, so that nothing else of the gateway's
 # reaches the agent or its tools.
-CLAUDE_VARIABLES = (
-    "ANTHROPIC_BASE_URL",
-    "ANTHROPIC_API_KEY",
-    "ANTHROPIC_AUTH_TOKEN",
-    "CLAUDE_CODE_OAUTH_TOKEN",
-    "CLAUDE_CONFIG_DIR",
-)
+_CLAUDE_VARIABLES = ("ANTHROPIC_BASE_URL", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CONFIG_DIR")
+# Credentials that the CLI also takes from a file descriptor, by the variable that names it. That way they are in no
+# environment that a tool, or a prompt that asks for `env`, could read.
+_BY_DESCRIPTOR = {
+    "ANTHROPIC_API_KEY": "CLAUDE_CODE_API_KEY_FILE_DESCRIPTOR",
+    "CLAUDE_CODE_OAUTH_TOKEN": "CLAUDE_CODE_OAUTH_TOKEN_FILE_DESCRIPTOR",
+}
 _NETWORK_VARIABLES = (
     *("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "no_proxy", "all_proxy"),
     *("NODE_EXTRA_CA_CERTS", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"),
@@ -46,11 +46,16 @@ PERMISSION_MODES = ("default", "acceptEdits", "dontAsk", "plan", "bypassPermissi
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """What every process of one agent has in common. `environment` is the child's, whole."""
+    """What every process of one agent has in common.
+
+    `environment` is the child's, whole, but for `secrets`: each of these goes through a pipe of its own, whose
+    descriptor the variable names.
+    """
 
     binary: Path
     workspace: Path
     environment: Mapping[str, str] = field(default_factory=dict)
+    secrets: Mapping[str, str] = field(default_factory=dict)
     permission_mode: str = "default"
 
     def argv(self, model: str | None) -> list[str]:
@@ -83,10 +88,15 @@ def child_environment(environ: Mapping[str, str], *, max_retries: int, sandboxed
 
     `sandboxed_root` lets the CLI bypass permissions as root, which it otherwise refuses.
     """
-    allowed = (*_SYSTEM_VARIABLES, *CLAUDE_VARIABLES, *_NETWORK_VARIABLES)
+    allowed = (*_SYSTEM_VARIABLES, *_CLAUDE_VARIABLES, *_NETWORK_VARIABLES)
     chosen = {name: environ[name] for name in allowed if environ.get(name)}
     chosen |= _FIXED
     chosen["CLAUDE_CODE_MAX_RETRIES"] = str(max_retries)
     if sandboxed_root:
         chosen["IS_SANDBOX"] = "1"
     return chosen
+
+
+def child_secrets(environ: Mapping[str, str]) -> dict[str, str]:
+    """The credentials for `Launch.secrets`."""
+    return {variable: environ[name] for name, variable in _BY_DESCRIPTOR.items() if environ.get(name)}

@@ -11,11 +11,12 @@ import os
 import signal
 import sys
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from ccapi.agent.framer import LineFramer
+from ccapi.agent.launch import Launch
 from ccapi.errors import ClaudeNotFound
 
 log = logging.getLogger(__name__)
@@ -39,23 +40,29 @@ class ClaudeProcess:
         self._ending: asyncio.Task[None] | None = None
 
     @classmethod
-    async def start(cls, argv: Sequence[str], *, environment: Mapping[str, str], cwd: Path) -> ClaudeProcess:
+    async def start(cls, launch: Launch, model: str | None) -> ClaudeProcess:
         """Start it in a process group of its own. Raises `ClaudeNotFound` when it cannot be executed."""
         mark = uuid.uuid4().hex
+        pipes = {variable: _filled_pipe(secret) for variable, secret in launch.secrets.items()}
+        descriptors = {variable: str(descriptor) for variable, descriptor in pipes.items()}
         try:
             process = await asyncio.create_subprocess_exec(
-                *argv,
+                *launch.argv(model),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,
-                env={**environment, _MARK: mark},
-                cwd=cwd,
+                env={**launch.environment, **descriptors, _MARK: mark},
+                cwd=launch.workspace,
+                pass_fds=tuple(pipes.values()),
                 limit=CHUNK,
                 start_new_session=True,
                 preexec_fn=_die_with_parent(),
             )
         except OSError as error:
             raise ClaudeNotFound(f"Claude Code cannot be started: {error.strerror}", detail=str(error)) from error
+        finally:
+            for descriptor in pipes.values():
+                os.close(descriptor)
         return cls(process, mark)
 
     @property
@@ -168,6 +175,14 @@ class ClaudeProcess:
         while chunk := await stderr.read(STDERR_KEPT):
             self._stderr += chunk
             del self._stderr[:-STDERR_KEPT]
+
+
+def _filled_pipe(text: str) -> int:
+    """The reading end of a pipe that holds `text` (far less than a pipe takes at once)."""
+    reading, writing = os.pipe()
+    os.write(writing, text.encode())
+    os.close(writing)
+    return reading
 
 
 def _kill_signal() -> signal.Signals:

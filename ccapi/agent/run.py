@@ -183,9 +183,7 @@ class Agent:
 
     async def start(self, model: str | None) -> ClaudeProcess:
         """A new process, which `close` ends if nobody else has."""
-        process = await ClaudeProcess.start(
-            self.launch.argv(model), environment=self.launch.environment, cwd=self.launch.workspace
-        )
+        process = await ClaudeProcess.start(self.launch, model)
         self._processes.add(process)
         return process
 

@@ -1,7 +1,7 @@
 """The answer on the way to standard output: untouched in a pipe, lightly styled on a terminal.
 
-Text is shown token by token. Only a line that starts like a fence, a separator or a tool call waits for its end, because
-its look depends on it. Control sequences in what a model or a tool says never reach the terminal.
+Text is shown token by token. Only a line that starts like a fence, a separator or a tool call waits for its end,
+because its look depends on it. Control sequences in what a model or a tool says never reach the terminal.
 """
 
 from __future__ import annotations
@@ -38,9 +38,8 @@ class AnswerPrinter:
     ) -> None:
         if self._line:
             self._show_line(ended=False)
-        if self._terminal and self._wrote and not self._at_start:
-            output.write("\n")
-        elif not self._terminal and self._wrote and error is None:
+        unfinished = not self._at_start if self._terminal else error is None
+        if self._wrote and unfinished:
             output.write("\n")
         if kind is KeyboardInterrupt:
             output.note(output.styled("interrupted; the run was ended", _DIM))

@@ -10,7 +10,7 @@ import typer
 from ccapi import settings as host_settings
 from ccapi.cli import output
 from ccapi.cli.answer import AnswerPrinter
-from ccapi.errors import InputNeeded
+from ccapi.errors import UsageError
 
 
 def register(app: typer.Typer) -> None:
@@ -25,7 +25,7 @@ def ask(
     ] = "sonnet",
     port: Annotated[int | None, typer.Option(min=1, max=65535, help="Port of the gateway.")] = None,
 ) -> None:
-    """Ask Claude Code, and see every step of the answer as it happens.
+    """Ask Claude Code and see every step of its answer.
 
     The answer goes to standard output: rendered on a terminal, the plain transcript in a pipe. Ctrl-C ends the run.
     """
@@ -33,7 +33,7 @@ def ask(
 
     question = sys.stdin.read() if prompt == "-" else prompt
     if not question.strip():
-        raise InputNeeded("The question is empty")
+        raise UsageError("The question is empty")
     settings = host_settings.load({"gateway.port": port})
     with AnswerPrinter() as printer:
         ask_gateway(settings.base_url, question, model=model, on_text=printer.text, on_comment=printer.comment)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 
@@ -30,5 +31,12 @@ def main(argv: list[str] | None = None) -> int:
         return 130
     except BrokenPipeError:
         # The reader of a pipe left (`| head`): end as a program killed by SIGPIPE would, without a word.
-        sys.stdout = None  # type: ignore[assignment] # or the interpreter's own flush at exit complains
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the flush at exit complains
         return 128 + getattr(signal, "SIGPIPE", 13)
+    except Exception as error:
+        # The boundary: a defect of ours is one line too, unless the traceback was asked for.
+        if debug:
+            raise
+        output.note(f"error: ccapi failed unexpectedly: {type(error).__name__}: {error}")
+        output.note("  Run it again with --debug to see where.")
+        return 1

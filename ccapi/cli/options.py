@@ -14,7 +14,7 @@ class OptionalScenario(TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """`--rehearsal` at the end or before another option becomes `--rehearsal=default`."""
-        following = [*args[1:], "-"]
+        following = [*args, "-"][1:]
         args = [
             f"{arg}={REHEARSAL_DEFAULT}" if arg == "--rehearsal" and after.startswith("-") else arg
             for arg, after in zip(args, following, strict=True)

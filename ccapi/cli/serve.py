@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
 import logging
 import os
+import sys
 import tempfile
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -19,10 +21,14 @@ import typer
 
 from ccapi.cli import output
 from ccapi.cli.options import OptionalScenario
-from ccapi.errors import CcapiError, PortBusy
+from ccapi.errors import CcapiError, UsageError, port_busy
 
 if TYPE_CHECKING:
     from ccapi.gateway.settings import GatewaySettings
+
+_PR_SET_DUMPABLE = 4
+_IN_CONTAINER = "CCAPI_IN_CONTAINER"  # set by the image
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 Host = Annotated[str, typer.Option(help="Address to listen on.")]
 
@@ -60,6 +66,8 @@ def gateway(
     from ccapi.gateway import settings as gateway_settings
 
     _refuse_root_in_container()
+    _refuse_network(host)
+    _hide_from_the_agent()
     rehearsal = rehearsal or os.environ.get("CCAPI_REHEARSAL") or None
     settings = gateway_settings.from_environment(
         host=host, port=port, workspace=workspace and workspace.resolve(), permission_mode=permission_mode
@@ -91,7 +99,9 @@ def rehearsal(
     scenario: Annotated[str, typer.Option(help="A shipped scenario's name, or a TOML file.")] = "default",
     list_: Annotated[bool, typer.Option("--list", help="List the shipped scenarios and exit.")] = False,
 ) -> None:
-    """Run the scripted model: a stand-in for Anthropic's API, for tests and demos without an account.
+    """Run the scripted model, a stand-in for Anthropic's API.
+
+    For tests and demos without an account.
 
     Point the real Claude Code at it: ANTHROPIC_BASE_URL=http://127.0.0.1:8010 ANTHROPIC_API_KEY=any claude
     """
@@ -117,7 +127,7 @@ def _run(server: Callable[[], Awaitable[None]], host: str, port: int) -> None:
     try:
         asyncio.run(main())
     except OSError as error:
-        raise PortBusy(f"Cannot listen on {host}:{port}: {error.strerror}") from error
+        raise port_busy(host, port, error) from error
 
 
 def _say_url(what: str, host: str, port: int) -> None:
@@ -125,5 +135,20 @@ def _say_url(what: str, host: str, port: int) -> None:
 
 
 def _refuse_root_in_container() -> None:
-    if os.environ.get("CCAPI_REFUSE_ROOT") and os.geteuid() == 0:
+    if os.environ.get(_IN_CONTAINER) and os.geteuid() == 0:
         raise CcapiError("The gateway does not run as root in the container; leave the image's user as it is")
+
+
+def _refuse_network(host: str) -> None:
+    """Nobody is asked for a key, so only this machine may ask; the container's network is closed off by Docker."""
+    if os.environ.get(_IN_CONTAINER) or host in _LOOPBACK:
+        return
+    raise UsageError(f"--host {host}: the gateway listens on loopback only ({', '.join(_LOOPBACK)})")
+
+
+def _hide_from_the_agent() -> None:
+    """Keep /proc/PID/environ and the memory of this process from other processes of the same user: from tools that the
+    agent runs (Linux, PR_SET_DUMPABLE in prctl(2)).
+    """
+    if sys.platform.startswith("linux"):
+        ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)

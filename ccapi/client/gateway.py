@@ -14,7 +14,7 @@ from typing import Any
 
 import httpx
 
-from ccapi.errors import GatewayProtocol, GatewayUnreachable
+from ccapi.errors import CcapiError, GatewayProtocol, GatewayUnreachable
 from ccapi.wire import envelope
 
 CONNECT_TIMEOUT = 5.0  # seconds
@@ -33,16 +33,19 @@ class Delta:
 def ask(base_url: str, prompt: str, *, model: str) -> Iterator[Iterator[Delta]]:
     """Ask, and stream the transcript. Leaving the block early ends the run on the server.
 
-    Raises what the gateway's error envelope says, `GatewayUnreachable`, or `GatewayProtocol` when the answer breaks off.
+    Raises what the error envelope says, `GatewayUnreachable`, or `GatewayProtocol` when the answer breaks off.
     """
     body = {"model": model, "messages": [{"role": "user", "content": prompt}], "stream": True}
     timeout = httpx.Timeout(SILENCE_TIMEOUT, connect=CONNECT_TIMEOUT)
-    with _mapped(base_url), httpx.Client(base_url=base_url, timeout=timeout, trust_env=False) as client:
-        # The first answer comes when there is something to say: minutes, while the API is retried.
-        with client.stream("POST", "/v1/chat/completions", json=body) as response:
-            if response.status_code != httpx.codes.OK:
-                raise envelope.load(_json(response.read()))
-            yield _deltas(response)
+    with (
+        _mapped(base_url),
+        httpx.Client(base_url=base_url, timeout=timeout, trust_env=False) as client,
+        client.stream("POST", "/v1/chat/completions", json=body) as response,
+    ):
+        if response.status_code != httpx.codes.OK:
+            response.read()
+            raise _refusal(response, base_url)
+        yield _deltas(response)
 
 
 def health(base_url: str) -> dict[str, Any]:
@@ -50,8 +53,20 @@ def health(base_url: str) -> dict[str, Any]:
     with _mapped(base_url), httpx.Client(base_url=base_url, timeout=CONNECT_TIMEOUT, trust_env=False) as client:
         document = _json(client.get("/health").content)
     if not isinstance(document, dict) or "service" not in document:
-        raise GatewayProtocol(f"What answers at {base_url} is no ccapi gateway")
+        raise _no_gateway(base_url)
     return document
+
+
+def _refusal(response: httpx.Response, base_url: str) -> CcapiError:
+    try:
+        return envelope.load(response.json())
+    except ValueError:
+        return _no_gateway(base_url)
+
+
+def _no_gateway(base_url: str) -> GatewayProtocol:
+    hint = "Another program uses that port: name the gateway's with --port or the setting gateway.port."
+    return GatewayProtocol(f"What answers at {base_url} is no ccapi gateway", hint=hint)
 
 
 def _deltas(response: httpx.Response) -> Iterator[Delta]:

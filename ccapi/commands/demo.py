@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import tempfile
@@ -10,17 +9,19 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ccapi import paths
+from ccapi import paths, settings
 from ccapi.commands.ask import ask
 from ccapi.errors import StackFailed
 
-QUESTION = "Write a Python function that calculates Fibonacci numbers, run it, and show me the first ten."
+QUESTION = "Write a Python function for Fibonacci numbers and run it for the first ten."
 INTRODUCTION = f"""\
-The question: {QUESTION}
+Question: {QUESTION}
 """
 CONCLUSION = """
-Real:     Claude Code, its tools (the file was written, Python ran), the gateway, this answer's way here.
-Scripted: the model's words. With an account, `ccapi up` and `ccapi ask "..."` give you the real ones."""
+Real:     Claude Code and its tools (the file was written, Python ran), the
+          gateway, and the way of this answer to your terminal.
+Scripted: the model's words. For the real ones: `ccapi up`, sign in, and
+          `ccapi ask "..."`."""
 
 SCENARIO = "fibonacci"
 _START_TIMEOUT = 30  # seconds
@@ -42,10 +43,7 @@ def _gateway(directory: Path) -> Iterator[str]:
     """A gateway process with the rehearsal model; its URL."""
     workspace, log = directory / "workspace", directory / "gateway.log"
     workspace.mkdir()
-    environment = {
-        **{name: value for name, value in os.environ.items() if not name.startswith(("CCAPI_", "ANTHROPIC_"))},
-        "CLAUDE_CONFIG_DIR": str(directory / "claude"),
-    }
+    environment = {**settings.rehearsal_environment(), "CLAUDE_CONFIG_DIR": str(directory / "claude")}
     command = [paths.interpreter(), "-m", "ccapi", "gateway", "--port=0", f"--rehearsal={SCENARIO}"]
     with log.open("wb") as stderr:
         process = subprocess.Popen(

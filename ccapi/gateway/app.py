@@ -14,9 +14,9 @@ from pathlib import Path
 
 from aiohttp import web
 
-from ccapi.agent.launch import PERMISSION_MODES, Launch, child_environment, find_claude
+from ccapi.agent.launch import PERMISSION_MODES, Launch, child_environment, child_secrets, find_claude
 from ccapi.agent.run import Agent
-from ccapi.errors import PortBusy, SettingInvalid
+from ccapi.errors import SettingInvalid, port_busy
 from ccapi.gateway import security
 from ccapi.gateway.chat import ChatHandler
 from ccapi.gateway.models import Models
@@ -65,7 +65,7 @@ def create_agent(settings: GatewaySettings) -> Agent:
         settings.environ, max_retries=settings.max_retries, sandboxed_root=root and mode == "bypassPermissions"
     )
     claude = find_claude(settings.claude, settings.environ.get("PATH"))
-    launch = Launch(claude, settings.workspace, environment, mode)
+    launch = Launch(claude, settings.workspace, environment, child_secrets(settings.environ), mode)
     return Agent(launch, idle_timeout=settings.run_timeout, model_fallback=settings.model_fallback)
 
 
@@ -83,7 +83,7 @@ async def serve(settings: GatewaySettings) -> AsyncIterator[int]:
         try:
             await web.TCPSite(runner, settings.host, settings.port).start()
         except OSError as error:
-            raise PortBusy(f"Cannot listen on {settings.host}:{settings.port}: {error.strerror}") from error
+            raise port_busy(settings.host, settings.port, error) from error
         yield runner.addresses[0][1]
     finally:
         await runner.cleanup()

@@ -134,7 +134,9 @@ class ChatHandler:
         del request
         content, reasoning = [], []
         while not run.ended:
-            more_content, more_reasoning = completion.feed(await run.next(self._heartbeat))
+            events = await run.next(self._heartbeat)
+            _notices(events)
+            more_content, more_reasoning = completion.feed(events)
             content.append(more_content)
             reasoning.append(more_reasoning)
         if isinstance(completion.end, RunFailed):
@@ -150,9 +152,8 @@ class ChatHandler:
                 stream.headers[_MODEL_HEADER] = str(run.model)
             if not events:
                 await stream.comment()
-            for event in events:
-                if isinstance(event, Notice):
-                    await stream.comment(event.message)
+            for notice in _notices(events):
+                await stream.comment(notice)
             chunks = completion.chunks(run.model, events)
             if isinstance(completion.end, RunFailed):
                 return await _broken_off(stream, chunks, completion.end.error)
@@ -160,6 +161,14 @@ class ChatHandler:
                 await stream.data(*chunks)
         await stream.data(*completion.last_chunks(run.model), "[DONE]")
         return await stream.finish()
+
+
+def _notices(events: list[RunEvent]) -> list[str]:
+    """What an operator should read in the log, and a client that waits may see."""
+    messages = [redact(event.message) for event in events if isinstance(event, Notice)]
+    for message in messages:
+        log.warning("%s", message)
+    return messages
 
 
 async def _broken_off(stream: EventStream, chunks: list[dict[str, Any]], error: CcapiError) -> web.StreamResponse:

@@ -90,9 +90,10 @@ _REFUSED = {
 
 
 def _invalid(error: ValidationError) -> InvalidRequest:
-    first = error.errors(include_url=False, include_input=False)[0]
-    field = _field(first["loc"])
-    return InvalidRequest(_REFUSED.get(field) or f"'{field}': {_lowered(first['msg'])}", param=field)
+    # Of a union's complaints the one that got furthest: it speaks of the member that was meant.
+    furthest = max(error.errors(include_url=False, include_input=False), key=lambda one: len(one["loc"]))
+    field = _field(furthest["loc"])
+    return InvalidRequest(_REFUSED.get(field) or f"'{field}': {_lowered(furthest['msg'])}", param=field)
 
 
 def _field(location: tuple[int | str, ...]) -> str:

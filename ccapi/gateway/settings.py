@@ -12,13 +12,14 @@ from ccapi.errors import SettingInvalid
 
 log = logging.getLogger(__name__)
 
+_LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 _CREDENTIALS_FILE = "credentials.env"
 _CREDENTIALS = frozenset({"ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN"})
 
 
 @dataclass(frozen=True, slots=True)
 class GatewaySettings:
-    """All times in seconds, all sizes in bytes. `environ` is the gateway's own environment, credentials file included."""
+    """Times in seconds, sizes in bytes. `environ` is the gateway's own environment, credentials file included."""
 
     host: str = "127.0.0.1"
     port: int = 8000
@@ -48,7 +49,7 @@ def from_environment(environ: Mapping[str, str] | None = None, **flags: object) 
         "model_fallback": _switch(environ, "CCAPI_MODEL_FALLBACK"),
         "permission_mode": environ.get("CCAPI_PERMISSION_MODE"),
         "claude": environ.get("CCAPI_CLAUDE"),
-        "log_level": environ.get("CCAPI_LOG_LEVEL"),
+        "log_level": _log_level(environ),
         **flags,
     }
     return GatewaySettings(**{name: value for name, value in read.items() if value is not None}, environ=environ)  # type: ignore[arg-type] # each value was made for its field
@@ -84,6 +85,14 @@ def _switch(environ: Mapping[str, str], name: str) -> bool | None:
     if value.lower() not in {"on", "off", "true", "false", "1", "0"}:
         raise _invalid(name, "on or off", value)
     return value.lower() in {"on", "true", "1"}
+
+
+def _log_level(environ: Mapping[str, str]) -> str | None:
+    if not (value := environ.get("CCAPI_LOG_LEVEL")):
+        return None
+    if value.upper() not in _LOG_LEVELS:
+        raise _invalid("CCAPI_LOG_LEVEL", f"one of {', '.join(_LOG_LEVELS)}", value)
+    return value.upper()
 
 
 def _model_map(environ: Mapping[str, str]) -> dict[str, str]:

@@ -33,6 +33,7 @@ _ATTEMPTS = web.AppKey("_ATTEMPTS", Attempts)
 
 _REQUESTS_KEPT = 1000
 _LARGEST_BODY = 32 * 1024 * 1024  # as the real API
+_BEFORE_CUT = 0.05  # seconds; a client drops what arrives together with the end of the connection, unread
 _SESSION = "X-Claude-Code-Session-Id"
 
 
@@ -137,6 +138,7 @@ async def _stream(request: web.Request, reply: Reply, speed: float) -> web.Strea
             case Failure(status, message):
                 await response.write(_sse(error_body(status, message, *request_id.values())))
             case Cut():
+                await asyncio.sleep(_BEFORE_CUT)
                 _cut(request)
             case dict():
                 await response.write(_sse(event))

@@ -37,11 +37,10 @@ class Reply:
 
     def message(self) -> dict[str, Any]:
         """The whole message, for a request that does not stream."""
-        content = [step for step in self.turn.steps if isinstance(step, Content)]
         return self._envelope(
-            content=[_block(step) for step in content],
+            content=[_block(step) for step in self._content],
             stop_reason=self.stop_reason,
-            output_tokens=sum(len(_pieces(step)) for step in content),
+            output_tokens=self._output_tokens,
         )
 
     def events(self) -> Iterator[Event | Wait | Failure | Cut]:
@@ -51,28 +50,42 @@ class Reply:
         """
         yield {"type": "message_start", "message": self._envelope(content=[], stop_reason=None, output_tokens=1)}
         yield {"type": "ping"}
-        opened: list[Content] = []
+        index = 0
         for step in self.turn.steps:
-            if isinstance(step, Pause):
-                yield Wait(step.seconds)
-            elif isinstance(step, Failure | Cut):
-                yield step
-                return
-            else:
-                if opened:
-                    yield from _end(len(opened) - 1, opened[-1])
-                yield from _begin(len(opened), step)
-                opened.append(step)
-        yield from _end(len(opened) - 1, opened[-1]) if opened else ()
-        delta = {"stop_reason": self.stop_reason, "stop_sequence": None}
-        usage = self.input_usage | {"output_tokens": sum(len(_pieces(step)) for step in opened)}
-        yield {"type": "message_delta", "delta": delta, "usage": usage}
+            match step:
+                case Pause(seconds):
+                    yield Wait(seconds)
+                case Failure() | Cut():
+                    yield step
+                    return
+                case _:
+                    yield from _begin(index, step)
+                    index += 1
+                    if index < len(self._content) or not self._breaks_off:
+                        yield from _end(index - 1, step)
+        yield {
+            "type": "message_delta",
+            "delta": {"stop_reason": self.stop_reason, "stop_sequence": None},
+            "usage": self.input_usage | {"output_tokens": self._output_tokens},
+        }
         yield {"type": "message_stop"}
 
     @property
     def stop_reason(self) -> str:
-        calls_a_tool = any(isinstance(step, ToolCall) for step in self.turn.steps)
+        calls_a_tool = any(isinstance(step, ToolCall) for step in self._content)
         return self.turn.stop_reason or ("tool_use" if calls_a_tool else "end_turn")
+
+    @property
+    def _content(self) -> list[Content]:
+        return [step for step in self.turn.steps if isinstance(step, Content)]
+
+    @property
+    def _output_tokens(self) -> int:
+        return sum(len(_pieces(step)) for step in self._content)
+
+    @property
+    def _breaks_off(self) -> bool:
+        return isinstance(self.turn.steps[-1], Failure | Cut)
 
     def _envelope(self, *, content: list[Event], stop_reason: str | None, output_tokens: int) -> dict[str, Any]:
         return {

@@ -79,6 +79,7 @@ def _start(arguments: list[str], environ: Mapping[str, str], text: str) -> subpr
     with suppress(BrokenPipeError):  # it ended without reading: its exit code and output tell
         process.stdin.write(text)
         process.stdin.close()
+    process.stdin = None  # or `communicate` trips over the closed file
     return process
 
 
@@ -87,14 +88,11 @@ def _stop(process: subprocess.Popen[str]) -> None:
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGINT)
     try:
-        process.wait(_GRACE)
+        process.communicate(timeout=_GRACE)
     except (subprocess.TimeoutExpired, KeyboardInterrupt):
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-    finally:
-        assert process.stdout is not None
-        process.stdout.close()
+        process.communicate()
 
 
 def _failure(what: str, lines: list[str], environ: Mapping[str, str]) -> CcapiError:

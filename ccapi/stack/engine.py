@@ -156,21 +156,22 @@ class Engine:
                     return str(found["Names"][0]).lstrip("/")
         return None
 
-    def remove_leftovers(self, *, volumes: bool) -> list[str]:
-        """Remove what carries our label and is still there, for what compose no longer knows. The names of it."""
-        removed = []
+    def leftovers(self) -> list[str]:
+        """The names of our containers and networks."""
+        with self._mapped():
+            containers = [found["Names"][0].lstrip("/") for found in self._api.containers(all=True, filters=_OWN)]
+            return containers + [network["Name"] for network in self._api.networks(filters=_OWN)]
+
+    def remove_leftovers(self, *, volumes: bool) -> None:
+        """Remove what carries our label and is still there, because compose no longer knows it."""
         with self._mapped():
             for found in self._api.containers(all=True, filters=_OWN):
                 self._api.remove_container(found["Id"], force=True)
-                removed.append(found["Names"][0].lstrip("/"))
             for network in self._api.networks(filters=_OWN):
                 self._api.remove_network(network["Id"])
-                removed.append(network["Name"])
         for volume in self.volumes() if volumes else []:
             with self._mapped():
                 self._api.remove_volume(volume.name)
-            removed.append(volume.name)
-        return removed
 
     def remove_old_images(self, keep: str) -> int:
         """Remove the images that earlier runs of `up` built. One that something still uses stays. How many went."""

@@ -2,7 +2,7 @@
 
     {"error": {"message": …, "type": …, "param": …, "code": …}}
 
-Source: OpenAI API reference, "Error codes". `hint` and `retry_after` are ours; clients that do not know them lose nothing.
+Source: OpenAI API reference, "Error codes". `retry_after` (seconds) is ours; clients that do not know it lose nothing.
 """
 
 from __future__ import annotations

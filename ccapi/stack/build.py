@@ -1,0 +1,52 @@
+"""Understands what a build prints: which step runs, and why it failed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+_STEP = re.compile(r"#\d+ \[(?:\w+ )?(?P<stage>debian|claude|python|image) +(?P<step>\d+/\d+)\]")
+_FAILED_STEP = re.compile(r"^ > \[.*\]")
+_RULE = "------"
+_SHOWN = 20  # lines
+
+_CAUSES = (
+    (
+        r"certificate.verify.failed|certificate problem|x509: |certificate is NOT trusted|certificate verification failed",
+        "If a proxy inspects TLS here, give its CA certificate: ccapi up --ca-file FILE",
+    ),
+    (
+        r"failed to resolve source metadata|pull access denied|failed to authorize",
+        "Docker could not get the base image. Pull or import it by hand, or set stack.base_image to one you have.",
+    ),
+    (
+        r"no space left on device",
+        "Make room, for example with: docker builder prune",
+    ),
+    (
+        r"could not resolve|failure in name resolution|network is unreachable|timed out|connection refused",
+        "The build has no way to the network. HTTP_PROXY and HTTPS_PROXY are passed on to it.",
+    ),
+)
+
+
+def step(line: str) -> str | None:
+    """`python 2/2` when the line says that this step runs: the Dockerfile's stage and the step in it."""
+    found = _STEP.match(line)
+    return f"{found['stage']} {found['step']}" if found else None
+
+
+def failed_output(lines: Sequence[str]) -> list[str]:
+    """What the step that failed printed last: BuildKit repeats it between two rules."""
+    starts = [number for number, line in enumerate(lines) if _FAILED_STEP.match(line)]
+    if not starts:
+        return list(lines[-_SHOWN:])
+    block = lines[starts[-1] + 1 :]
+    end = block.index(_RULE) if _RULE in block else len(block)
+    return list(block[:end][-_SHOWN:]) or list(lines[-_SHOWN:])
+
+
+def hint(lines: Sequence[str]) -> str | None:
+    """What to do about a failure of a known kind."""
+    text = "\n".join(lines)
+    return next((advice for pattern, advice in _CAUSES if re.search(pattern, text, re.IGNORECASE)), None)

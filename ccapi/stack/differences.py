@@ -1,0 +1,41 @@
+"""In what way the running container is not what is wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ccapi.redact import redact
+from ccapi.stack import spec
+from ccapi.stack.engine import Container
+from ccapi.stack.spec import Difference, StackSpec
+
+# How the person calls what the container knows as a variable.
+_NAMES = {
+    "CCAPI_REHEARSAL": "rehearsal",
+    "CCAPI_RUN_TIMEOUT": "gateway.timeout",
+    "CCAPI_MODEL_MAP": "models.map",
+    "CCAPI_MODEL_FALLBACK": "models.fallback",
+    "OAUTH_PROXY_PORT": "oauth.port",
+}
+
+
+def differences(container: Container, wanted: StackSpec, image: str, compose_id: str) -> list[Difference]:
+    """What `up` would change, in the person's words; credentials in URLs are not shown."""
+    pairs = [
+        ("port", container.published, f"127.0.0.1:{wanted.port}"),
+        ("workspace", container.workspace or "a volume", str(wanted.workspace or "a volume")),
+        ("image", container.image, image),
+        ("container settings", container.labels.get(spec.COMPOSE_LABEL), compose_id),
+        *_variables(container, wanted),
+    ]
+    return [
+        Difference(what, redact(now or "none"), redact(then or "none"))
+        for what, now, then in pairs
+        if (now or "") != (then or "")
+    ]
+
+
+def _variables(container: Container, wanted: StackSpec) -> Iterator[tuple[str, str | None, str | None]]:
+    for name in spec.VARIABLES:
+        if name.isupper():  # the proxies' second spelling says nothing new
+            yield _NAMES.get(name, name), container.environment.get(name), wanted.environment.get(name)

@@ -1,0 +1,204 @@
+"""Brings the stack up and down: what must hold before, what is built, started and waited for."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from ccapi import paths
+from ccapi.errors import CcapiError, StackFailed
+from ccapi.stack import build, compose, health, lock, preflight, spec, templates
+from ccapi.stack.compose import ComposeFailed
+from ccapi.stack.differences import differences
+from ccapi.stack.engine import Container, Engine, Volume
+from ccapi.stack.progress import Kind, Progress, Report
+from ccapi.stack.spec import Difference, StackSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """This machine's side: what `docker` gets as environment, and where locks, logs and staged builds go."""
+
+    environ: Mapping[str, str]
+    state: Path
+    cache: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Up:
+    """What `up` found or did. `changed` is empty for a new stack and for one that was left as it was."""
+
+    url: str
+    image: str
+    already: bool
+    changed: list[Difference]
+    signed_in: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Down:
+    """What `down` did. `kept` are the volumes that are still there."""
+
+    removed: bool
+    kept: list[Volume]
+    removed_volumes: list[Volume]
+
+
+def up(wanted: StackSpec, host: Host, *, timeout: float, report: Report) -> Up:
+    """Make the stack what is wanted, and wait until it is healthy. Does nothing when it is already.
+
+    `timeout` is in seconds; its clock starts when the image is there. Raises `DockerUnavailable`, `PortBusy`,
+    `StackTimeout`, `SettingInvalid`, `StackFailed`. When the wait fails the container stays, for a look at it.
+    """
+    preflight.check_workspace(wanted.workspace)
+    with Engine(host.environ) as engine, _locked(host, report):
+        return _Starter(wanted, host, engine, report).up(timeout)
+
+
+class _Starter:
+    """One run of `up`: what its steps share."""
+
+    def __init__(self, wanted: StackSpec, host: Host, engine: Engine, report: Report) -> None:
+        self.wanted = wanted
+        self.host = host
+        self.engine = engine
+        self._report = report
+        self.inputs = templates.build_input(wanted.base_image, wanted.ca_file)
+        self.image = self.inputs.image
+        self.text = templates.compose_text(start_interval=engine.knows_start_interval)
+        self.compose_id = templates.compose_id(self.text)
+
+    def up(self, timeout: float) -> Up:
+        found = self._found()
+        changed = differences(found, self.wanted, self.image, self.compose_id) if found else []
+        if found and found.state == "running" and found.health == "healthy" and not changed:
+            return self._result(already=True, changed=[])
+        self._check(found, changed)
+        if not self.engine.has_image(self.image):
+            self._build()
+        self._start(found, timeout)
+        with suppress(CcapiError):  # tidying up: no reason to fail
+            self.engine.remove_old_images(keep=self.image)
+        return self._result(already=False, changed=changed)
+
+    def report(self, kind: Kind, text: str) -> None:
+        self._report(Progress(kind, text))
+
+    def _found(self) -> Container | None:
+        found = self.engine.container()
+        if found and not found.ours:
+            raise StackFailed(
+                f"a container named {spec.CONTAINER} is there that ccapi did not make",
+                hint=f"Rename it (docker rename {spec.CONTAINER} other) or remove it (docker rm -f {spec.CONTAINER}).",
+            )
+        return found
+
+    def _check(self, found: Container | None, changed: list[Difference]) -> None:
+        for difference in changed:
+            self.report("note", f"{difference.what}: {difference.running} → {difference.wanted}")
+        for warning in preflight.warnings(self.wanted):
+            self.report("warning", warning)
+        ours = found is not None and found.state in {"running", "paused"} and found.port == self.wanted.port
+        if not ours:
+            preflight.check_port(self.wanted.port, self.engine)
+
+    def _build(self) -> None:
+        began = time.monotonic()
+        preflight.check_snap(self.host.environ, self.host.cache)
+        self.report("phase", "Building the image")
+        lines: list[str] = []
+
+        def on_line(line: str) -> None:
+            lines.append(line)
+            if step := build.step(line):
+                self.report("step", step)
+
+        try:
+            with self.inputs.staged(self.host.cache) as directory:
+                self._compose("build", directory=directory, on_line=on_line)
+        except ComposeFailed as error:
+            raise self._build_failed(lines, error) from error
+        self.report("done", f"Image built in {time.monotonic() - began:.0f} s")
+
+    def _build_failed(self, lines: list[str], error: ComposeFailed) -> StackFailed:
+        for line in build.failed_output(lines):
+            self.report("log", line)
+        log = self.host.state / "build.log"
+        log.write_text("\n".join(lines) + "\n", "utf-8")
+        advice = build.hint(lines)
+        hint = "\n".join(filter(None, [advice, f"All of the build's output: {log}"]))
+        return StackFailed("the image could not be built", hint=hint, detail=error.detail)
+
+    def _start(self, found: Container | None, timeout: float) -> None:
+        began = time.monotonic()
+        self.report("phase", "Starting the container")
+        recreate = ["--force-recreate"] if found and found.health == "unhealthy" else []
+        try:
+            self._compose("up", "--detach", "--no-build", "--pull=never", *recreate)
+            health.wait(self.engine, timeout=timeout, report=self.report, stop=lambda: self._compose("stop"))
+        except ComposeFailed as error:
+            raise self._start_failed(error) from error
+        except KeyboardInterrupt:
+            self.report("note", "Interrupted; the container is left as it is: ccapi status, ccapi logs, ccapi down")
+            raise
+        self.report("done", f"Healthy after {time.monotonic() - began:.1f} s")
+
+    def _start_failed(self, error: ComposeFailed) -> CcapiError:
+        """Between our check and Docker's bind, another process may have taken the port."""
+        if any("already allocated" in line or "address already in use" in line for line in error.lines):
+            return preflight.port_busy(self.wanted.port, self.engine)
+        return error
+
+    def _compose(self, *command: str, directory: Path | None = None, on_line: compose.OnLine = lambda _: None) -> None:
+        compose.run(
+            *command,
+            text=self.text,
+            environ=self.host.environ,
+            variables=self.wanted.interpolation(self.image, self.compose_id),
+            directory=directory or paths.templates_dir() / "compose",
+            on_line=on_line,
+        )
+
+    def _result(self, *, already: bool, changed: list[Difference]) -> Up:
+        files = (f"{spec.CONFIG}/.credentials.json", f"{spec.CONFIG}/credentials.env")
+        signed_in = any(self.engine.has_file(file) for file in files)
+        return Up(self.wanted.url, self.image, already, changed, signed_in)
+
+
+def down(host: Host, *, volumes: bool, report: Report) -> Down:
+    """Remove container and network, by our label, whatever is left of them; the volumes only if asked to.
+
+    Raises `DockerUnavailable`, `StackFailed`.
+    """
+    with Engine(host.environ) as engine, _locked(host, report):
+        there = engine.volumes()
+        removed = bool(engine.leftovers())
+        if removed or (volumes and there):
+            report(Progress("phase", "Stopping the container"))
+            _compose_down(host, volumes=volumes)
+            engine.remove_leftovers(volumes=volumes)
+            report(Progress("done", "Stopped and removed"))
+        kept = engine.volumes()
+        return Down(removed, kept, [volume for volume in there if volume not in kept])
+
+
+def _compose_down(host: Host, *, volumes: bool) -> None:
+    compose.run(
+        "down",
+        "--remove-orphans",
+        *(["--volumes"] if volumes else []),
+        text=templates.compose_text(start_interval=False),
+        environ=host.environ,
+        variables={},
+        directory=paths.templates_dir() / "compose",
+    )
+
+
+def _locked(host: Host, report: Report) -> AbstractContextManager[None]:
+    def waiting(holder: str) -> None:
+        report(Progress("note", f"Waiting for another ccapi to finish (PID {holder})"))
+
+    return lock.exclusive(host.state / "stack.lock", waiting)
