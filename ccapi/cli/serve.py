@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import ctypes
 import logging
-import os
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable
@@ -21,14 +20,12 @@ import typer
 
 from ccapi.cli import output
 from ccapi.cli.options import OptionalScenario
-from ccapi.errors import CcapiError, UsageError, port_busy
+from ccapi.errors import port_busy
 
 if TYPE_CHECKING:
     from ccapi.gateway.settings import GatewaySettings
 
 _PR_SET_DUMPABLE = 4
-_IN_CONTAINER = "CCAPI_IN_CONTAINER"  # set by the image
-_LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 Host = Annotated[str, typer.Option(help="Address to listen on.")]
 
@@ -65,26 +62,27 @@ def gateway(
     """
     from ccapi.gateway import settings as gateway_settings
 
-    _refuse_root_in_container()
-    _refuse_network(host)
     _hide_from_the_agent()
-    rehearsal = rehearsal or os.environ.get("CCAPI_REHEARSAL") or None
     settings = gateway_settings.from_environment(
-        host=host, port=port, workspace=workspace and workspace.resolve(), permission_mode=permission_mode
+        host=host,
+        port=port,
+        workspace=workspace and workspace.resolve(),
+        permission_mode=permission_mode,
+        rehearsal=rehearsal,
     )
-    logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    asyncio.run(_gateway(settings, rehearsal))
+    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    asyncio.run(_gateway(settings))
 
 
-async def _gateway(settings: GatewaySettings, scenario: str | None) -> None:
+async def _gateway(settings: GatewaySettings) -> None:
     from ccapi.gateway import app as gateway_app
 
     async with contextlib.AsyncExitStack() as stack:
-        if scenario:
+        if settings.rehearsal:
             from ccapi.rehearsal import scenario as scenarios
             from ccapi.rehearsal import server
 
-            url = await stack.enter_async_context(server.serve(scenarios.load(scenario)))
+            url = await stack.enter_async_context(server.serve(scenarios.load(settings.rehearsal)))
             scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="ccapi-rehearsal-"))
             # A script only does what it says: it may run its tools without asking.
             mode = settings.permission_mode or "bypassPermissions"
@@ -132,18 +130,6 @@ def _run(server: Callable[[], Awaitable[None]], host: str, port: int) -> None:
 
 def _say_url(what: str, host: str, port: int) -> None:
     output.write(f"{what} on http://{f'[{host}]' if ':' in host else host}:{port}\n")
-
-
-def _refuse_root_in_container() -> None:
-    if os.environ.get(_IN_CONTAINER) and os.geteuid() == 0:
-        raise CcapiError("The gateway does not run as root in the container; leave the image's user as it is")
-
-
-def _refuse_network(host: str) -> None:
-    """Nobody is asked for a key, so only this machine may ask; the container's network is closed off by Docker."""
-    if os.environ.get(_IN_CONTAINER) or host in _LOOPBACK:
-        return
-    raise UsageError(f"--host {host}: the gateway listens on loopback only ({', '.join(_LOOPBACK)})")
 
 
 def _hide_from_the_agent() -> None:

@@ -8,10 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ccapi.errors import SettingInvalid
+from ccapi.errors import SettingInvalid, UsageError
 
 log = logging.getLogger(__name__)
 
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 _CREDENTIALS_FILE = "credentials.env"
 _CREDENTIALS = frozenset({"ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN"})
@@ -33,6 +34,8 @@ class GatewaySettings:
     permission_mode: str | None = None
     claude: str | None = None
     log_level: str = "INFO"
+    rehearsal: str | None = None  # a scenario that plays the model
+    in_container: bool = False  # says the image: Docker decides who reaches the port
     environ: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -50,9 +53,23 @@ def from_environment(environ: Mapping[str, str] | None = None, **flags: object) 
         "permission_mode": environ.get("CCAPI_PERMISSION_MODE"),
         "claude": environ.get("CCAPI_CLAUDE"),
         "log_level": _log_level(environ),
-        **flags,
+        "rehearsal": environ.get("CCAPI_REHEARSAL"),
+        "in_container": _switch(environ, "CCAPI_IN_CONTAINER"),
+        **{name: value for name, value in flags.items() if value is not None},
     }
-    return GatewaySettings(**{name: value for name, value in read.items() if value is not None}, environ=environ)  # type: ignore[arg-type] # each value was made for its field
+    given = {name: value for name, value in read.items() if value is not None}
+    settings = GatewaySettings(**given, environ=environ)  # type: ignore[arg-type] # each value was made for its field
+    _check_surroundings(settings)
+    return settings
+
+
+def _check_surroundings(settings: GatewaySettings) -> None:
+    if settings.in_container:
+        if os.geteuid() == 0:
+            raise SettingInvalid("The gateway does not run as root in the container; leave the image's user as it is")
+    elif settings.host not in _LOOPBACK:
+        # Nobody is asked for a key, so only this machine may ask.
+        raise UsageError(f"--host {settings.host}: the gateway listens on loopback only ({', '.join(_LOOPBACK)})")
 
 
 def _invalid(name: str, expected: str, value: str) -> SettingInvalid:

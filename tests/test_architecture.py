@@ -1,0 +1,48 @@
+"""The rules of the design that import-linter cannot see."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "ccapi"
+
+
+def uses(name: str) -> Iterator[str]:
+    """The files in which the dotted (or plain) name is used in code."""
+    for file in sorted(PACKAGE.rglob("*.py")):
+        tree = ast.parse(file.read_text("utf-8"))
+        if any(ast.unparse(node) == name for node in ast.walk(tree) if isinstance(node, ast.Attribute | ast.Name)):
+            yield str(file.relative_to(PACKAGE))
+
+
+@pytest.mark.parametrize(
+    ("name", "allowed"),
+    [
+        # output.py: the conventions of terminals (NO_COLOR, TERM, CI) are no settings of ours
+        ("os.environ", {"settings.py", "gateway/settings.py", "cli/output.py"}),
+        ("os.getenv", set()),
+        ("print", set()),
+        ("sys.stdout", {"cli/output.py", "cli/answer.py", "cli/main.py"}),
+        ("docker.from_env", set()),
+        ("subprocess.Popen", {"stack/compose.py", "commands/demo.py"}),
+        ("subprocess.run", set()),
+    ],
+)
+def test_a_name_is_used_only_where_it_belongs(name: str, allowed: set[str]) -> None:
+    """The environment, the terminal and other programs are each touched in one place."""
+    assert set(uses(name)) <= allowed
+
+
+def test_nothing_heavy_is_imported_by_the_command_line_itself() -> None:
+    """`ccapi --help` must not pay for Docker, HTTP or servers."""
+    import subprocess
+    import sys
+
+    heavy = ["docker", "httpx", "aiohttp", "questionary", "rich", "pydantic", "openai", "claude_agent_sdk"]
+    code = f"import sys, ccapi.cli.app; print([m for m in {heavy!r} if m in sys.modules])"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
