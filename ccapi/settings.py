@@ -201,12 +201,18 @@ def load(
     Raises `SettingInvalid`, which names the place, what was expected, and what is near it.
     """
     environ = os.environ if environ is None else environ
-    home = environ.get("CCAPI_HOME") or None
+    home = home_directory(environ)
     files = [(directory or Path.cwd()) / PROJECT_FILE, paths.config_file(home)]
     layers: list[tuple[str, Mapping[str, Any]]] = [("flag", {k: v for k, v in (flags or {}).items() if v is not None})]
     layers.append(("environment", {s.key: environ[s.env] for s in TABLE if environ.get(s.env)}))
     layers += [(str(file), _read(file)) for file in files if file.is_file()]
     return Settings({setting.key: _resolve(setting, layers) for setting in TABLE}, home)
+
+
+def home_directory(environ: Mapping[str, str] | None = None) -> str | None:
+    """`CCAPI_HOME`, for what must work even when a settings file is broken."""
+    environ = os.environ if environ is None else environ
+    return environ.get("CCAPI_HOME") or None
 
 
 def docker_environment(environ: Mapping[str, str] | None = None) -> dict[str, str]:

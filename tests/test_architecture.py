@@ -27,9 +27,9 @@ def uses(name: str) -> Iterator[str]:
         ("os.getenv", set()),
         ("print", set()),
         ("sys.stdout", {"cli/output.py", "cli/answer.py", "cli/main.py"}),
-        ("docker.from_env", set()),
+        ("docker.from_env", {"stack/engine.py"}),
         ("subprocess.Popen", {"stack/compose.py", "commands/demo.py"}),
-        ("subprocess.run", set()),
+        ("subprocess.run", {"stack/compose.py"}),
     ],
 )
 def test_a_name_is_used_only_where_it_belongs(name: str, allowed: set[str]) -> None:

@@ -138,11 +138,14 @@ class ClaudeProcess:
     async def _interrupt(self) -> None:
         """Ask first: tools end in order and the session file is written to its end."""
         request = {"type": "control_request", "request_id": "end", "request": {"subtype": "interrupt"}}
-        with contextlib.suppress(TimeoutError):
+        stdout = self._process.stdout
+        assert stdout is not None
+        # RuntimeError: the run's owner is still reading, and keeps the pipe empty itself.
+        with contextlib.suppress(TimeoutError, RuntimeError, ConnectionError):
             async with asyncio.timeout(INTERRUPT_GRACE):
                 await self.send(request)
                 self.close_stdin()
-                while await self.read() is not None:  # it must not hang in a full pipe
+                while await stdout.read(CHUNK):  # it must not hang in a full pipe
                     pass
         await self.exited(0.1)
 

@@ -13,9 +13,8 @@ from typing import Self
 
 from ccapi.cli import output
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _FENCE = re.compile(r"(`{3,})[^`]*")
-_TOOL = re.compile(r"(↳ )?\*\*([^*]+)\*\*(.*)")
+_TOOL = re.compile(r"(↳ )?\*\*([^*]+)\*\*(?: (`+)(.+?)\3)?")
 _DECIDES_AT_END = "`*-↳"  # first characters of lines whose look depends on the whole line
 _DIM, _BOLD, _TOOL_STYLE = "2", "1", "1;36"
 
@@ -50,7 +49,7 @@ class AnswerPrinter:
         if not self._terminal:
             output.write(text)
             return
-        first, *rest = _CONTROL.sub("", text.replace("\r\n", "\n")).split("\n")
+        first, *rest = output.printable(text).split("\n")
         self._piece(first)
         for piece in rest:
             self._newline()
@@ -58,8 +57,11 @@ class AnswerPrinter:
 
     def comment(self, text: str) -> None:
         """A sign of life; worth a line when it says more than that."""
-        if text != "keep-alive" and sys.stderr.isatty():
-            output.note(self._style(text, _DIM))
+        if text == "keep-alive" or not sys.stderr.isatty():
+            return
+        if self._terminal and not self._at_start:
+            self._newline()
+        output.note(output.styled(output.printable(text), _DIM))
 
     def _piece(self, text: str) -> None:
         """A part of a line."""
@@ -67,12 +69,21 @@ class AnswerPrinter:
             return
         if self._at_start:
             self._line += text
-            if self._line[0] in _DECIDES_AT_END:
-                return  # shown at its end
+            if self._waits():
+                return
+            if not self._fence:
+                self._show_line(ended=False)
+                return
             text, self._line = self._line, ""
             self._gutter()
             self._at_start = False
         output.write(self._style(text, _DIM) if self._fence else text)
+
+    def _waits(self) -> bool:
+        """Whether the line's look is still open. A tool call's line is complete before its newline: the tool runs."""
+        if self._fence:
+            return self._line[0] == "`"
+        return self._line[0] in _DECIDES_AT_END and not _TOOL.fullmatch(self._line)
 
     def _newline(self) -> None:
         if self._at_start:
@@ -108,7 +119,8 @@ class AnswerPrinter:
         if line == "---":
             return self._style("─" * 40, _DIM)
         if tool := _TOOL.fullmatch(line):
-            return f"{tool[1] or ''}{self._style('● ' + tool[2], _TOOL_STYLE)}{tool[3].replace('`', '')}"
+            argument = f" {_code(tool[4])}" if tool[4] else ""
+            return f"{tool[1] or ''}{self._style('● ' + tool[2], _TOOL_STYLE)}{argument}"
         return line
 
     def _gutter(self) -> None:
@@ -118,3 +130,9 @@ class AnswerPrinter:
     @staticmethod
     def _style(text: str, sgr: str) -> str:
         return output.styled(text, sgr, sys.stdout)
+
+
+def _code(span: str) -> str:
+    """What a code span says: one space on each side belongs to its delimiters (CommonMark, code spans)."""
+    padded = span.startswith(" ") and span.endswith(" ") and span.strip()
+    return span[1:-1] if padded else span

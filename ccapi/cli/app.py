@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from ccapi import __version__
-from ccapi.cli import ask, output, serve
+from ccapi.cli import ask, output, serve, stack
 
 app = typer.Typer(
     name="ccapi",
@@ -49,5 +49,5 @@ def run(args: list[str]) -> int:
 
 
 ask.register(app)
-# stack
+stack.register(app)
 serve.register(app)

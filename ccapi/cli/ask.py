@@ -31,9 +31,7 @@ def ask(
     """
     from ccapi.commands.ask import ask as ask_gateway
 
-    question = sys.stdin.read() if prompt == "-" else prompt
-    if not question.strip():
-        raise UsageError("The question is empty")
+    question = _question(prompt)
     settings = host_settings.load({"gateway.port": port})
     with AnswerPrinter() as printer:
         ask_gateway(settings.base_url, question, model=model, on_text=printer.text, on_comment=printer.comment)
@@ -55,3 +53,14 @@ def demo(
     with AnswerPrinter() as printer:
         run(on_step=output.note, on_text=printer.text, on_comment=printer.comment)
     output.note(demo_commands.CONCLUSION)
+
+
+def _question(prompt: str) -> str:
+    try:
+        raw = sys.stdin.buffer.read() if prompt == "-" else prompt.encode("utf-8", "surrogateescape")
+        question = raw.decode("utf-8")
+    except UnicodeDecodeError:
+        raise UsageError("The question is not valid UTF-8") from None
+    if not question.strip():
+        raise UsageError("The question is empty")
+    return question

@@ -17,11 +17,14 @@ def main(argv: list[str] | None = None) -> int:
     if args in (["--version"], ["-V"]):  # the fast path: no typer
         output.write(f"ccapi {__version__}\n")
         return 0
-    debug = "--debug" in args
+    output.prepare()
+    _end_in_order()
+    options = args[: args.index("--")] if "--" in args else args
+    debug = "--debug" in options
     try:
         from ccapi.cli.app import run
 
-        return run([arg for arg in args if arg != "--debug"] if debug else args)
+        return run([arg for arg in options if arg != "--debug"] + args[len(options) :])
     except CcapiError as error:
         if debug:
             raise
@@ -40,3 +43,14 @@ def main(argv: list[str] | None = None) -> int:
         output.note(f"error: ccapi failed unexpectedly: {type(error).__name__}: {error}")
         output.note("  Run it again with --debug to see where.")
         return 1
+
+
+def _end_in_order() -> None:
+    """A terminated command cleans up like an interrupted one (and exits with 128 + the signal, as shells expect)."""
+
+    def leave(number: int, _: object) -> None:
+        sys.exit(128 + number)
+
+    for name in ("SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), leave)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import re
 import sys
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -11,6 +13,19 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from ccapi.errors import CcapiError
+
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+def prepare() -> None:
+    """Make the streams able to take any answer: UTF-8 in a pipe, a replacement where a terminal has no such letter."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            if stream.isatty():
+                stream.reconfigure(errors="replace")
+            else:
+                stream.reconfigure(encoding="utf-8", errors="backslashreplace")
 
 
 def write(text: str) -> None:
@@ -30,11 +45,16 @@ def note(text: str) -> None:
     sys.stderr.flush()
 
 
+def printable(text: str) -> str:
+    """`text` of others without what would command the terminal: everything but newlines and tabs."""
+    return _CONTROL.sub("", text.replace("\r\n", "\n"))
+
+
 def failure(error: CcapiError) -> None:
     """One line that says what happened, and what to do next."""
-    note(f"{styled('error:', '1;31')} {error.message}")
+    note(f"{styled('error:', '1;31')} {printable(error.message)}")
     if error.hint:
-        for line in error.hint.splitlines():
+        for line in printable(error.hint).splitlines():
             note(f"  {line}")
 
 

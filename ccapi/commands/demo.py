@@ -10,8 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ccapi import paths, settings
+from ccapi.commands import stack
 from ccapi.commands.ask import ask
 from ccapi.errors import StackFailed
+from ccapi.stack.progress import Progress, Report
 
 QUESTION = "Write a Python function for Fibonacci numbers and run it for the first ten."
 INTRODUCTION = f"""\
@@ -24,8 +26,7 @@ Scripted: the model's words. For the real ones: `ccapi up`, sign in, and
           `ccapi ask "..."`."""
 
 SCENARIO = "fibonacci"
-_START_TIMEOUT = 30  # seconds
-_STOP_TIMEOUT = 10
+_STOP_TIMEOUT = 10  # seconds
 
 Say = Callable[[str], None]
 
@@ -36,6 +37,33 @@ def locally(*, on_step: Say, on_text: Say, on_comment: Say) -> None:
         on_step("Starting the gateway and the scripted model ...\n")
         with _gateway(Path(directory)) as url:
             ask(url, QUESTION, model="sonnet", on_text=on_text, on_comment=on_comment)
+
+
+def in_docker(*, on_step: Say, on_text: Say, on_comment: Say) -> None:
+    """The same in the container. Refuses to replace a stack that is there; leaves nothing but the image."""
+    docker = settings.docker_environment()
+    if stack.status(docker).container:
+        raise StackFailed("the stack is in use", hint="Stop it first (ccapi down), or run the demo without --docker.")
+    had_volumes = bool(stack.volumes(docker))
+    with tempfile.TemporaryDirectory(prefix="ccapi-demo-", ignore_cleanup_errors=True) as directory:
+        workspace = Path(directory) / "workspace"
+        workspace.mkdir()
+        workspace.chmod(0o777)  # the container's user is another than this one
+        wanted = settings.load({"stack.workspace": str(workspace)})
+        say = _progress(on_step)
+        try:
+            up = stack.up(wanted, docker=docker, network={}, rehearsal=SCENARIO, timeout=120, report=say)
+            ask(up.url, QUESTION, model="sonnet", on_text=on_text, on_comment=on_comment)
+        finally:
+            stack.down(wanted.home, docker=docker, volumes=not had_volumes, report=say)
+
+
+def _progress(say: Say) -> Report:
+    def report(progress: Progress) -> None:
+        if progress.kind in {"phase", "done", "warning"}:
+            say(progress.text)
+
+    return report
 
 
 @contextmanager
@@ -63,6 +91,8 @@ def _gateway(directory: Path) -> Iterator[str]:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+            if process.stdout:
+                process.stdout.close()
 
 
 def _url(process: subprocess.Popen[bytes], log: Path) -> str:

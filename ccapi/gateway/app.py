@@ -24,7 +24,7 @@ from ccapi.gateway.settings import GatewaySettings
 
 log = logging.getLogger(__name__)
 
-SHUTDOWN_TIMEOUT = 3.0  # seconds for open requests; aiohttp's own default is 60
+SHUTDOWN_TIMEOUT = 1.0  # seconds for open requests; aiohttp's own default is 60
 
 
 def create_app(settings: GatewaySettings) -> web.Application:

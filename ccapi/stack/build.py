@@ -6,13 +6,19 @@ import re
 from collections.abc import Sequence
 
 _STEP = re.compile(r"#\d+ \[(?:\w+ )?(?P<stage>debian|claude|python|image) +(?P<step>\d+/\d+)\]")
+_STAGES = {
+    "debian": "Debian packages",
+    "claude": "Claude Code",
+    "python": "the gateway's Python packages",
+    "image": "putting it together",
+}
 _FAILED_STEP = re.compile(r"^ > \[.*\]")
 _RULE = "------"
 _SHOWN = 20  # lines
 
 _CAUSES = (
     (
-        r"certificate.verify.failed|certificate problem|x509: |certificate is NOT trusted|certificate verification failed",
+        r"certificate.verify.failed|certificate problem|x509: |certificate is NOT trusted|certificate verification",
         "If a proxy inspects TLS here, give its CA certificate: ccapi up --ca-file FILE",
     ),
     (
@@ -31,9 +37,9 @@ _CAUSES = (
 
 
 def step(line: str) -> str | None:
-    """`python 2/2` when the line says that this step runs: the Dockerfile's stage and the step in it."""
+    """`Claude Code (1/1)` when the line says that this step runs: the Dockerfile's stage and the step in it."""
     found = _STEP.match(line)
-    return f"{found['stage']} {found['step']}" if found else None
+    return f"{_STAGES[found['stage']]} ({found['step']})" if found else None
 
 
 def failed_output(lines: Sequence[str]) -> list[str]:

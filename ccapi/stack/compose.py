@@ -23,8 +23,6 @@ OnLine = Callable[[str], None]
 class ComposeFailed(StackFailed):
     """`docker compose` said no. `lines` is the end of what it printed."""
 
-    code = "compose_failed"
-
     def __init__(self, what: str, lines: list[str]) -> None:
         super().__init__(f"docker compose {what} failed: {_reason(lines)}", detail="\n".join(lines))
         self.lines = lines

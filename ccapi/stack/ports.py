@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import socket
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 _LISTEN = "0A"
@@ -31,14 +32,22 @@ def free_near(port: int) -> int:
     return next((candidate for candidate in range(port + 1, min(port + 100, 65536)) if is_free(candidate)), 0)
 
 
-def owner(port: int, proc: Path = Path("/proc")) -> str | None:
-    """The process that listens, as `name (PID 123)`; None when it is another user's, or this is not Linux."""
+@dataclass(frozen=True, slots=True)
+class Process:
+    """`command` is the command line, shortened."""
+
+    pid: int
+    command: str
+
+
+def owner(port: int, proc: Path = Path("/proc")) -> Process | None:
+    """The process that listens; None when it is another user's, or this is not Linux."""
     inodes = set(_listening_inodes(port, proc))
     if not inodes:
         return None
     for process in proc.glob("[0-9]*"):
         if inodes & set(_socket_inodes(process)):
-            return f"{_name(process)} (PID {process.name})"
+            return Process(int(process.name), _command(process))
     return None
 
 
@@ -62,8 +71,8 @@ def _socket_inodes(process: Path) -> Iterator[str]:
     yield from (link[8:-1] for link in links if link.startswith("socket:["))
 
 
-def _name(process: Path) -> str:
-    """The command line, shortened: a program's name alone ("python3") does not tell which one it is."""
+def _command(process: Path) -> str:
+    """More than the program's name: "python3" alone does not tell which one it is."""
     try:
         words = (process / "cmdline").read_bytes().decode(errors="replace").split("\0")
     except OSError:

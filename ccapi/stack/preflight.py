@@ -53,14 +53,16 @@ def check_port(port: int, engine: Engine) -> None:
 
 def port_busy(port: int, engine: Engine) -> PortBusy:
     """The error for a port that is taken: by whom, and the ways out."""
-    container = engine.publisher(port)
-    process = None if container else ports.owner(port)
-    who = f"the container {container}" if container else process or "another process"
     free = ports.free_near(port)
     hint = [f"Take another one: ccapi up --port {free}", f"To keep that, in ccapi.toml: gateway.port = {free}"]
-    if container:
+    if container := engine.publisher(port):
+        who = f"the container {container}"
         hint.append(f"Or stop the container: docker stop {container}")
-    elif not process:
+    elif process := ports.owner(port):
+        who = f"{process.command} (PID {process.pid})"
+        hint.append(f"Or stop the process: kill {process.pid}")
+    else:
+        who = "another process"
         hint.append(f"Whose it is: sudo lsof -nP -iTCP:{port} -sTCP:LISTEN")
     return PortBusy(f"port {port} is in use by {who}", hint="\n".join(hint))
 

@@ -1,0 +1,81 @@
+"""Shows what `up` and `down` are doing, on stderr: a live line on a terminal, else a line per change."""
+
+from __future__ import annotations
+
+import os
+import sys
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from ccapi.cli import output
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as LiveLine
+
+    from ccapi.stack.progress import Progress
+
+
+class ProgressView:
+    """Called with each `Progress`. A context manager, so that the cursor is back whatever happens."""
+
+    def __init__(self) -> None:
+        self._terminal = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+        self._live: LiveLine | None = None
+        self._phase = ""
+        self._said: set[str] = set()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._end()
+
+    def __call__(self, progress: Progress) -> None:
+        text = progress.text
+        match progress.kind:
+            case "phase":
+                self._begin(text)
+            case "step":
+                self._step(text)
+            case "done":
+                self._end()
+                self._line(f"{output.styled('✓', '32')} {text}" if self._terminal else text)
+            case "note":
+                self._line(text)
+            case "warning":
+                self._line(f"{output.styled('warning:', '33')} {text}")
+            case "log":
+                self._line(output.styled(f"  | {text}", "2"))
+
+    def _begin(self, phase: str) -> None:
+        self._end()
+        self._phase, self._said = phase, set()
+        if not self._terminal:
+            output.note(f"{phase} ...")
+            return
+        from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+        columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
+        self._live = Progress(*columns, console=output.console(), transient=True)
+        self._live.add_task(phase, total=None)
+        self._live.start()
+
+    def _step(self, text: str) -> None:
+        if self._live:
+            self._live.update(self._live.task_ids[0], description=f"{self._phase}: {text}")
+        elif (stage := text.partition(" (")[0]) not in self._said:
+            self._said.add(stage)  # a build's steps are many: without a terminal one line for each of its stages
+            output.note(f"  {stage}")
+
+    def _line(self, text: str) -> None:
+        if not self._live:
+            output.note(text)
+            return
+        from rich.text import Text
+
+        self._live.console.print(Text.from_ansi(text), soft_wrap=True)
+
+    def _end(self) -> None:
+        if self._live:
+            self._live.stop()
+            self._live = None

@@ -1,0 +1,80 @@
+"""The stack's use cases: from settings to what the Docker side is told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+from ccapi import paths
+from ccapi.errors import UsageError
+from ccapi.settings import Settings
+from ccapi.stack import lifecycle
+from ccapi.stack import status as stack_status
+from ccapi.stack.engine import Engine, Volume
+from ccapi.stack.lifecycle import Down, Host, Up
+from ccapi.stack.progress import Report
+from ccapi.stack.spec import StackSpec
+from ccapi.stack.status import Status
+
+__all__ = ["Down", "Status", "Up", "Volume", "down", "follow", "logs", "status", "up", "volumes"]
+
+
+def up(
+    settings: Settings,
+    *,
+    docker: Mapping[str, str],
+    network: Mapping[str, str],
+    rehearsal: str | None,
+    timeout: float,
+    report: Report,
+) -> Up:
+    """`docker` and `network` are `settings.docker_environment` and `network_environment`; `timeout` in seconds."""
+    environment = {**network, **settings.gateway_environment(), "OAUTH_PROXY_HOST": "localhost"}
+    environment["OAUTH_PROXY_PORT"] = str(settings.oauth_port)
+    if rehearsal:
+        environment["CCAPI_REHEARSAL"] = _scenario(rehearsal)
+    wanted = StackSpec(
+        port=settings.port,
+        base_image=settings.base_image,
+        environment={name: value for name, value in environment.items() if value},
+        workspace=settings.workspace,
+        ca_file=settings.ca_file,
+    )
+    return lifecycle.up(wanted, _host(settings.home, docker), timeout=timeout, report=report)
+
+
+def down(home: str | None, *, docker: Mapping[str, str], volumes: bool, report: Report) -> Down:
+    """Stop and remove the container; the volumes with what is on them only if asked to. Needs no valid settings."""
+    return lifecycle.down(_host(home, docker), volumes=volumes, report=report)
+
+
+def volumes(docker: Mapping[str, str]) -> list[Volume]:
+    """The stack's volumes that exist."""
+    with Engine(docker) as engine:
+        return engine.volumes()
+
+
+def status(docker: Mapping[str, str]) -> Status:
+    return stack_status.status(docker)
+
+
+def logs(docker: Mapping[str, str], *, tail: int, timestamps: bool) -> bytes:
+    return stack_status.logs(docker, tail=tail, timestamps=timestamps)
+
+
+def follow(docker: Mapping[str, str], *, tail: int, timestamps: bool, note: Callable[[str], None]) -> Iterator[bytes]:
+    return stack_status.follow(docker, tail=tail, timestamps=timestamps, note=note)
+
+
+def _host(home: str | None, docker: Mapping[str, str]) -> Host:
+    return Host(docker, paths.state_dir(home), paths.cache_dir(home))
+
+
+def _scenario(name: str) -> str:
+    """The container has the shipped scenarios, not this machine's files."""
+    shipped = sorted(file.stem for file in (paths.package_dir() / "rehearsal" / "scenarios").glob("*.toml"))
+    if name not in shipped:
+        raise UsageError(
+            f"no rehearsal scenario is called {name!r}",
+            hint=f"Known: {', '.join(shipped)}\nA file of your own: ccapi gateway --rehearsal FILE, without Docker",
+        )
+    return name

@@ -1,0 +1,293 @@
+"""Running the real command: `ccapi` as a child process, in a pipe or on a pseudo-terminal, awaited by events only."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import pty
+import re
+import select
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import termios
+import time
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import ccapi
+
+ROOT = Path(ccapi.__file__).parent.parent
+SGR = re.compile(r"\x1b\[[0-9;]*m")
+DEADLINE = 30  # seconds: what anything in these tests may take on a busy machine
+# SIGINT may be ignored in whatever runs the tests (`make test &`), and children would inherit that. Standard input
+# becomes the controlling terminal if it is one, so that Ctrl-C in it is a SIGINT.
+_LAUNCH = """
+import fcntl, os, signal, sys, termios
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+if os.isatty(0):
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+os.execvp(sys.argv[1], sys.argv[1:])
+"""
+
+
+def command(*args: str) -> list[str]:
+    """`ccapi` with these arguments, as the interpreter of the tests runs it."""
+    return [sys.executable, "-m", "ccapi", *args]
+
+
+def clean_environ(home: Path, **extra: str) -> dict[str, str]:
+    """An environment in which nothing of the person who runs the tests is seen. `home` need not exist."""
+    return {
+        "PATH": os.environ["PATH"],
+        "HOME": str(home),
+        "CCAPI_HOME": str(home / "ccapi"),
+        "LANG": "C.UTF-8",
+        "PYTHONPATH": str(ROOT),
+        **extra,
+    }
+
+
+class Cli:
+    """Runs `ccapi` in `directory`, with a home of its own in it."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.environ = clean_environ(directory / "home")
+
+    def run(
+        self, *args: str, stdin: str | None = None, environ: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """To its end. Without `stdin` there is nothing to read. Line ends are left as they are."""
+        done = subprocess.run(
+            command(*args),
+            cwd=self.directory,
+            env={**self.environ, **(environ or {})},
+            input=(stdin or "").encode(),
+            capture_output=True,
+            timeout=DEADLINE,
+            check=False,
+        )
+        return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
+
+    @contextmanager
+    def start(self, *args: str, environ: Mapping[str, str] | None = None) -> Iterator[subprocess.Popen[bytes]]:
+        """In the background, its output in pipes; killed at the end of the block if it still runs."""
+        with subprocess.Popen(
+            [sys.executable, "-c", _LAUNCH, *command(*args)],
+            cwd=self.directory,
+            env={**self.environ, **(environ or {})},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        ) as process:
+            try:
+                yield process
+            finally:
+                if process.poll() is None:
+                    process.kill()
+
+    @contextmanager
+    def terminal(
+        self, *args: str, environ: Mapping[str, str] | None = None, columns: int = 80
+    ) -> Iterator[Terminal]:
+        """On a pseudo-terminal of 24 lines; killed at the end of the block if it still runs."""
+        ours, theirs = pty.openpty()
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+        try:
+            process = subprocess.Popen(
+                [sys.executable, "-c", _LAUNCH, *command(*args)],
+                cwd=self.directory,
+                env={**self.environ, "TERM": "xterm-256color", **(environ or {})},
+                stdin=theirs,
+                stdout=theirs,
+                stderr=theirs,
+                start_new_session=True,
+            )
+        finally:
+            os.close(theirs)
+        try:
+            yield Terminal(process, ours)
+        finally:
+            if process.poll() is None:
+                process.kill()
+            process.wait()
+            os.close(ours)
+
+
+class Terminal:
+    """What a program writes to its terminal, and what is typed into it."""
+
+    def __init__(self, process: subprocess.Popen[bytes], fd: int) -> None:
+        self.process = process
+        self._fd = fd
+        self.raw = b""
+
+    @property
+    def text(self) -> str:
+        """All that was written so far, without the line discipline's own carriage returns."""
+        return self.raw.decode("utf-8").replace("\r\n", "\n")
+
+    def type(self, keys: bytes) -> None:
+        os.write(self._fd, keys)
+
+    def read_until(self, wanted: str) -> str:
+        """Read until `wanted` was written; fails at the end of the output or after the deadline."""
+        deadline = time.monotonic() + DEADLINE
+        while wanted.encode() not in self.raw:
+            assert self._read(deadline), f"{wanted!r} never came; there was: {self.raw!r}"
+        return self.text
+
+    def read_all(self) -> str:
+        """Read to the end of the output, then wait for the process."""
+        deadline = time.monotonic() + DEADLINE
+        while self._read(deadline):
+            pass
+        self.process.wait(DEADLINE)
+        return self.text
+
+    def _read(self, deadline: float) -> bool:
+        ready, _, _ = select.select([self._fd], [], [], max(0.0, deadline - time.monotonic()))
+        assert ready, f"nothing more came in time; there was: {self.raw!r}"
+        try:
+            chunk = os.read(self._fd, 65536)
+        except OSError as error:
+            if error.errno != errno.EIO:  # Linux: how a terminal says that its last writer has gone
+                raise
+            return False
+        self.raw += chunk
+        return bool(chunk)
+
+
+def read_line(stream: Any, what: str) -> str:
+    """The next line of a pipe, whatever it takes up to the deadline."""
+    ready, _, _ = select.select([stream], [], [], DEADLINE)
+    assert ready, f"{what} never came"
+    return str(stream.readline().decode("utf-8")).rstrip("\n")
+
+
+class Gateway:
+    """A running gateway: `ccapi gateway`, as a user starts it."""
+
+    def __init__(self, process: subprocess.Popen[bytes], port: int, log: Path, workspace: Path) -> None:
+        self.process = process
+        self.port = port
+        self.log = log
+        self.workspace = workspace
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def chat(self, prompt: str) -> str:
+        """The content of a non-streamed answer."""
+        body = {"model": "sonnet", "messages": [{"role": "user", "content": prompt}]}
+        request = urllib.request.Request(
+            f"{self.url}/v1/chat/completions", json.dumps(body).encode(), {"Content-Type": "application/json"}
+        )
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=DEADLINE) as response:
+            return str(json.load(response)["choices"][0]["message"]["content"])
+
+    def claude_pids(self) -> list[int]:
+        """The `claude` processes at work in this gateway's workspace. (Other tests may run others.)"""
+        return claude_pids(self.workspace)
+
+
+def claude_pids(directory: Path) -> list[int]:
+    """The `claude` processes whose current directory is `directory` or lies in it."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            name = Path(os.fsdecode((entry / "cmdline").read_bytes().split(b"\0")[0])).name
+            cwd = (entry / "cwd").readlink()
+        except OSError:  # it has ended, or is not ours
+            continue
+        if name == "claude" and cwd.is_relative_to(directory):
+            found.append(int(entry.name))
+    return found
+
+
+def ended(pid_descriptors: list[int], seconds: float) -> bool:
+    """Whether all these processes (of `os.pidfd_open`) end within `seconds`. Closes the descriptors."""
+    deadline = time.monotonic() + seconds
+    waiting = list(pid_descriptors)
+    try:
+        while waiting:
+            ready, _, _ = select.select(waiting, [], [], max(0.0, deadline - time.monotonic()))
+            if not ready:
+                return False
+            waiting = [descriptor for descriptor in waiting if descriptor not in ready]
+    finally:
+        for descriptor in pid_descriptors:
+            os.close(descriptor)
+    return True
+
+
+@contextmanager
+def gateway(directory: Path, *args: str, **environ: str) -> Iterator[Gateway]:
+    """`ccapi gateway ARGS` on a free port, in a new directory; ends with SIGTERM, and must end with 0."""
+    workspace, log = directory / "workspace", directory / "gateway.log"
+    workspace.mkdir(parents=True)
+    with log.open("wb") as stderr:
+        process = subprocess.Popen(
+            command("gateway", "--port=0", f"--workspace={workspace}", *args),
+            cwd=directory,
+            env=clean_environ(directory / "home", **environ),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            start_new_session=True,
+        )
+    try:
+        line = read_line(process.stdout, "the gateway's first line")
+        assert line.startswith("Gateway on http://127.0.0.1:"), line or log.read_text("utf-8")
+        yield Gateway(process, int(line.rpartition(":")[2]), log, workspace)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        code = process.wait(DEADLINE)
+        if process.stdout:
+            process.stdout.close()
+    assert code == 0, log.read_text("utf-8")
+    assert claude_pids(workspace) == []
+
+
+class FakeGateway:
+    """A listener that answers one request with whatever bytes a test wants: what a gateway never sends."""
+
+    EVENTS = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"
+
+    def __init__(self) -> None:
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener.settimeout(DEADLINE)
+        self.port = int(self._listener.getsockname()[1])
+
+    def close(self) -> None:
+        self._listener.close()
+
+    @contextmanager
+    def request(self) -> Iterator[socket.socket]:
+        """The connection of the next request, after all of that was read; closed at the end of the block."""
+        connection, _ = self._listener.accept()
+        with connection:
+            connection.settimeout(DEADLINE)
+            received = b""
+            while b"\r\n\r\n" not in received:
+                received += connection.recv(65536)
+            head, _, body = received.partition(b"\r\n\r\n")
+            length = re.search(rb"(?i)content-length: *(\d+)", head)
+            while length and len(body) < int(length[1]):
+                body += connection.recv(65536)
+            yield connection
+
+    @staticmethod
+    def delta(text: str) -> bytes:
+        """An event that adds `text` to the answer."""
+        return b"data: " + json.dumps({"choices": [{"index": 0, "delta": {"content": text}}]}).encode() + b"\n\n"

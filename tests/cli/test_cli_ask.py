@@ -1,0 +1,253 @@
+"""`ccapi ask` in a pipe: the transcript and nothing else on stdout, and every failure as a line and an exit code."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import struct
+
+import pytest
+
+from tests.cli.support import Cli, FakeGateway, Gateway, ended, read_line
+
+# --- answers
+
+
+def test_stdout_is_the_transcript_and_a_newline(cli: Cli, scripted: Gateway) -> None:
+    """Byte for byte what the API gives, control characters of a tool's output included, then one newline."""
+    done = cli.run("ask", "--port", str(scripted.port), "print controls")
+    content = scripted.chat("print controls")
+    assert "\n\n---\n\nBoth are **done**." in content
+    assert "\x1b]0;owned\x07" in content
+    assert done.stdout == content + "\n"
+    assert done.stderr == ""
+    assert done.returncode == 0
+
+
+def test_the_last_newline_is_added_to_an_answer_that_has_one(cli: Cli, scripted: Gateway) -> None:
+    """The rule is the same for every answer: `$(ccapi ask …)` and `| head -c -1` give back the content."""
+    done = cli.run("ask", "--port", str(scripted.port), "newline at the end")
+    assert done.stdout == "The last line.\n\n"
+
+
+def test_a_dash_reads_the_question_from_stdin(cli: Cli, scripted: Gateway) -> None:
+    """`ccapi ask -` takes all of stdin, several lines and any script."""
+    done = cli.run("ask", "--port", str(scripted.port), "-", stdin="first line\n世界 🎉\u2028end")
+    assert done.stdout == "You said: first line\n世界 🎉\u2028end\n"
+
+
+def test_the_port_can_come_from_the_environment(cli: Cli, scripted: Gateway) -> None:
+    """CCAPI_GATEWAY_PORT is where `ask` looks when no flag says otherwise."""
+    done = cli.run("ask", "hello", environ={"CCAPI_GATEWAY_PORT": str(scripted.port)})
+    assert done.stdout == "You said: hello\n"
+
+
+def test_proxies_of_the_environment_are_not_used(cli: Cli, scripted: Gateway) -> None:
+    """The gateway is on this machine: a proxy that cannot be reached does not matter."""
+    proxies = {name: "http://127.0.0.1:9" for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY")}
+    done = cli.run("ask", "--port", str(scripted.port), "hello", environ=proxies)
+    assert (done.returncode, done.stdout) == (0, "You said: hello\n")
+
+
+def test_an_answer_is_seen_while_it_is_made(cli: Cli, scripted: Gateway) -> None:
+    """The first text comes through the pipe while the tool that it announces still runs."""
+    with cli.start("ask", "--port", str(scripted.port), "slow, please") as process:
+        assert read_line(process.stdout, "the first line") == "This command takes a minute."
+        assert process.poll() is None
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_any_encoding_of_stdout_gets_the_whole_answer(cli: Cli, scripted: Gateway, encoding: str) -> None:
+    """A terminal or locale that cannot show a character does not break the answer off."""
+    question = "a 世界 🎉 z"
+    done = cli.run("ask", "--port", str(scripted.port), question, environ={"PYTHONIOENCODING": encoding})
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("You said: a ")
+    assert done.stdout.endswith(" z\n")
+
+
+# --- Ctrl-C
+
+
+def test_ctrl_c_ends_the_run_on_the_server(cli: Cli, scripted: Gateway) -> None:
+    """SIGINT: exit 130, what had come is on stdout, and within 5 s no `claude` of this run is left."""
+    with cli.start("ask", "--port", str(scripted.port), "slow, please") as process:
+        assert read_line(process.stdout, "the first line") == "This command takes a minute."
+        pids = scripted.claude_pids()
+        assert pids
+        descriptors = [os.pidfd_open(pid) for pid in pids]
+        process.send_signal(signal.SIGINT)
+        _, stderr = process.communicate(timeout=10)
+        assert process.returncode == 130
+        assert stderr == b"interrupted; the run was ended\n"
+        assert ended(descriptors, 5)
+
+
+def test_ctrl_c_before_the_first_text(cli: Cli, fake: FakeGateway) -> None:
+    """Waiting for a gateway that says nothing can be interrupted, and shows no traceback."""
+    with cli.start("ask", "--port", str(fake.port), "hello") as process, fake.request() as connection:
+        process.send_signal(signal.SIGINT)
+        _, stderr = process.communicate(timeout=10)
+        assert connection.recv(1) == b""  # the connection was closed: the gateway would end the run
+    assert process.returncode == 130
+    assert b"Traceback" not in stderr
+
+
+# --- failures
+
+
+def test_no_gateway(cli: Cli) -> None:
+    """Nothing listens there: exit 1, where it looked, and the command that starts one."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]  # nobody else gets it; closed again before it is asked
+    done = cli.run("ask", "hello", "--port", str(port))
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert f"http://127.0.0.1:{port}" in done.stderr
+    assert "ccapi up" in done.stderr
+
+
+def test_not_signed_in(cli: Cli, scripted: Gateway) -> None:
+    """The API's 401: exit 4 and how to sign in; the CLI's own error text is no answer."""
+    done = cli.run("ask", "--port", str(scripted.port), "sign in first")
+    assert done.returncode == 4
+    assert done.stdout == ""
+    assert done.stderr.startswith("error: Claude is not signed in")
+    assert "claude auth login" in done.stderr
+
+
+def test_rate_limited(cli: Cli, scripted: Gateway) -> None:
+    """The API's 429: exit 1, and the message says so."""
+    done = cli.run("ask", "--port", str(scripted.port), "over the limit")
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert "rate limit" in done.stderr
+
+
+def test_unknown_model(cli: Cli, scripted: Gateway) -> None:
+    """A model that the gateway does not know is named, with what to ask for instead."""
+    done = cli.run("ask", "--port", str(scripted.port), "--model", "gpt-5", "hello")
+    assert done.returncode == 1
+    assert "'gpt-5'" in done.stderr
+    assert "sonnet" in done.stderr
+
+
+@pytest.mark.parametrize(("args", "stdin"), [(["ask", ""], ""), (["ask", " \n"], ""), (["ask", "-"], "\n")])
+def test_an_empty_question_is_a_usage_error(cli: Cli, args: list[str], stdin: str) -> None:
+    """Nothing is asked and nothing is connected to: exit 2."""
+    done = cli.run(*args, stdin=stdin)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert "empty" in done.stderr
+
+
+def test_a_question_that_is_not_utf8(cli: Cli) -> None:
+    """Bytes that are no text are refused in one line."""
+    done = cli.run("ask", os.fsdecode(b"lone \xff byte"))
+    assert done.returncode == 2
+    assert "UTF-8" in done.stderr
+
+
+def _reset(connection: socket.socket) -> None:
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+@pytest.mark.parametrize("how", ["closed", "cut in a chunk", "reset"])
+def test_an_answer_that_breaks_off(cli: Cli, fake: FakeGateway, how: str) -> None:
+    """Half an answer is never taken for a whole one: what came is shown, then exit 1 and "broke"."""
+    with cli.start("ask", "--port", str(fake.port), "hello") as process:
+        with fake.request() as connection:
+            if how == "cut in a chunk":
+                head = fake.EVENTS.replace(b"Connection: close", b"Transfer-Encoding: chunked")
+                connection.sendall(head + b"fff\r\n" + fake.delta("half a\n"))
+            else:
+                connection.sendall(fake.EVENTS + fake.delta("half a\n"))
+            assert read_line(process.stdout, "the first half") == "half a"
+            if how == "reset":
+                _reset(connection)
+        stdout, stderr = process.communicate(timeout=10)
+    assert process.returncode == 1
+    assert stdout == b""
+    assert stderr.startswith(b"error: The ")
+    assert b"broke" in stderr
+    assert b"Traceback" not in stderr
+
+
+def test_an_error_in_mid_answer(cli: Cli, fake: FakeGateway) -> None:
+    """An error event after text has the exit code of its slug, like one before any text."""
+    error = b'data: {"error": {"message": "No sign of life", "type": "server_error", "code": "run_timeout"}}\n\n'
+    with cli.start("ask", "--port", str(fake.port), "hello") as process:
+        with fake.request() as connection:
+            connection.sendall(fake.EVENTS + fake.delta("half") + error)
+        stdout, stderr = process.communicate(timeout=10)
+    assert process.returncode == 124
+    assert stdout == b"half"
+    assert stderr.decode().strip() == "error: No sign of life"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 12\r\n\r\n<html>hello\n",
+        b"HTTP/1.1 501 Unsupported\r\nContent-Type: text/html\r\nContent-Length: 12\r\n\r\n<html>hello\n",
+        b'HTTP/1.1 404 Not Found\r\nContent-Type: application/json\r\nContent-Length: 22\r\n\r\n{"detail":"Not Found"}',
+        b"HTTP/1.1 302 Found\r\nLocation: /login\r\nContent-Length: 0\r\n\r\n",
+        b"220 mail.example.org ESMTP\r\n",
+        b"",
+    ],
+    ids=["page", "refusal", "other API", "redirect", "no HTTP", "nothing"],
+)
+def test_what_answers_is_no_gateway(cli: Cli, fake: FakeGateway, answer: bytes) -> None:
+    """Another program at the port: exit 1 and the address, so that one knows where to look."""
+    with cli.start("ask", "--port", str(fake.port), "hello") as process:
+        with fake.request() as connection:
+            connection.sendall(answer)
+        stdout, stderr = process.communicate(timeout=10)
+    assert process.returncode == 1
+    assert stdout == b""
+    assert f"http://127.0.0.1:{fake.port}".encode() in stderr
+    assert b"unexpectedly" not in stderr
+
+
+@pytest.mark.parametrize(
+    "event", [b"data: 5\n\n", b"data: {\n\n", b'data: {"choices": 5}\n\n', b'data: {"choices": [{}]}\n\n']
+)
+def test_events_that_are_none(cli: Cli, fake: FakeGateway, event: bytes) -> None:
+    """A stream of another form is a clear failure, not a traceback and not an empty answer."""
+    with cli.start("ask", "--port", str(fake.port), "hello") as process:
+        with fake.request() as connection:
+            connection.sendall(fake.EVENTS + event)
+        stdout, stderr = process.communicate(timeout=10)
+    assert process.returncode == 1
+    assert stdout == b""
+    assert stderr.startswith(b"error: ")
+    assert b"unexpectedly" not in stderr
+
+
+def test_a_reader_that_leaves(cli: Cli, fake: FakeGateway) -> None:
+    """`ccapi ask … | head -1`: silent, and the gateway sees the client go."""
+    with cli.start("ask", "--port", str(fake.port), "hello") as process:
+        assert process.stdout
+        with fake.request() as connection:
+            connection.sendall(fake.EVENTS + fake.delta("first\n"))
+            assert read_line(process.stdout, "the first line") == "first"
+            process.stdout.close()
+            connection.sendall(fake.delta("second\n"))
+            assert connection.recv(1) == b""
+        assert process.stderr
+        assert process.stderr.read() == b""
+        assert process.wait(10) != 0
+
+
+def test_pieces_cut_anywhere(cli: Cli, fake: FakeGateway) -> None:
+    """Events and characters that arrive byte by byte, comments and line separators in text: all of it is understood."""
+    stream = fake.EVENTS + b": keep-alive\n\n" + fake.delta("世界 \u2028 🎉") + b"data: [DONE]\n\n"
+    with cli.start("ask", "--port", str(fake.port), "hello") as process:
+        with fake.request() as connection:
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            for position in range(len(stream)):
+                connection.sendall(stream[position : position + 1])
+        stdout, stderr = process.communicate(timeout=10)
+    assert (process.returncode, stderr) == (0, b"")
+    assert stdout.decode() == "世界 \u2028 🎉\n"
