@@ -38,7 +38,7 @@ _REFUSED = frozenset({401, 403})
 class _Message:
     """One assistant message as far as it was seen."""
 
-    __slots__ = ("finished", "id", "parent", "streamed", "tool_blocks", "tools", "whole")
+    __slots__ = ("finished", "id", "parent", "streamed", "streaming", "tool_blocks", "tools", "whole")
 
     def __init__(self, message_id: str, parent: str | None) -> None:
         self.id = message_id
@@ -47,6 +47,7 @@ class _Message:
         self.whole = {"text": 0, "thinking": 0}  # how many whole blocks of that kind came
         self.tool_blocks: dict[int, str] = {}  # content block index -> tool use id
         self.tools: set[str] = set()
+        self.streaming = False  # between message_start and message_stop
         self.finished = False
 
 
@@ -60,6 +61,7 @@ class Decoder:
     def __init__(self) -> None:
         self.result: RunFinished | RunFailed | None = None
         self.idle: bool | None = None  # whether no turn is owed any more; None while the CLI says nothing about it
+        self.background = 0  # tasks that go on in the background and will bring another turn when they end
         self.session_id = ""
         self._messages: dict[str, _Message] = {}
         self._current: dict[str | None, _Message] = {}  # the message being written, per parent
@@ -67,16 +69,19 @@ class Decoder:
         self._retry_after: float | None = None
 
     def feed(self, line: bytes) -> list[RunEvent]:
-        """The events of one line. Raises `ClaudeFailed` for a line that starts as JSON and is none."""
+        """The events of one line.
+
+        Raises `ClaudeFailed` for a line that starts as JSON and is none, or that has not the shape it should have.
+        """
         if not line.startswith(b"{"):
             if line.strip():
                 log.debug("ignored a line of %d bytes that is no JSON", len(line))
             return []
         try:
-            message = json.loads(line)
-        except ValueError as error:
-            raise ClaudeFailed("Claude Code printed a line that is not valid JSON", detail=str(error)) from None
-        return self._message(message)
+            return self._message(json.loads(line))
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+            detail = f"{type(error).__name__}: {error}"
+            raise ClaudeFailed("Claude Code printed a line that ccapi does not understand", detail=detail) from None
 
     def _message(self, message: Mapping[str, Any]) -> list[RunEvent]:
         match message.get("type"):
@@ -102,6 +107,9 @@ class Decoder:
                 return self._init(message)
             case "api_retry":
                 return self._api_retry(message)
+            case "background_tasks_changed":
+                self.background = len(message.get("tasks") or ())
+                return []
             case "session_state_changed":
                 self.idle = message.get("state") == "idle"
                 return []
@@ -139,7 +147,9 @@ class Decoder:
         if kind == "content_block_delta":
             return self._delta(event, parent)
         if kind == "message_start":
-            return self._open(event["message"]["id"], parent)
+            events = self._open(event["message"]["id"], parent)
+            self._current[parent].streaming = True
+            return events
         message = self._current.get(parent)
         if message is None:
             return []
@@ -224,13 +234,16 @@ class Decoder:
             for block in content
             if block.get("type") == "tool_result"
         ]
-        # A result means that its message was complete, whether or not the stream said so.
-        return self._finish_open(parent) + results if results else []
+        current = self._current.get(parent)
+        if not results or (current and current.streaming):  # a tool may be done before its message is
+            return results
+        return self._finish_open(parent) + results
 
     # --- the life of a message
 
     def _open(self, message_id: str, parent: str | None) -> list[RunEvent]:
         if message_id in self._messages:
+            self._current[parent] = self._messages[message_id]
             return []
         events = self._finish_open(parent)
         self._messages[message_id] = self._current[parent] = _Message(message_id, parent)
@@ -242,6 +255,7 @@ class Decoder:
 
     @staticmethod
     def _finish(message: _Message) -> list[RunEvent]:
+        message.streaming = False
         if message.finished:
             return []
         message.finished = True

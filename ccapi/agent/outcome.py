@@ -41,7 +41,7 @@ def from_result(
     `synthetic` is the text of the CLI's own error message, if it wrote one; `retry_after` the last delay it was told
     to wait, in seconds.
     """
-    usage = usage_of(message.get("usage"))
+    usage = usage_of(message)
     subtype = str(message.get("subtype", ""))
     if subtype in _LIMIT_SUBTYPES:
         return _finished(message, usage, "length")
@@ -80,16 +80,22 @@ def api_error(status: int | None, text: str, retry_after: float | None) -> Ccapi
             return UpstreamFailed(f"The model's API failed: {detail}")
 
 
-def usage_of(raw: Any) -> Usage:
-    """The CLI's `usage` object; numbers it leaves out are 0."""
-    if not isinstance(raw, Mapping):
-        return Usage()
-    return Usage(
-        input_tokens=int(raw.get("input_tokens") or 0),
-        output_tokens=int(raw.get("output_tokens") or 0),
-        cache_read_tokens=int(raw.get("cache_read_input_tokens") or 0),
-        cache_creation_tokens=int(raw.get("cache_creation_input_tokens") or 0),
-    )
+def usage_of(message: Mapping[str, Any]) -> Usage:
+    """Tokens over all model calls: `modelUsage`, which counts subagents and earlier turns too; else `usage`."""
+    models = message.get("modelUsage")
+    if isinstance(models, Mapping) and models:
+        counted = [_counts(one, *_BY_MODEL) for one in models.values()]
+        return Usage(*(sum(column) for column in zip(*counted, strict=True)))
+    return Usage(*_counts(message.get("usage"), *_BY_TURN))
+
+
+# The CLI's names for the fields of `Usage`, in their order.
+_BY_MODEL = ("inputTokens", "outputTokens", "cacheReadInputTokens", "cacheCreationInputTokens")
+_BY_TURN = ("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
+
+
+def _counts(raw: Any, *names: str) -> list[int]:
+    return [int(raw.get(name) or 0) if isinstance(raw, Mapping) else 0 for name in names]
 
 
 def _finished(message: Mapping[str, Any], usage: Usage, reason: FinishReason) -> RunFinished:

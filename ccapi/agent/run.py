@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 
 # After the CLI said that its turn is over and stdin was closed, it writes its session and leaves. Seconds.
 EXIT_GRACE = 5.0
+_SLICE = 1.0  # seconds between looks at a silent process
 _FAMILIES = ("haiku", "sonnet", "opus")
 
 
@@ -55,11 +56,8 @@ class Run:
         self._agent = agent
         self._request = request
         self._fallback = family_alias(request.model) if agent.model_fallback else None
-        self._process: ClaudeProcess | None = None
-        self._decoder = Decoder()
+        self._switching: asyncio.Task[None] | None = None
         self._answering = False
-        self._stdin_closed = False
-        self._last_sign = 0.0
 
     async def __aenter__(self) -> Self:
         await self._start()
@@ -68,24 +66,36 @@ class Run:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._process:
-            await self._agent.end(self._process)
+        if self._switching:
+            await asyncio.wait([self._switching])
+        self._prompting.cancel()
+        await self._agent.end(self._process)
 
     async def next(self, wait: float) -> list[RunEvent]:
         """The events that came, or none after `wait` seconds of silence. Not to be called once `ended`."""
         assert not self.ended
-        try:
-            async with asyncio.timeout(wait):
-                while True:
-                    if events := await self._step():
-                        return events
-        except TimeoutError:
-            return self._silence()
+        now = asyncio.get_running_loop().time
+        deadline = now() + wait
+        while (left := deadline - now()) > 0:
+            try:
+                # Slices: an exit is also seen when a grandchild keeps stdout open.
+                async with asyncio.timeout(min(left, _SLICE)):
+                    while True:
+                        if events := await self._step():
+                            return events
+            except TimeoutError:
+                if events := self._silence():
+                    return events
+        return []
 
     async def _start(self) -> None:
         self._decoder, self._stdin_closed = Decoder(), False
-        process = self._process = await self._agent.start(self.model)
+        self._process = await self._agent.start(self.model)
         self._last_sign = asyncio.get_running_loop().time()
+        # A task, because a large prompt waits until the CLI reads it, and `next` watches over that.
+        self._prompting = asyncio.create_task(self._prompt(self._process))
+
+    async def _prompt(self, process: ClaudeProcess) -> None:
         initialize: dict[str, Any] = {"subtype": "initialize", "hooks": None}
         if self._request.system:
             initialize["appendSystemPrompt"] = self._request.system
@@ -94,52 +104,62 @@ class Run:
 
     async def _step(self) -> list[RunEvent]:
         """Read once. Everything that ends the run is turned into the terminal event here."""
-        assert self._process is not None
         try:
+            if self._switching:
+                return await self._switched(self._switching)
             lines = await self._process.read()
             self._last_sign = asyncio.get_running_loop().time()
             if lines is None:
-                return await self._on_exit()
+                await self._process.exited(EXIT_GRACE)
+                return self._on_exit()
             events = [event for line in lines for event in self._decoder.feed(line)]
         except CcapiError as error:
             return self._terminate(RunFailed(error))
         self._answering = self._answering or any(isinstance(event, MessageStarted) for event in events)
-        return events + await self._on_result()
+        return events + self._on_result()
 
-    async def _on_result(self) -> list[RunEvent]:
+    def _on_result(self) -> list[RunEvent]:
         """What the CLI's `result` means: often the end, but work in the background may bring more messages."""
-        assert self._process is not None
         result = self._decoder.result
         if isinstance(result, RunFailed):
-            return await self._fall_back(result) or self._terminate(result)
+            if isinstance(result.error, ModelUnavailable) and self._fallback and not self._answering:
+                self._switching = asyncio.create_task(self._switch())
+                return []
+            return self._terminate(result)
         if result is not None and self._decoder.idle is not False and not self._stdin_closed:
             self._stdin_closed = True
             self._process.close_stdin()
         return []
 
-    async def _fall_back(self, failed: RunFailed) -> list[RunEvent]:
-        """Ask the family's current model when the API no longer serves the one asked for; else nothing."""
-        if not isinstance(failed.error, ModelUnavailable) or self._answering or not self._fallback:
-            return []
-        assert self._process is not None
+    async def _switch(self) -> None:
+        """Start again with the family's current model. A task of its own: half of it would be worse than none."""
         await self._agent.end(self._process)
-        refused, self.model, self._fallback = self.model, self._fallback, None
+        self.model, self._fallback = self._fallback, None
         await self._start()
-        return [Notice("model_fallback", f"the API no longer serves {refused}; {self.model} answers instead")]
 
-    async def _on_exit(self) -> list[RunEvent]:
-        """stdout is closed. Without a `result` the answer is not complete, and says so."""
-        assert self._process is not None
+    async def _switched(self, switching: asyncio.Task[None]) -> list[RunEvent]:
+        await asyncio.shield(switching)
+        self._switching = None
+        refused, model = self._request.model, self.model
+        return [Notice("model_fallback", f"the API no longer serves {refused}; {model} answers instead")]
+
+    def _on_exit(self) -> list[RunEvent]:
+        """The process is gone. Without a `result` the answer is not complete, and says so."""
         if self._decoder.result is not None:
             return self._terminate(self._decoder.result)
-        await self._process.exited(EXIT_GRACE)
         return self._terminate(RunFailed(_died(self._process.returncode, self._process.stderr)))
 
     def _silence(self) -> list[RunEvent]:
+        """What it means that nothing came for a while."""
+        if self._switching:
+            return []
+        if self._process.returncode is not None:
+            return self._on_exit()
         silent = asyncio.get_running_loop().time() - self._last_sign
         result = self._decoder.result
-        if result is not None and silent >= EXIT_GRACE and self._stdin_closed:
-            return self._terminate(result)  # complete, but the CLI does not leave
+        leaving = self._stdin_closed and not self._decoder.background
+        if result is not None and silent >= (EXIT_GRACE if leaving else self._agent.idle_timeout):
+            return self._terminate(result)  # complete, but the CLI, or what it left running, does not leave
         if silent < self._agent.idle_timeout:
             return []
         message = f"Claude Code gave no sign of life for {self._agent.idle_timeout:g} s"
@@ -156,8 +176,8 @@ def _died(code: int | None, stderr: str) -> ClaudeFailed:
         how = "closed its output"
     else:
         how = f"was killed by signal {-code}" if code < 0 else f"exited with {code}"
-    last_line = f": {stderr.splitlines()[-1]}" if stderr else ""
-    return ClaudeFailed(f"Claude Code {how} before its answer was complete{last_line}", detail=stderr)
+    # What it wrote to stderr is for the log only: it may name paths and worse.
+    return ClaudeFailed(f"Claude Code {how} before its answer was complete", detail=stderr or None)
 
 
 def user_message(prompt: str | list[dict[str, Any]]) -> Mapping[str, Any]:

@@ -51,13 +51,9 @@ def inline(text: str) -> str:
     return f"{fence} {text} {fence}"
 
 
-def call(name: str, arguments: Mapping[str, Any]) -> str:
+def call(name: str, arguments: Any) -> str:
     """A bold tool name with its salient argument, and below it the rest of what it was given."""
-    form = _FORMS.get(name)
-    try:
-        salient, blocks = form(arguments) if form else _any(arguments)
-    except (KeyError, TypeError):  # arguments of another shape than this tool's
-        salient, blocks = _any(arguments)
+    salient, blocks = _formed(_FORMS.get(name, _any), arguments)
     return "\n\n".join([f"**{name}**{_argument(salient)}", *blocks])
 
 
@@ -68,6 +64,16 @@ def result(output: str, *, is_error: bool, full_size: int | None) -> str:
     if full_size is not None:
         parts.append(f"*The full output has {full_size:,} bytes; its first {len(output):,} characters are shown.*")
     return "\n\n".join(parts)
+
+
+def _formed(form: _Form, arguments: Any) -> tuple[str, list[str]]:
+    if not isinstance(arguments, Mapping):
+        return "", [_json(arguments)]
+    try:
+        salient, blocks = form(arguments)
+    except (LookupError, TypeError, AttributeError):  # arguments of another shape than this tool's
+        return _any(arguments)
+    return (salient, blocks) if isinstance(salient, str) else _any(arguments)
 
 
 def _longest_run(text: str) -> int:
@@ -98,9 +104,11 @@ def _write(arguments: Mapping[str, Any]) -> tuple[str, list[str]]:
 
 
 def _edit(arguments: Mapping[str, Any]) -> tuple[str, list[str]]:
-    old, new = arguments["old_string"].splitlines(), arguments["new_string"].splitlines()
+    # Split at \n only: other separators are part of the text.
+    old, new = arguments["old_string"].split("\n"), arguments["new_string"].split("\n")
     lines = list(difflib.unified_diff(old, new, n=3, lineterm=""))[2:]
-    return arguments["file_path"], [fenced("\n".join(lines), "diff")]
+    blocks = ["Every occurrence:"] if arguments.get("replace_all") else []
+    return arguments["file_path"], [*blocks, fenced("\n".join(lines), "diff")]
 
 
 def _read(arguments: Mapping[str, Any]) -> tuple[str, list[str]]:

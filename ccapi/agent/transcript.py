@@ -3,6 +3,7 @@
 A *segment* per assistant message: its text, then each tool call it made, each followed by that call's result. Segments
 are joined by `SEPARATOR` and by nothing else. Text is passed on as it comes and is never rewritten; what has to wait
 for its turn (the second of two parallel calls) is held back, so the order is the same however the events interleave.
+What a subagent says and does stands between the call that started it and that call's result.
 """
 
 from __future__ import annotations
@@ -23,14 +24,25 @@ from ccapi.agent.events import (
 
 SEPARATOR = "\n\n---\n\n"
 _GAP = "\n\n"
-_NESTED = "↳ "  # before what a subagent says and does
+_NESTED = "↳ "  # before each step of a subagent, once per depth
+
+
+@dataclass(slots=True)
+class _Speech:
+    """What a subagent says in one message."""
+
+    message_id: str
+    text: str
 
 
 @dataclass(slots=True)
 class _Call:
+    """A tool call. `steps` are a subagent's that have not been written yet, in the order in which they began."""
+
     name: str
     head: str
-    inner: list[str] = field(default_factory=list)  # a subagent's steps that have not been written yet
+    nested: bool  # made by a subagent
+    steps: list[_Speech | _Call] = field(default_factory=list)
     result: str | None = None
     head_written: bool = False
 
@@ -42,11 +54,10 @@ class Transcript:
         self.messages = 0  # assistant messages at the top level
         self._wrote = False  # anything at all
         self._gap = ""  # what has to come before the next piece of text
-        self._waiting: list[_Call] = []  # calls of the current message, in order, not finished writing
         self._text_open = True  # the current message may still bring text
-        self._calls: dict[str, _Call] = {}  # by tool use id, until their result came
-        self._nested: dict[str, tuple[_Call, str]] = {}  # a subagent's calls: the call they belong to, their head
-        self._speaking: dict[str, str] = {}  # root tool use id -> the subagent message being written
+        self._waiting: list[_Call] = []  # top-level calls in their order, not written to their end
+        self._calls: dict[str, _Call] = {}  # every call whose result has not come, by tool use id
+        self._late: list[str] = []  # results that came after their message was over
 
     def feed(self, event: RunEvent) -> str:
         """What this event adds to the transcript; often nothing."""
@@ -55,20 +66,17 @@ class Transcript:
                 return self._new_message()
             case TextDelta(parent=None):
                 return self._write(event.text)
-            case ToolCalled(parent=None):
-                call = _Call(event.name, toolmarkdown.call(event.name, event.input))
-                self._calls[event.tool_use_id] = call
-                self._waiting.append(call)
-                return self._release()
-            case ToolFinished(parent=None):
+            case TextDelta(parent=str(parent)):
+                return self._subagent_says(parent, event)
+            case ToolCalled():
+                return self._called(event)
+            case ToolFinished():
                 return self._finished(event)
             case MessageFinished(parent=None):
                 self._text_open = False
                 return self._release()
             case RunFinished() | RunFailed():
                 return self._release(final=True)
-            case TextDelta() | ToolCalled() | ToolFinished():
-                return self._inside(event)
             case _:
                 return ""
 
@@ -78,6 +86,61 @@ class Transcript:
         self._gap = SEPARATOR if self._wrote else ""
         self._text_open = True
         return due
+
+    def _called(self, event: ToolCalled) -> str:
+        parent = self._calls.get(event.parent) if event.parent else None
+        if event.parent and parent is None:
+            return ""  # a subagent of nobody
+        call = _Call(event.name, toolmarkdown.call(event.name, event.input), nested=parent is not None)
+        self._calls[event.tool_use_id] = call
+        (parent.steps if parent else self._waiting).append(call)
+        return self._release()
+
+    def _finished(self, event: ToolFinished) -> str:
+        call = self._calls.pop(event.tool_use_id, None)
+        if call is None:
+            return ""
+        call.result = toolmarkdown.result(event.output, is_error=event.is_error, full_size=event.full_size)
+        if not call.nested and call not in self._waiting:
+            # Its message is long over (it went on in the background): name it again, after the current text.
+            self._late += [f"**{call.name}** (result)", call.result]
+        return self._release()
+
+    def _subagent_says(self, parent: str, event: TextDelta) -> str:
+        call = self._calls.get(parent)
+        if call is None:
+            return ""
+        last = call.steps[-1] if call.steps else None
+        if isinstance(last, _Speech) and last.message_id == event.message_id:
+            last.text += event.text
+        else:
+            call.steps.append(_Speech(event.message_id, event.text))
+        return self._release()
+
+    # --- what is due
+
+    def _release(self, *, final: bool = False) -> str:
+        """Write the calls whose turn it is. `final`: what has not come by now will not come any more."""
+        if self._text_open and not final:
+            return ""
+        due = ""
+        while self._waiting:
+            call = self._waiting[0]
+            due += self._top_level(call, final=final)
+            if call.result is None and not final:
+                return due
+            self._waiting.pop(0)
+        due += "".join(self._block(text) for text in self._late)
+        self._late.clear()
+        return due
+
+    def _top_level(self, call: _Call, *, final: bool) -> str:
+        due = "" if call.head_written else self._block(call.head)
+        call.head_written = True
+        ended = final or call.result is not None
+        while call.steps and (ended or _complete(call.steps)):
+            due += "".join(self._block(block) for block in _blocks(call.steps.pop(0), 1))
+        return due + (self._block(call.result) if call.result is not None else "")
 
     def _write(self, text: str) -> str:
         """`text`, after whatever has to stand between it and what came before."""
@@ -92,68 +155,23 @@ class Transcript:
             self._gap = _GAP
         return self._write(text)
 
-    def _finished(self, event: ToolFinished) -> str:
-        call = self._calls.pop(event.tool_use_id, None)
-        text = toolmarkdown.result(event.output, is_error=event.is_error, full_size=event.full_size)
-        if call is None:
-            return ""
-        if call in self._waiting:
-            call.result = text
-            return self._release()
-        # Its message is long over (a call that went on in the background): name it again.
-        return self._block(f"**{call.name}** (result)") + self._block(text)
 
-    def _release(self, *, final: bool = False) -> str:
-        """Write the calls whose turn it is. `final`: their results will not come any more."""
-        if self._text_open and not final:
-            return ""
-        due = ""
-        while self._waiting:
-            call = self._waiting[0]
-            due += self._write_call(call)
-            if call.result is None and not final:
-                break
-            if call.result is not None:
-                due += self._block(call.result)
-            self._waiting.pop(0)
-        return due
+def _complete(steps: list[_Speech | _Call]) -> bool:
+    """Whether the first of these steps can be written: nothing will be added to it."""
+    first = steps[0]
+    return first.result is not None if isinstance(first, _Call) else len(steps) > 1
 
-    def _write_call(self, call: _Call) -> str:
-        due = "" if call.head_written else self._block(call.head)
-        call.head_written = True
-        due += "".join(self._block(part) for part in call.inner)
-        call.inner.clear()
-        return due
 
-    # --- subagents: their steps stand between the call that started them and its result
+def _blocks(step: _Speech | _Call, depth: int) -> list[str]:
+    """A subagent's step, whole, with everything below it."""
+    if isinstance(step, _Speech):
+        return [_nested(step.text, depth)]
+    blocks = [_nested(step.head, depth)]
+    for inner in step.steps:
+        blocks += _blocks(inner, depth + 1)
+    return [*blocks, step.result] if step.result is not None else blocks
 
-    def _inside(self, event: TextDelta | ToolCalled | ToolFinished) -> str:
-        assert event.parent is not None
-        root = self._root(event.parent)
-        if root is None:
-            return ""
-        match event:
-            case TextDelta():
-                return self._inside_text(root, event)
-            case ToolCalled():
-                self._nested[event.tool_use_id] = (root, toolmarkdown.call(event.name, event.input))
-            case ToolFinished() if event.tool_use_id in self._nested:
-                _, head = self._nested.pop(event.tool_use_id)
-                root.inner.append(_NESTED + head)
-                root.inner.append(toolmarkdown.result(event.output, is_error=event.is_error, full_size=event.full_size))
-        return self._release()
 
-    def _inside_text(self, root: _Call, event: TextDelta) -> str:
-        assert event.parent is not None
-        if self._speaking.get(event.parent) == event.message_id and root.inner:
-            root.inner[-1] += event.text
-        else:
-            self._speaking[event.parent] = event.message_id
-            root.inner.append(_NESTED + event.text)
-        return ""  # written with the step that follows, or with the result
-
-    def _root(self, parent: str) -> _Call | None:
-        """The top-level call that a subagent's event belongs to, however deep it is nested."""
-        if parent in self._calls:
-            return self._calls[parent]
-        return self._nested[parent][0] if parent in self._nested else None
+def _nested(text: str, depth: int) -> str:
+    # A fence, a list or a heading must stay at the start of its line.
+    return _NESTED * depth + (text if text[:1].isalnum() or text.startswith("**") else f"{_GAP}{text}")

@@ -147,11 +147,9 @@ class ChatHandler:
     async def _stream(self, request: web.Request, run: Run, completion: Completion) -> web.StreamResponse:
         stream = EventStream(request)
         while not run.ended:
-            events = await run.next(self._heartbeat)
+            events = await run.next(max(0.05, self._heartbeat - stream.silent_for))
             if not stream.started:
                 stream.headers[_MODEL_HEADER] = str(run.model)
-            if not events:
-                await stream.comment()
             for notice in _notices(events):
                 await stream.comment(notice)
             chunks = completion.chunks(run.model, events)
@@ -159,6 +157,8 @@ class ChatHandler:
                 return await _broken_off(stream, chunks, completion.end.error)
             if chunks:
                 await stream.data(*chunks)
+            elif stream.silent_for >= self._heartbeat:  # a tool call being written is many events, and no text
+                await stream.comment()
         await stream.data(*completion.last_chunks(run.model), "[DONE]")
         return await stream.finish()
 

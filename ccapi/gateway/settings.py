@@ -124,14 +124,23 @@ def _credentials(environ: Mapping[str, str]) -> dict[str, str]:
     """The credentials kept in a file on Claude's own volume: in no compose text and no `docker inspect`."""
     file = Path(environ.get("CLAUDE_CONFIG_DIR") or "/nonexistent") / _CREDENTIALS_FILE
     try:
-        text = file.read_text("utf-8")
+        lines = file.read_text("utf-8").splitlines()
         mode = file.stat().st_mode
     except OSError:
         return {}
+    except UnicodeDecodeError:
+        raise SettingInvalid(f"{file}: not UTF-8 text") from None
     if mode & 0o077:
         log.warning("%s can be read by others: chmod 600 it", file)
-    pairs = [line.partition("=") for line in text.splitlines() if line.strip() and not line.startswith("#")]
-    unknown = [name for name, _, _ in pairs if name.strip() not in _CREDENTIALS]
-    if unknown:
-        raise SettingInvalid(f"{file}: unknown name {unknown[0]!r}; known are {', '.join(sorted(_CREDENTIALS))}")
-    return {name.strip(): value.strip().strip("\"'") for name, _, value in pairs}
+    return dict(_credential(line, f"{file}, line {number}") for number, line in enumerate(lines, 1) if _counts(line))
+
+
+def _counts(line: str) -> bool:
+    return bool(line.strip()) and not line.lstrip().startswith("#")
+
+
+def _credential(line: str, place: str) -> tuple[str, str]:
+    name, equals, value = line.partition("=")
+    if not equals or name.strip() not in _CREDENTIALS:  # never shown: it may be the credential itself
+        raise SettingInvalid(f"{place}: expected NAME=value with one of {', '.join(sorted(_CREDENTIALS))}")
+    return name.strip(), value.strip().strip("\"'")

@@ -6,6 +6,7 @@ Source: WHATWG HTML, "Server-sent events".
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -20,6 +21,7 @@ class EventStream:
         self._response = web.StreamResponse(headers={"X-Accel-Buffering": "no"})
         self._response.content_type = "text/event-stream"
         self._response.charset = "utf-8"
+        self._last_write = time.monotonic()
 
     @property
     def started(self) -> bool:
@@ -29,6 +31,11 @@ class EventStream:
     def headers(self) -> Any:
         """To be set before the first write."""
         return self._response.headers
+
+    @property
+    def silent_for(self) -> float:
+        """Seconds since the last write, or since there could have been one."""
+        return time.monotonic() - self._last_write
 
     async def data(self, *documents: Mapping[str, Any] | str) -> None:
         """One event each, in one write. Waits while the client does not read, which holds the run back."""
@@ -47,3 +54,4 @@ class EventStream:
         if not self._response.prepared:
             await self._response.prepare(self._request)
         await self._response.write(text.encode("ascii", "backslashreplace"))
+        self._last_write = time.monotonic()

@@ -33,7 +33,7 @@ _ATTEMPTS = web.AppKey("_ATTEMPTS", Attempts)
 
 _REQUESTS_KEPT = 1000
 _LARGEST_BODY = 32 * 1024 * 1024  # as the real API
-_BEFORE_CUT = 0.05  # seconds; a client drops what arrives together with the end of the connection, unread
+_BEFORE_CUT = 0.5  # seconds; a client drops what arrives together with the end of the connection, unread
 _SESSION = "X-Claude-Code-Session-Id"
 
 

@@ -22,8 +22,9 @@ _NOTES = (
     "[Your previous response had no visible output",
     "Output token limit hit.",
     "This session is being continued from a previous conversation",
-    "Your response above was ",
-    "Your response was cut off",
+    "Your response above was cut off mid-stream.",
+    "Your response above was stopped by a safety classifier",
+    "Your response was cut off because it exceeded",
     "Your tool call was malformed",
 )
 _CWD = re.compile(r"^[ \-]*(?:Primary )?working directory: *(?P<path>/.*?) *$", re.MULTILINE | re.IGNORECASE)

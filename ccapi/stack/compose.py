@@ -15,7 +15,8 @@ from ccapi.stack import spec
 
 _TAIL = 60  # lines kept for the error
 _GRACE = 10.0  # seconds for compose to stop what it is doing
-_INSTALL = "Install the compose plugin: https://docs.docker.com/compose/install/linux/"
+_INSTALL = "Install Docker with its command and the compose plugin: https://docs.docker.com/engine/install/"
+_INSTALL_PLUGIN = "Install the compose plugin: https://docs.docker.com/compose/install/linux/"
 
 OnLine = Callable[[str], None]
 
@@ -96,7 +97,7 @@ def _stop(process: subprocess.Popen[str]) -> None:
 def _failure(what: str, lines: list[str], environ: Mapping[str, str]) -> CcapiError:
     """A missing plugin shows in many ways (docker takes our options for its own); so ask for the plugin itself."""
     if subprocess.run(["docker", "compose", "version"], env=environ, capture_output=True, check=False).returncode:
-        return DockerUnavailable("docker has no compose plugin", hint=_INSTALL, detail="\n".join(lines))
+        return DockerUnavailable("docker has no compose plugin", hint=_INSTALL_PLUGIN, detail="\n".join(lines))
     return ComposeFailed(what, lines)
 
 

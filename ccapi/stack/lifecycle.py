@@ -121,6 +121,9 @@ class _Starter:
                 self._compose("build", directory=directory, on_line=on_line)
         except ComposeFailed as error:
             raise self._build_failed(lines, error) from error
+        except KeyboardInterrupt:
+            self.report("note", "Interrupted; nothing but the builder's cache has changed")
+            raise
         self.report("done", f"Image built in {time.monotonic() - began:.0f} s")
 
     def _build_failed(self, lines: list[str], error: ComposeFailed) -> StackFailed:
@@ -135,7 +138,8 @@ class _Starter:
     def _start(self, found: Container | None, timeout: float) -> None:
         began = time.monotonic()
         self.report("phase", "Starting the container")
-        recreate = ["--force-recreate"] if found and found.health == "unhealthy" else []
+        # One that runs and is not healthy would not become so by being left alone.
+        recreate = ["--force-recreate"] if found and found.state == "running" and found.health != "healthy" else []
         try:
             self._compose("up", "--detach", "--no-build", "--pull=never", *recreate)
             health.wait(self.engine, timeout=timeout, report=self.report, stop=lambda: self._compose("stop"))

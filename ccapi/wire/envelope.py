@@ -11,11 +11,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from ccapi.errors import CcapiError, GatewayProtocol, from_code
+from ccapi.redact import redact
 
 
 def dump(error: CcapiError) -> dict[str, Any]:
     """The envelope for `error`. The hint is part of the message as well: most clients show nothing else."""
-    message = f"{error.message}. {error.hint}" if error.hint else error.message
+    message = redact(f"{error.message}. {error.hint}" if error.hint else error.message)
     body: dict[str, Any] = {"message": message, "type": error.type, "param": error.param, "code": error.code}
     if error.retry_after is not None:
         body["retry_after"] = error.retry_after

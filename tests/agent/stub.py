@@ -1,0 +1,34 @@
+"""The stub CLI from a test's point of view: give it a plan, read what it was given."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+STUB = Path(__file__).parent.parent / "stub_claude.py"
+
+
+@dataclass(frozen=True)
+class Stub:
+    """The plan and the notes of the stub that runs in `workspace`."""
+
+    workspace: Path
+
+    def plan(self, *steps: dict[str, Any]) -> None:
+        (self.workspace / "stub-plan.json").write_text(json.dumps(steps), "utf-8")
+
+    @property
+    def seen(self) -> dict[str, Any]:
+        """What it was given so far; empty before it has started."""
+        try:
+            noted: dict[str, Any] = json.loads((self.workspace / "stub-seen.json").read_text("utf-8"))
+        except FileNotFoundError:
+            return {}
+        return noted
+
+    @property
+    def stdin(self) -> list[Any]:
+        """The documents that were sent to its stdin."""
+        return [json.loads(line) for line in self.seen.get("stdin", [])]

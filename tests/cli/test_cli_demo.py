@@ -1,0 +1,107 @@
+"""`ccapi demo`: the whole way once, and nothing left of it."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.cli.support import Cli, claude_pids, read_line
+
+ANSWER = "[0, 1, 1, 2, 3, 5, 8, 13, 21, 34]"
+
+
+def processes_in(directory: Path) -> list[str]:
+    """Command lines of the processes that work in `directory` or were told about it."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
+            cwd = (entry / "cwd").readlink()
+        except OSError:
+            continue
+        if (cwd.is_relative_to(directory) or f"{directory}/" in line) and int(entry.name) != os.getpid():
+            found.append(line)
+    return found
+
+
+@pytest.fixture
+def scratch(tmp_path: Path) -> Path:
+    """Where the demo's temporary files go."""
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    return scratch
+
+
+def test_the_demo(cli: Cli, scratch: Path) -> None:
+    """Exit 0; stdout is the complete answer with what the tool really printed; stderr says what was real."""
+    done = cli.run("demo", environ={"TMPDIR": str(scratch)})
+    assert done.returncode == 0, done.stderr
+    steps = done.stdout.split("\n\n---\n\n")
+    assert len(steps) == 3
+    assert "**Write** `" in steps[0]
+    assert "def fibonacci(" in steps[0]
+    assert f"**Bash** `python3 fibonacci.py`\n\n```\n{ANSWER}\n```" in steps[1]
+    assert f"```\n{ANSWER}\n```" in steps[2], "the script only repeats what the tool printed"
+    said = dict(line.split(":", 1) for line in done.stderr.splitlines() if line.startswith(("Real:", "Scripted:")))
+    assert "Claude Code" in said["Real"]
+    assert "model" in said["Scripted"]
+
+
+def test_the_demo_leaves_nothing(cli: Cli, scratch: Path) -> None:
+    """No process, no temporary file, and nothing in the current directory or in the home directory."""
+    home = cli.directory / "home"
+    home.mkdir()
+    done = cli.run("demo", environ={"TMPDIR": str(scratch)})
+    assert done.returncode == 0, done.stderr
+    assert processes_in(scratch) == []
+    assert list(scratch.iterdir()) == []
+    assert list(home.rglob("*")) == []
+    assert list(cli.directory.iterdir()) == [home]
+
+
+def test_the_demo_uses_no_account(cli: Cli, scratch: Path) -> None:
+    """Credentials, settings and proxies of the person who runs it reach neither Claude Code nor the scripted model."""
+    unreachable = "http://127.0.0.1:9"
+    environ = {
+        "TMPDIR": str(scratch),
+        "ANTHROPIC_API_KEY": "real",
+        "ANTHROPIC_BASE_URL": unreachable,
+        "CLAUDE_CODE_OAUTH_TOKEN": "real",
+        "CLAUDE_CONFIG_DIR": str(cli.directory / "mine"),
+        "CCAPI_GATEWAY_PORT": "9",
+        "CCAPI_PERMISSION_MODE": "plan",
+        "HTTPS_PROXY": unreachable,
+        "http_proxy": unreachable,
+    }
+    done = cli.run("demo", environ=environ)
+    assert done.returncode == 0, done.stderr
+    assert ANSWER in done.stdout
+    assert not (cli.directory / "mine").exists()
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_an_ended_demo_leaves_nothing(cli: Cli, scratch: Path, number: signal.Signals, code: int) -> None:
+    """Ctrl-C, `kill` and a closed terminal: the gateway, Claude Code and all files are gone."""
+    with cli.start("demo", environ={"TMPDIR": str(scratch)}) as process:
+        assert read_line(process.stdout, "the answer's first line").startswith("I'll do this")
+        assert claude_pids(scratch), "Claude Code is at work"
+        process.send_signal(number)
+        _, stderr = process.communicate(timeout=15)
+    assert process.returncode == code
+    assert b"Traceback" not in stderr
+    assert processes_in(scratch) == []
+    assert list(scratch.iterdir()) == []
+
+
+def test_the_demo_on_a_terminal(cli: Cli, scratch: Path) -> None:
+    """Its own lines fit 80 columns; question, answer, and what was real come in this order."""
+    with cli.terminal("demo", environ={"TMPDIR": str(scratch), "NO_COLOR": "1"}) as terminal:
+        shown = terminal.read_all()
+    assert terminal.process.returncode == 0
+    positions = [shown.index(part) for part in ("Question: ", "● Write", "● Bash", f"  │ {ANSWER}", "Real: ")]
+    assert positions == sorted(positions)
+    own = shown[: shown.index("I'll do this")] + shown[shown.index("Real: ") :]
+    assert max(map(len, own.splitlines())) <= 80
