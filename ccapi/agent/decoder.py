@@ -65,7 +65,7 @@ class Decoder:
         self.session_id = ""
         self._messages: dict[str, _Message] = {}
         self._current: dict[str | None, _Message] = {}  # the message being written, per parent
-        self._synthetic: str | None = None
+        self._cli_error: outcome.CliError | None = None
         self._retry_after: float | None = None
 
     def feed(self, line: bytes) -> list[RunEvent]:
@@ -137,8 +137,8 @@ class Decoder:
 
     def _result(self, message: Mapping[str, Any]) -> list[RunEvent]:
         if not isinstance(self.result, RunFailed):
-            self.result = outcome.from_result(message, synthetic=self._synthetic, retry_after=self._retry_after)
-        return self._finish_open(None)
+            self.result = outcome.from_result(message, cli_error=self._cli_error, retry_after=self._retry_after)
+        return [event for parent in list(self._current) for event in self._finish_open(parent)]
 
     # --- tokens
 
@@ -191,7 +191,8 @@ class Decoder:
         body = message["message"]
         if body.get("model") == _SYNTHETIC:
             # The CLI's own words about an error (or an interrupt): a reason, never an answer.
-            self._synthetic = "".join(b.get("text", "") for b in body["content"] if b.get("type") == "text")
+            text = "".join(block.get("text", "") for block in body["content"] if block.get("type") == "text")
+            self._cli_error = outcome.CliError(text, str(message.get("error", "")))
             return []
         events = self._open(body["id"], message.get("parent_tool_use_id"))
         state = self._messages[body["id"]]
@@ -226,8 +227,8 @@ class Decoder:
         if not isinstance(content, list):
             return []
         if message.get("isSynthetic"):
-            # The CLI's own prompt to itself: the stream broke and it asks the model to go on.
-            return [Notice("resumed", "the model's API broke off in mid-answer; Claude Code asked it to go on")]
+            # The CLI's own prompt to itself: the stream broke, or hit a limit.
+            return [Notice("resumed", "the model's message was cut off; Claude Code asked it to go on")]
         parent = message.get("parent_tool_use_id")
         results: list[RunEvent] = [
             tool_finished(block, message.get("tool_use_result"), parent)
@@ -245,6 +246,7 @@ class Decoder:
         if message_id in self._messages:
             self._current[parent] = self._messages[message_id]
             return []
+        self._cli_error = None  # it went on
         events = self._finish_open(parent)
         self._messages[message_id] = self._current[parent] = _Message(message_id, parent)
         return [*events, MessageStarted(message_id, parent)]

@@ -26,6 +26,7 @@ class LineFramer:
         *lines, rest = tail.split(b"\n")
         lines.insert(0, self.flush())
         self._hold(rest)
+        self._check(max(map(len, lines)))
         return lines
 
     def flush(self) -> bytes:
@@ -37,7 +38,10 @@ class LineFramer:
 
     def _hold(self, part: bytes) -> None:
         self._held += len(part)
-        if self._held > self._max_line:
-            raise ClaudeFailed(f"Claude Code printed a line of more than {self._max_line} bytes")
+        self._check(self._held)
         if part:
             self._parts.append(part)
+
+    def _check(self, length: int) -> None:
+        if length > self._max_line:
+            raise ClaudeFailed(f"Claude Code printed a line of more than {self._max_line} bytes")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from ccapi.agent.events import FinishReason, RunFailed, RunFinished, Usage
@@ -33,21 +34,31 @@ _FINISH_REASONS: Mapping[str, FinishReason] = {
 _LIMIT_SUBTYPES = frozenset({"error_max_turns", "error_max_budget_usd"})
 
 
+@dataclass(frozen=True, slots=True)
+class CliError:
+    """The CLI's own (synthetic) message about an error: what it says, and the slug it gives it."""
+
+    text: str
+    slug: str
+
+
 def from_result(
-    message: Mapping[str, Any], *, synthetic: str | None, retry_after: float | None
+    message: Mapping[str, Any], *, cli_error: CliError | None, retry_after: float | None
 ) -> RunFinished | RunFailed:
     """The terminal event for a `result` message.
 
-    `synthetic` is the text of the CLI's own error message, if it wrote one; `retry_after` the last delay it was told
-    to wait, in seconds.
+    `cli_error` is what the CLI said last about an error; `retry_after` the last delay it was told to wait, in seconds.
     """
     usage = usage_of(message)
     subtype = str(message.get("subtype", ""))
     if subtype in _LIMIT_SUBTYPES:
         return _finished(message, usage, "length")
-    if subtype == "success" and not message.get("is_error"):
-        return _finished(message, usage, _FINISH_REASONS.get(str(message.get("stop_reason")), "stop"))
-    text = synthetic or _error_text(message)
+    reason = _FINISH_REASONS.get(str(message.get("stop_reason")))
+    if subtype == "success" and (reason or not message.get("is_error")):
+        return _finished(message, usage, reason or "stop")
+    if cli_error and cli_error.slug == "max_output_tokens":
+        return _finished(message, usage, "length")
+    text = cli_error.text if cli_error else _error_text(message)
     status = message.get("api_error_status")
     if isinstance(status, int):
         return RunFailed(api_error(status, text, retry_after), usage)

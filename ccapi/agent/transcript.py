@@ -54,6 +54,7 @@ class Transcript:
         self.messages = 0  # assistant messages at the top level
         self._wrote = False  # anything at all
         self._gap = ""  # what has to come before the next piece of text
+        self._line_ended = False  # the first newline of that was already written
         self._text_open = True  # the current message may still bring text
         self._waiting: list[_Call] = []  # top-level calls in their order, not written to their end
         self._calls: dict[str, _Call] = {}  # every call whose result has not come, by tool use id
@@ -135,7 +136,7 @@ class Transcript:
         return due
 
     def _top_level(self, call: _Call, *, final: bool) -> str:
-        due = "" if call.head_written else self._block(call.head)
+        due = "" if call.head_written else self._line(call.head)
         call.head_written = True
         ended = final or call.result is not None
         while call.steps and (ended or _complete(call.steps)):
@@ -146,8 +147,15 @@ class Transcript:
         """`text`, after whatever has to stand between it and what came before."""
         if not text:
             return ""
-        gap, self._gap, self._wrote = self._gap, "", True
+        gap = self._gap.removeprefix("\n") if self._line_ended else self._gap
+        self._gap, self._wrote, self._line_ended = "", True, False
         return gap + text
+
+    def _line(self, text: str) -> str:
+        """A block whose newline comes at once: while the tool runs, a reader of lines sees what is being done."""
+        due = self._block(text) + "\n"
+        self._line_ended = True
+        return due
 
     def _block(self, text: str) -> str:
         """`text` as a block of its own within the segment."""

@@ -71,19 +71,14 @@ class AnswerPrinter:
             self._line += text
             if self._waits():
                 return
-            if not self._fence:
-                self._show_line(ended=False)
-                return
             text, self._line = self._line, ""
             self._gutter()
             self._at_start = False
         output.write(self._style(text, _DIM) if self._fence else text)
 
     def _waits(self) -> bool:
-        """Whether the line's look is still open. A tool call's line is complete before its newline: the tool runs."""
-        if self._fence:
-            return self._line[0] == "`"
-        return self._line[0] in _DECIDES_AT_END and not _TOOL.fullmatch(self._line)
+        """Whether the line's look depends on how it goes on."""
+        return self._line[0] in ("`" if self._fence else _DECIDES_AT_END)
 
     def _newline(self) -> None:
         if self._at_start:

@@ -53,7 +53,7 @@ def up(
     ] = 120,
     as_json: Json = False,
 ) -> None:
-    """Build the image if anything in it changed, start the container, and wait until it is healthy.
+    """Build the image if need be, and start the container.
 
     Run it again at any time: it changes only what is not as wanted.
     """
@@ -112,7 +112,7 @@ def down(
 def _agreed(volumes: list[Volume]) -> bool:
     if not volumes:
         return True
-    losses = "\n".join(_describe(volume) for volume in volumes)
+    losses = _describe(volumes)
     if not output.interactive():
         raise InputNeeded(
             "removing the volumes needs a yes", hint=f"{losses}\nIf they may go: ccapi down --volumes --yes"
@@ -124,15 +124,14 @@ def _agreed(volumes: list[Volume]) -> bool:
 def _say_down(result: Down) -> None:
     if not result.removed:
         output.note("Already stopped: there was no container")
-    for volume in result.removed_volumes:
-        output.note(f"Removed:\n{_describe(volume)}")
+    if result.removed_volumes:
+        output.note(f"Removed:\n{_describe(result.removed_volumes)}")
     if result.kept:
-        output.note("Kept:\n" + "\n".join(map(_describe, result.kept)))
-        output.note("Remove them with: ccapi down --volumes")
+        output.note(f"Kept:\n{_describe(result.kept)}\nRemove them with: ccapi down --volumes")
 
 
-def _describe(volume: Volume) -> str:
-    return f"  {volume.name}  {_HOLDS.get(volume.role, '')}".rstrip()
+def _describe(volumes: list[Volume]) -> str:
+    return _table({volume.name: _HOLDS.get(volume.role, "") for volume in volumes}).rstrip()
 
 
 def status(

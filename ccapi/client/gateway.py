@@ -42,9 +42,7 @@ def ask(base_url: str, prompt: str, *, model: str) -> Iterator[Iterator[Delta]]:
         httpx.Client(base_url=base_url, timeout=timeout, trust_env=False) as client,
         client.stream("POST", "/v1/chat/completions", json=body) as response,
     ):
-        if response.status_code != httpx.codes.OK:
-            response.read()
-            raise _refusal(response, base_url)
+        _check(response, base_url)
         yield _deltas(response)
 
 
@@ -57,11 +55,21 @@ def health(base_url: str) -> dict[str, Any]:
     return document
 
 
+def _check(response: httpx.Response, base_url: str) -> None:
+    """Raise unless this is the beginning of a streamed answer."""
+    if response.status_code != httpx.codes.OK:
+        response.read()
+        raise _refusal(response, base_url)
+    if not response.headers.get("content-type", "").startswith("text/event-stream"):
+        raise _no_gateway(base_url)
+
+
 def _refusal(response: httpx.Response, base_url: str) -> CcapiError:
     try:
-        return envelope.load(response.json())
+        error = envelope.load(response.json())
     except ValueError:
         return _no_gateway(base_url)
+    return _no_gateway(base_url) if isinstance(error, GatewayProtocol) else error
 
 
 def _no_gateway(base_url: str) -> GatewayProtocol:
@@ -75,14 +83,19 @@ def _deltas(response: httpx.Response) -> Iterator[Delta]:
             yield Delta(comment=line[1:].decode("utf-8", "replace").strip())
         elif line == b"data: [DONE]":
             return
-        elif line.startswith(b"data:"):
-            document = _json(line[5:])
-            if "error" in document:
-                raise envelope.load(document)
-            for choice in document.get("choices", []):
-                if text := choice["delta"].get("content"):
-                    yield Delta(text=text)
+        elif line.startswith(b"data:") and (text := _content(_json(line[5:]))):
+            yield Delta(text=text)
     raise GatewayProtocol("The answer broke off: the gateway closed the connection before it was complete")
+
+
+def _content(chunk: Any) -> str:
+    """What one chunk adds to the answer. Raises the error that it carries, or `GatewayProtocol`."""
+    try:
+        if "error" in chunk:
+            raise envelope.load(chunk)
+        return "".join(choice["delta"].get("content") or "" for choice in chunk["choices"])
+    except (LookupError, TypeError, AttributeError):
+        raise GatewayProtocol("The gateway sent an event in a form that ccapi does not know") from None
 
 
 def _lines(chunks: Iterator[bytes]) -> Iterator[bytes]:
@@ -111,4 +124,4 @@ def _mapped(base_url: str) -> Iterator[None]:
     except httpx.TimeoutException:
         raise GatewayUnreachable(f"The gateway at {base_url} is silent", hint="Look at: ccapi logs") from None
     except httpx.HTTPError as error:
-        raise GatewayProtocol(f"The connection to the gateway broke: {error}") from None
+        raise GatewayProtocol(f"The connection to the gateway at {base_url} broke: {error}") from None

@@ -15,7 +15,7 @@ from ccapi.commands.ask import ask
 from ccapi.errors import StackFailed
 from ccapi.stack.progress import Progress, Report
 
-QUESTION = "Write a Python function for Fibonacci numbers and run it for the first ten."
+QUESTION = "Write a Python function for Fibonacci numbers and run it."
 INTRODUCTION = f"""\
 Question: {QUESTION}
 """

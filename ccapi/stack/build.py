@@ -14,6 +14,7 @@ _STAGES = {
 }
 _FAILED_STEP = re.compile(r"^ > \[.*\]")
 _RULE = "------"
+_TIME = re.compile(r"^\d+\.\d+ ")  # seconds since the step began
 _SHOWN = 20  # lines
 
 _CAUSES = (
@@ -49,7 +50,7 @@ def failed_output(lines: Sequence[str]) -> list[str]:
         return list(lines[-_SHOWN:])
     block = lines[starts[-1] + 1 :]
     end = block.index(_RULE) if _RULE in block else len(block)
-    return list(block[:end][-_SHOWN:]) or list(lines[-_SHOWN:])
+    return [_TIME.sub("", line) for line in block[:end][-_SHOWN:]] or list(lines[-1:])
 
 
 def hint(lines: Sequence[str]) -> str | None:

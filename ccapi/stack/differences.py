@@ -25,7 +25,7 @@ def differences(container: Container, wanted: StackSpec, image: str, compose_id:
         ("port", container.published, f"127.0.0.1:{wanted.port}"),
         ("workspace", container.workspace or "a volume", str(wanted.workspace or "a volume")),
         ("image", container.image, image),
-        ("container settings", container.labels.get(spec.COMPOSE_LABEL), compose_id),
+        ("docker-compose.yml", container.labels.get(spec.COMPOSE_LABEL), compose_id),
         *_variables(container, wanted),
     ]
     return [

@@ -130,6 +130,7 @@ class _Starter:
         for line in build.failed_output(lines):
             self.report("log", line)
         log = self.host.state / "build.log"
+        log.touch(0o600)
         log.write_text("\n".join(lines) + "\n", "utf-8")
         advice = build.hint(lines)
         hint = "\n".join(filter(None, [advice, f"All of the build's output: {log}"]))

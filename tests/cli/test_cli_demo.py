@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -35,31 +37,46 @@ def scratch(tmp_path: Path) -> Path:
     return scratch
 
 
-def test_the_demo(cli: Cli, scratch: Path) -> None:
+@dataclass(frozen=True)
+class Demo:
+    """One run of it: what it gave, and what was there when it had ended."""
+
+    done: subprocess.CompletedProcess[str]
+    processes: list[str]
+    files: list[Path]
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
+    """The plain command, in an empty directory with an empty home."""
+    directory = tmp_path_factory.mktemp("demo")
+    (directory / "scratch").mkdir()
+    (directory / "home").mkdir()
+    done = Cli(directory).run("demo", environ={"TMPDIR": str(directory / "scratch")})
+    kept = {directory / "scratch", directory / "home"}
+    return Demo(done, processes_in(directory), [path for path in directory.rglob("*") if path not in kept])
+
+
+def test_the_demo(demo: Demo) -> None:
     """Exit 0; stdout is the complete answer with what the tool really printed; stderr says what was real."""
-    done = cli.run("demo", environ={"TMPDIR": str(scratch)})
-    assert done.returncode == 0, done.stderr
-    steps = done.stdout.split("\n\n---\n\n")
+    assert demo.done.returncode == 0, demo.done.stderr
+    steps = demo.done.stdout.split("\n\n---\n\n")
     assert len(steps) == 3
     assert "**Write** `" in steps[0]
     assert "def fibonacci(" in steps[0]
     assert f"**Bash** `python3 fibonacci.py`\n\n```\n{ANSWER}\n```" in steps[1]
-    assert f"```\n{ANSWER}\n```" in steps[2], "the script only repeats what the tool printed"
-    said = dict(line.split(":", 1) for line in done.stderr.splitlines() if line.startswith(("Real:", "Scripted:")))
+    assert f"```\n{ANSWER}\n```" in steps[2]
+    lines = demo.done.stderr.splitlines()
+    said = dict(line.split(":", 1) for line in lines if line.startswith(("Real:", "Scripted:")))
     assert "Claude Code" in said["Real"]
     assert "model" in said["Scripted"]
 
 
-def test_the_demo_leaves_nothing(cli: Cli, scratch: Path) -> None:
-    """No process, no temporary file, and nothing in the current directory or in the home directory."""
-    home = cli.directory / "home"
-    home.mkdir()
-    done = cli.run("demo", environ={"TMPDIR": str(scratch)})
-    assert done.returncode == 0, done.stderr
-    assert processes_in(scratch) == []
-    assert list(scratch.iterdir()) == []
-    assert list(home.rglob("*")) == []
-    assert list(cli.directory.iterdir()) == [home]
+def test_the_demo_leaves_nothing(demo: Demo) -> None:
+    """No process, and no file in the temporary directory, the current one or the home directory."""
+    assert demo.done.returncode == 0, demo.done.stderr
+    assert demo.processes == []
+    assert demo.files == []
 
 
 def test_the_demo_uses_no_account(cli: Cli, scratch: Path) -> None:

@@ -19,12 +19,18 @@ def without_fences(content: str) -> str:
     return re.sub(r"(?m)^`{3,}.*$", "", content)
 
 
-def test_an_answer_on_a_terminal(cli: Cli, scripted: Gateway) -> None:
+@pytest.fixture(scope="module")
+def shown(tmp_path_factory: pytest.TempPathFactory, scripted: Gateway) -> str:
+    """All that a terminal gets of an answer with control sequences in its text and in a tool's output."""
+    with Cli(tmp_path_factory.mktemp("shown")).terminal("ask", "--port", str(scripted.port), "print controls") as terminal:
+        text = terminal.read_all()
+    assert terminal.process.returncode == 0, text
+    return text
+
+
+def test_an_answer_on_a_terminal(shown: str, scripted: Gateway) -> None:
     """Every letter of the transcript is there, tool output and all, under a bold tool name and a ruled separator."""
-    with cli.terminal("ask", "--port", str(scripted.port), "print controls") as terminal:
-        shown = terminal.read_all()
     plain = SGR.sub("", shown)
-    assert terminal.process.returncode == 0
     assert letters(plain) == letters(without_fences(scripted.chat("print controls")))
     assert "● Bash" in plain
     assert re.search(r"(?m)^─+$", plain)
@@ -32,10 +38,8 @@ def test_an_answer_on_a_terminal(cli: Cli, scripted: Gateway) -> None:
     assert plain.endswith("Both are **done**.\n")
 
 
-def test_no_control_sequence_of_an_answer_reaches_the_terminal(cli: Cli, scripted: Gateway) -> None:
+def test_no_control_sequence_of_an_answer_reaches_the_terminal(shown: str) -> None:
     """Titles, screen clearing, colours, bells and backspaces, from the model and from a tool, arrive as plain text."""
-    with cli.terminal("ask", "--port", str(scripted.port), "print controls") as terminal:
-        shown = terminal.read_all()
     plain = SGR.sub("", shown)
     assert "[31mred" in plain, "what was a colour is text now"
     assert "]0;owned" in plain
