@@ -88,6 +88,8 @@ def _model_map(value: Any) -> dict[str, str]:
     pairs = {str(name).strip(): model for name, model in value.items()}
     if not all(name and isinstance(model, str) and model.strip() for name, model in pairs.items()):
         raise ValueError
+    if any(set(",=") & set(name + model) for name, model in pairs.items()):
+        raise ValueError  # they would not survive the way into the container's environment
     return {name: model.strip() for name, model in pairs.items()}
 
 
@@ -224,6 +226,17 @@ def docker_environment(environ: Mapping[str, str] | None = None) -> dict[str, st
     names = {"PATH", "HOME", "USER", "TMPDIR", "SSH_AUTH_SOCK", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR"}
     prefixes = ("DOCKER_", "BUILDX_", "BUILDKIT_")
     return {name: value for name, value in environ.items() if name in names or name.startswith(prefixes)}
+
+
+def gateway_environment(settings: Settings, environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The environment of a gateway on this machine: it says most, then the settings."""
+    environ = os.environ if environ is None else environ
+    return {**settings.gateway_environment(), **environ}
+
+
+def in_container(environ: Mapping[str, str] | None = None) -> bool:
+    """Whether this is the image. Then no settings file counts: the working directory belongs to the agent."""
+    return bool((os.environ if environ is None else environ).get("CCAPI_IN_CONTAINER"))
 
 
 def rehearsal_environment(environ: Mapping[str, str] | None = None) -> dict[str, str]:

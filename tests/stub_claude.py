@@ -52,10 +52,11 @@ def _listen() -> None:
 
 def _note() -> None:
     """Leave what is known so far, at once or not at all (a reader may come at any moment)."""
-    seen = {"argv": sys.argv[1:], "environ": dict(os.environ), "pid": os.getpid(), "stdin": _input}
-    unfinished = Path(f"{SEEN}.{os.getpid()}")
-    unfinished.write_text(json.dumps(seen), "utf-8")
-    unfinished.replace(SEEN)
+    with _changed:
+        seen = {"argv": sys.argv[1:], "environ": dict(os.environ), "pid": os.getpid(), "stdin": _input}
+        unfinished = Path(f"{SEEN}.{os.getpid()}")
+        unfinished.write_text(json.dumps(seen), "utf-8")
+        unfinished.replace(SEEN)
 
 
 def _lines(documents: list[Any]) -> None:

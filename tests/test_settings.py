@@ -16,7 +16,11 @@ KEYS = [setting.key for setting in TABLE]
 GOOD: dict[str, tuple[str, str, Any]] = {
     "gateway.port": ("8001", "8001", 8001),
     "gateway.timeout": ("12.5", "12.5", 12.5),
-    "models.map": ('{"gpt-4o" = "sonnet", "o3" = "opus"}', "gpt-4o=sonnet, o3=opus", {"gpt-4o": "sonnet", "o3": "opus"}),
+    "models.map": (
+        '{"gpt-4o" = "sonnet", "o3" = "opus"}',
+        "gpt-4o=sonnet, o3=opus",
+        {"gpt-4o": "sonnet", "o3": "opus"},
+    ),
     "models.fallback": ("false", "off", False),
     "stack.workspace": ('"/srv/work"', "/srv/work", Path("/srv/work")),
     "stack.ca_file": ('"/etc/ca.pem"', "/etc/ca.pem", Path("/etc/ca.pem")),
@@ -26,7 +30,17 @@ GOOD: dict[str, tuple[str, str, Any]] = {
 BAD_TOML = {
     "gateway.port": ["0", "65536", "-1", '"eighty"', "true", "8000.5", "[8000]"],
     "gateway.timeout": ["0", "-1", "true", '"soon"', "inf", "nan", "[]"],
-    "models.map": ['"gpt-4o"', "5", '{"gpt-4o" = 5}', '{"gpt-4o" = " "}', '{" " = "sonnet"}', "[]", '{"a,b" = "sonnet"}', '{"a=b" = "sonnet"}', '{"a" = "b,c=d"}'],
+    "models.map": [
+        '"gpt-4o"',
+        "5",
+        '{"gpt-4o" = 5}',
+        '{"gpt-4o" = " "}',
+        '{" " = "sonnet"}',
+        "[]",
+        '{"a,b" = "sonnet"}',
+        '{"a=b" = "sonnet"}',
+        '{"a" = "b,c=d"}',
+    ],
     "models.fallback": ['"maybe"', "2", "[]", '""'],
     "stack.workspace": ['""', "5", "[]"],
     "stack.ca_file": ['""', "true"],
@@ -182,7 +196,11 @@ def test_an_unknown_key(text: str, hint: str | None, project: Path, home: Path) 
 
 @pytest.mark.parametrize(
     ("data", "said"),
-    [(b"[gateway\nport = 1\n", "not valid TOML"), (b"\xff\xfe", "not valid TOML"), (b"port = 1\nport = 2\n", "not valid TOML")],
+    [
+        (b"[gateway\nport = 1\n", "not valid TOML"),
+        (b"\xff\xfe", "not valid TOML"),
+        (b"port = 1\nport = 2\n", "not valid TOML"),
+    ],
     ids=["unclosed", "no UTF-8", "twice"],
 )
 def test_a_file_that_is_no_toml(data: bytes, said: str, project: Path, home: Path) -> None:
@@ -238,8 +256,19 @@ def test_what_the_gateway_is_told(tmp_path: Path) -> None:
 
 def test_docker_sees_the_engine_and_nothing_else() -> None:
     """Which engine and how to reach it; no `COMPOSE_*`, no credentials, no settings of ours."""
-    passed = {"PATH": "/bin", "HOME": "/me", "DOCKER_HOST": "tcp://h:1", "DOCKER_CONTEXT": "c", "BUILDKIT_PROGRESS": "plain"}
-    dropped = {"COMPOSE_FILE": "x", "COMPOSE_PROJECT_NAME": "x", "ANTHROPIC_API_KEY": "secret", "CCAPI_GATEWAY_PORT": "1"}
+    passed = {
+        "PATH": "/bin",
+        "HOME": "/me",
+        "DOCKER_HOST": "tcp://h:1",
+        "DOCKER_CONTEXT": "c",
+        "BUILDKIT_PROGRESS": "plain",
+    }
+    dropped = {
+        "COMPOSE_FILE": "x",
+        "COMPOSE_PROJECT_NAME": "x",
+        "ANTHROPIC_API_KEY": "secret",
+        "CCAPI_GATEWAY_PORT": "1",
+    }
     assert settings.docker_environment(passed | dropped) == passed
 
 
@@ -247,7 +276,10 @@ def test_docker_sees_the_engine_and_nothing_else() -> None:
     ("environ", "expected"),
     [
         ({}, {}),
-        ({"ANTHROPIC_BASE_URL": "https://a.example", "ANTHROPIC_API_KEY": "k"}, {"ANTHROPIC_BASE_URL": "https://a.example"}),
+        (
+            {"ANTHROPIC_BASE_URL": "https://a.example", "ANTHROPIC_API_KEY": "k"},
+            {"ANTHROPIC_BASE_URL": "https://a.example"},
+        ),
         (
             {"https_proxy": "http://p:1"},
             {

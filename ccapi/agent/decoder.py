@@ -38,7 +38,7 @@ _REFUSED = frozenset({401, 403})
 class _Message:
     """One assistant message as far as it was seen."""
 
-    __slots__ = ("finished", "id", "parent", "streamed", "streaming", "tool_blocks", "tools", "whole")
+    __slots__ = ("finished", "id", "parent", "position", "streamed", "streaming", "tool_blocks", "tools", "whole")
 
     def __init__(self, message_id: str, parent: str | None) -> None:
         self.id = message_id
@@ -47,6 +47,7 @@ class _Message:
         self.whole = {"text": 0, "thinking": 0}  # how many whole blocks of that kind came
         self.tool_blocks: dict[int, str] = {}  # content block index -> tool use id
         self.tools: set[str] = set()
+        self.position = 0  # how many whole blocks of any kind came
         self.streaming = False  # between message_start and message_stop
         self.finished = False
 
@@ -176,7 +177,7 @@ class Decoder:
         match delta["type"]:
             case "text_delta":
                 message.streamed["text"][-1] += len(delta["text"])
-                return [TextDelta(message.id, delta["text"], parent)]
+                return [TextDelta(message.id, delta["text"], parent, event["index"])]
             case "thinking_delta":
                 message.streamed["thinking"][-1] += len(delta["thinking"])
                 return [ThinkingDelta(message.id, delta["thinking"], parent)]
@@ -198,13 +199,14 @@ class Decoder:
         state = self._messages[body["id"]]
         for block in body["content"]:
             events += self._whole_block(state, block)
+            state.position += 1
         return events
 
     def _whole_block(self, message: _Message, block: Mapping[str, Any]) -> list[RunEvent]:
         match block.get("type"):
             case "text":
                 rest = self._unstreamed(message, "text", block["text"])
-                return [TextDelta(message.id, rest, message.parent)] if rest else []
+                return [TextDelta(message.id, rest, message.parent, message.position)] if rest else []
             case "thinking":
                 rest = self._unstreamed(message, "thinking", block["thinking"])
                 return [ThinkingDelta(message.id, rest, message.parent)] if rest else []

@@ -39,9 +39,12 @@ class MessageStarted:
 
 @dataclass(frozen=True, slots=True)
 class TextDelta:
+    """`block` is the position of the content block in its message: text of the next block but one stands apart."""
+
     message_id: str
     text: str
     parent: str | None = None
+    block: int = 0
 
 
 @dataclass(frozen=True, slots=True)

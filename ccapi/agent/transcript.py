@@ -56,6 +56,7 @@ class Transcript:
         self._gap = ""  # what has to come before the next piece of text
         self._line_ended = False  # the first newline of that was already written
         self._text_open = True  # the current message may still bring text
+        self._text_block = -1  # the block that its last text was in
         self._waiting: list[_Call] = []  # top-level calls in their order, not written to their end
         self._calls: dict[str, _Call] = {}  # every call whose result has not come, by tool use id
         self._late: list[str] = []  # results that came after their message was over
@@ -66,7 +67,7 @@ class Transcript:
             case MessageStarted(parent=None):
                 return self._new_message()
             case TextDelta(parent=None):
-                return self._write(event.text)
+                return self._say(event)
             case TextDelta(parent=str(parent)):
                 return self._subagent_says(parent, event)
             case ToolCalled():
@@ -85,8 +86,15 @@ class Transcript:
         due = self._release(final=True)
         self.messages += 1
         self._gap = SEPARATOR if self._wrote else ""
-        self._text_open = True
+        self._text_open, self._text_block = True, -1
         return due
+
+    def _say(self, event: TextDelta) -> str:
+        # Neighbouring text blocks are one text (citations split it); with something between them they are two.
+        if event.block > self._text_block + 1 and self._wrote and not self._gap and self._text_block >= 0:
+            self._gap = _GAP
+        self._text_block = event.block
+        return self._write(event.text)
 
     def _called(self, event: ToolCalled) -> str:
         parent = self._calls.get(event.parent) if event.parent else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -19,7 +18,6 @@ class ProgressView:
     """Called with each `Progress`. A context manager, so that the cursor is back whatever happens."""
 
     def __init__(self) -> None:
-        self._terminal = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
         self._live: LiveLine | None = None
         self._phase = ""
         self._said: set[str] = set()
@@ -38,25 +36,23 @@ class ProgressView:
             case "step":
                 self._step(text)
             case "done":
+                text = f"{output.styled('✓', '32')} {text}" if self._live else text
                 self._end()
-                self._line(f"{output.styled('✓', '32')} {text}" if self._terminal else text)
+                self._line(text)
             case "note":
                 self._line(text)
             case "warning":
                 self._line(f"{output.styled('warning:', '33')} {text}")
             case "log":
-                self._line(output.styled(f"  | {text}", "2"))
+                self._line(output.styled(f"  | {output.printable(text)}", "2"))
 
     def _begin(self, phase: str) -> None:
         self._end()
         self._phase, self._said = phase, set()
-        if not self._terminal:
+        self._live = _live_line() if sys.stderr.isatty() else None
+        if self._live is None:
             output.note(f"{phase} ...")
             return
-        from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
-        columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
-        self._live = Progress(*columns, console=output.console(), transient=True)
         self._live.add_task(phase, total=None)
         self._live.start()
 
@@ -79,3 +75,14 @@ class ProgressView:
         if self._live:
             self._live.stop()
             self._live = None
+
+
+def _live_line() -> LiveLine | None:
+    """None on a terminal that cannot move its cursor."""
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    console = output.console()
+    if console.is_dumb_terminal:
+        return None
+    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
+    return Progress(*columns, console=console, transient=True)

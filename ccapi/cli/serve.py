@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ccapi import settings as host_settings
 from ccapi.cli import output
 from ccapi.cli.options import OptionalScenario
 from ccapi.errors import port_busy
@@ -37,7 +38,9 @@ def register(app: typer.Typer) -> None:
 
 def gateway(
     host: Host = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 8000,
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="Port; 0 takes a free one. Default: gateway.port, 8000.")
+    ] = None,
     workspace: Annotated[
         Path | None, typer.Option(help="Directory the agent works in. Default: the current one.", file_okay=False)
     ] = None,
@@ -63,7 +66,12 @@ def gateway(
     from ccapi.gateway import settings as gateway_settings
 
     _hide_from_the_agent()
+    environ = None
+    if not host_settings.in_container():
+        ours = host_settings.load({"gateway.port": port or None})
+        environ, port = host_settings.gateway_environment(ours), ours.port if port is None else port
     settings = gateway_settings.from_environment(
+        environ,
         host=host,
         port=port,
         workspace=workspace and workspace.resolve(),

@@ -55,7 +55,7 @@ def up(
 ) -> None:
     """Build the image if need be, and start the container.
 
-    Run it again at any time: it changes only what is not as wanted.
+    Waits until the container is healthy. Run it again at any time: it changes only what is not as wanted.
     """
     from ccapi.commands import stack
 
@@ -94,7 +94,10 @@ def down(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Stop and remove the container. Volumes stay, unless --volumes is given."""
+    """Stop and remove the container; its volumes stay.
+
+    With --volumes they go too, and with them the sign-in and the agent's files.
+    """
     from ccapi.commands import stack
 
     docker = host_settings.docker_environment()
@@ -138,7 +141,10 @@ def status(
     as_json: Json = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No output, only the exit code.")] = False,
 ) -> None:
-    """Say how the container is. Exit code 0: healthy, 1: stopped or degraded, 5: Docker is not available."""
+    """Say how the container is.
+
+    Exit code 0: healthy. 1: stopped or degraded. 5: Docker is not available.
+    """
     from ccapi.commands import stack
 
     try:
@@ -220,11 +226,11 @@ def logs(
 
     docker = host_settings.docker_environment()
     if not follow:
-        output.write(stack.logs(docker, tail=tail, timestamps=timestamps).decode("utf-8", "replace"))
+        output.write(output.printable(stack.logs(docker, tail=tail, timestamps=timestamps).decode("utf-8", "replace")))
         return
     decoder = codecs.getincrementaldecoder("utf-8")("replace")  # a chunk may end within a character
     for chunk in stack.follow(docker, tail=tail, timestamps=timestamps, note=output.note):
-        output.write(decoder.decode(chunk))
+        output.write(output.printable(decoder.decode(chunk)))
 
 
 def _table(rows: dict[str, str]) -> str:

@@ -6,7 +6,6 @@ import asyncio
 import logging
 import os
 import signal
-import tempfile
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -102,12 +101,12 @@ async def run(settings: GatewaySettings, ready: Callable[[int], None]) -> None:
         log.info("gateway ends")
 
 
-def rehearsed(settings: GatewaySettings, url: str, scratch: Path | None = None) -> dict[str, str]:
+def rehearsed(settings: GatewaySettings, url: str, scratch: Path) -> dict[str, str]:
     """The environment in which Claude Code talks to the scripted model at `url`, and to nothing else.
 
-    No account of this machine is used: without a config directory of its own it gets one in `scratch`.
+    No account of this machine is used, and what it writes beside its work goes into the directory `scratch`.
     """
     dropped = {"ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"}
     environ = {name: value for name, value in settings.environ.items() if name.upper() not in dropped}
-    config = environ.get("CLAUDE_CONFIG_DIR") or str((scratch or Path(tempfile.gettempdir())) / "claude-config")
-    return {**environ, "ANTHROPIC_BASE_URL": url, "ANTHROPIC_API_KEY": "rehearsal", "CLAUDE_CONFIG_DIR": config}
+    environ |= {"ANTHROPIC_BASE_URL": url, "ANTHROPIC_API_KEY": "rehearsal", "TMPDIR": str(scratch)}
+    return {"CLAUDE_CONFIG_DIR": str(scratch / "claude-config"), **environ}

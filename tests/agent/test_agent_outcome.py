@@ -21,8 +21,13 @@ from ccapi.errors import (
 from tests.agent import streamjson as sj
 
 
-def end(synthetic: str | None = None, retry_after: float | None = None, **fields: Any) -> RunFinished | RunFailed:
-    return outcome.from_result(sj.result(**fields), synthetic=synthetic, retry_after=retry_after)
+def end(synthetic: str | None = None, *, slug: str = "", delay_ms: int = 0, **fields: Any) -> RunFinished | RunFailed:
+    """What becomes of a `result` with these fields, after the CLI's own words (and its slug for them) if any."""
+    lines = [sj.api_retry(529, delay_ms=delay_ms)] if delay_ms else []
+    lines += [sj.synthetic(synthetic) | {"error": slug}] if synthetic else []
+    _, decoder = sj.decode(sj.encoded([*lines, sj.result(**fields)]))
+    assert decoder.result is not None
+    return decoder.result
 
 
 def failure(**options: Any) -> CcapiError:
@@ -131,6 +136,20 @@ def test_a_result_without_any_reason_is_still_a_failure() -> None:
     """Nothing is known, and that is what it says."""
     message = failure(subtype="", is_error=True, errors=[], result=None).message
     assert message.endswith("no reason given")
+
+
+def test_the_token_limit_is_told_by_its_slug() -> None:
+    """The CLI gave up going on: what was said is the answer, cut at the limit."""
+    ended = end("API Error: exceeded the 128000 output token maximum", slug="max_output_tokens", is_error=True)
+    assert isinstance(ended, RunFinished)
+    assert ended.finish_reason == "length"
+
+
+def test_a_rate_limit_carries_the_last_delay_of_the_retries() -> None:
+    """What the API asked for in its own retries is what the client is told."""
+    error = failure(synthetic="API Error: 429", delay_ms=7400, is_error=True, api_error_status=429)
+    assert type(error) is RateLimited
+    assert error.retry_after == 8
 
 
 def test_the_usage_of_a_failure_is_kept() -> None:

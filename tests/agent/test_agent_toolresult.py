@@ -56,7 +56,7 @@ def test_the_recorded_large_output() -> None:
 
 def test_what_went_to_stderr_is_kept_as_well() -> None:
     """A tool that only wrote to stderr."""
-    extra = {"stdout": "", "stderr": "e" * 30_000, "persistedOutputSize": 50_000}
+    extra = {"stdout": "", "stderr": "e" * 30_000, "persistedOutputPath": "/x.txt", "persistedOutputSize": 50_000}
     assert finished(persisted("48.8KB"), extra).output == "e" * 30_000
 
 
@@ -66,6 +66,12 @@ def test_without_the_kept_part_the_preview_is_shown(extra: Any) -> None:
     event = finished(persisted(), extra)
     assert event.output == "the first\nlines"
     assert event.full_size == int(4.8 * 1024 * 1024)
+
+
+def test_a_large_result_of_an_mcp_tool_is_whole() -> None:
+    """The CLI moves it into a file, too, but the details hold all of its content blocks: nothing is cut."""
+    blocks = [{"type": "text", "text": "y" * 60_000}, {"type": "text", "text": "end"}]
+    assert finished(persisted("58.6KB", '[\n  {\n    "type": "text"'), blocks) == ToolFinished("t1", "y" * 60_000 + "\nend")
 
 
 @pytest.mark.parametrize(

@@ -9,12 +9,10 @@ import pytest
 
 from tests.cli.support import Cli, FakeGateway, Gateway, gateway
 
-# By prompt: `fibonacci` really runs, `slow` takes a minute, the others are small.
+# By prompt: `slow` takes a minute, `controls` runs the script below, the others are small.
 SCRIPT = r"""
 description = "What the tests of the command line ask."
-include = ["fibonacci", "PROMPTS"]
-"""
-PROMPTS = r"""
+
 [[turn]]
 when.prompt = 'slow'
 when.results = 0
@@ -32,7 +30,7 @@ when.results = 0
 text = "Before \u001b[31mred\u001b[0m \u001b]0;owned\u0007 after."
 [[turn.step]]
 tool = "Bash"
-input.command = '''printf '\033[2J\033]0;owned\007bell\a back\b\b form\f \033[31mred\033[0m one\rtwo\r\nend \302\233 31m \360\237\216\211\n' '''
+input.command = "sh controls.sh"
 input.description = "Print control sequences"
 [[turn]]
 when.prompt = 'controls'
@@ -61,6 +59,13 @@ text = "You said: @{prompt}"
 """
 
 
+# What the tool of `controls` runs: everything that could command a terminal, C1 characters included.
+CONTROLS = r"""
+printf '\033[2J\033]0;owned\007bell\a back\b\b form\f \033[31mred\033[0m one\rtwo\r\n'
+printf 'end \302\233 31m \360\237\216\211\n'
+"""
+
+
 @pytest.fixture
 def cli(tmp_path: Path) -> Cli:
     """The command, in an empty directory."""
@@ -73,10 +78,10 @@ def cli(tmp_path: Path) -> Cli:
 def scripted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     """A gateway with the scripted model and the real Claude Code, which does not retry."""
     directory = tmp_path_factory.mktemp("scripted")
-    (directory / "prompts.toml").write_text(PROMPTS, "utf-8")
     script = directory / "script.toml"
-    script.write_text(SCRIPT.replace("PROMPTS", "./prompts.toml"), "utf-8")
+    script.write_text(SCRIPT, "utf-8")
     with gateway(directory, f"--rehearsal={script}", CCAPI_MAX_RETRIES="0") as running:
+        (running.workspace / "controls.sh").write_text(CONTROLS, "utf-8")
         yield running
 
 

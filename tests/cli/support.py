@@ -14,13 +14,16 @@ import socket
 import struct
 import subprocess
 import sys
+import sysconfig
 import termios
 import time
-import urllib.request
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import venv
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
+
+import httpx
 
 import ccapi
 
@@ -95,32 +98,11 @@ class Cli:
                 if process.poll() is None:
                     process.kill()
 
-    @contextmanager
     def terminal(
         self, *args: str, environ: Mapping[str, str] | None = None, columns: int = 80
-    ) -> Iterator[Terminal]:
+    ) -> AbstractContextManager[Terminal]:
         """On a pseudo-terminal of 24 lines; killed at the end of the block if it still runs."""
-        ours, theirs = pty.openpty()
-        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
-        try:
-            process = subprocess.Popen(
-                [sys.executable, "-c", _LAUNCH, *command(*args)],
-                cwd=self.directory,
-                env={**self.environ, "TERM": "xterm-256color", **(environ or {})},
-                stdin=theirs,
-                stdout=theirs,
-                stderr=theirs,
-                start_new_session=True,
-            )
-        finally:
-            os.close(theirs)
-        try:
-            yield Terminal(process, ours)
-        finally:
-            if process.poll() is None:
-                process.kill()
-            process.wait()
-            os.close(ours)
+        return on_terminal(command(*args), {**self.environ, **(environ or {})}, self.directory, columns=columns)
 
 
 class Terminal:
@@ -167,6 +149,34 @@ class Terminal:
         return bool(chunk)
 
 
+@contextmanager
+def on_terminal(
+    program: Sequence[str], environ: Mapping[str, str], directory: Path, *, columns: int = 80
+) -> Iterator[Terminal]:
+    """Any program on a pseudo-terminal of 24 lines; killed at the end of the block if it still runs."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    try:
+        process = subprocess.Popen(
+            [sys.executable, "-c", _LAUNCH, *program],
+            cwd=directory,
+            env={"TERM": "xterm-256color", **environ},
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            start_new_session=True,
+        )
+    finally:
+        os.close(theirs)
+    try:
+        yield Terminal(process, ours)
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.wait()
+        os.close(ours)
+
+
 def read_line(stream: Any, what: str) -> str:
     """The next line of a pipe, whatever it takes up to the deadline."""
     ready, _, _ = select.select([stream], [], [], DEADLINE)
@@ -190,11 +200,9 @@ class Gateway:
     def chat(self, prompt: str) -> str:
         """The content of a non-streamed answer."""
         body = {"model": "sonnet", "messages": [{"role": "user", "content": prompt}]}
-        request = urllib.request.Request(
-            f"{self.url}/v1/chat/completions", json.dumps(body).encode(), {"Content-Type": "application/json"}
-        )
-        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=DEADLINE) as response:
-            return str(json.load(response)["choices"][0]["message"]["content"])
+        with httpx.Client(trust_env=False, timeout=DEADLINE) as client:
+            document = client.post(f"{self.url}/v1/chat/completions", json=body).raise_for_status().json()
+        return str(document["choices"][0]["message"]["content"])
 
     def claude_pids(self) -> list[int]:
         """The `claude` processes at work in this gateway's workspace. (Other tests may run others.)"""
@@ -291,3 +299,40 @@ class FakeGateway:
     def delta(text: str) -> bytes:
         """An event that adds `text` to the answer."""
         return b"data: " + json.dumps({"choices": [{"index": 0, "delta": {"content": text}}]}).encode() + b"\n\n"
+
+
+def built(directory: Path) -> tuple[Path, Path]:
+    """The sdist, and the wheel that is built from it, in `directory`: what an upload to an index would be."""
+    build = [sys.executable, "-P", "-m", "build", "--no-isolation", f"--outdir={directory}", str(ROOT)]
+    done = subprocess.run(build, capture_output=True, text=True, timeout=DEADLINE, cwd=directory, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (sdist,) = directory.glob("*.tar.gz")
+    (wheel,) = directory.glob("*.whl")
+    return sdist, wheel
+
+
+def installed(wheel: Path, directory: Path) -> Path:
+    """The `bin` of a new virtual environment with this wheel in it; the dependencies are those of the tests' own.
+
+    Nothing of the checkout is seen from there: a `.pth` file in a directory that a `.pth` file adds has no effect, so
+    the editable install of the tests' environment stays out.
+    """
+    venv.create(directory, with_pip=False, symlinks=True)
+    python = directory / "bin" / "python"
+    pip = [
+        sys.executable,
+        "-m",
+        "pip",
+        "--python",
+        str(python),
+        "install",
+        "--quiet",
+        "--no-deps",
+        "--no-index",
+        str(wheel),
+    ]
+    done = subprocess.run(pip, capture_output=True, text=True, timeout=DEADLINE, check=False)
+    assert done.returncode == 0, done.stderr
+    (packages,) = directory.glob("lib/python3*/site-packages")
+    (packages / "dependencies.pth").write_text(f"{sysconfig.get_path('purelib')}\n")
+    return directory / "bin"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import re
 
 import pytest
@@ -22,9 +23,13 @@ TEXT = st.text(
     max_size=80,
 )
 # Lines that cannot open a code block; what opens one loses its language on a terminal, by design.
-LINE = st.text(st.sampled_from("`*-↳ │●abc\r\t\x1b[31m\x07\x9b\u2028世🎉"), max_size=20).filter(lambda s: "```" not in s)
+LINE = st.text(st.sampled_from("`*-↳ │●abc\r\t\x1b[31m\x07\x9b\u2028世🎉"), max_size=20).filter(
+    lambda s: "```" not in s
+)
 BLOCK = st.tuples(st.sampled_from(["```", "````", "`````"]), st.sampled_from(["", "python", "bash"]), st.lists(LINE))
-SPECIAL = st.sampled_from(["---", "**Bash** `ls -l`", "**Write** `` a`b ``", "↳ **Read** `x`", "**bold** text", "- item", ""])
+SPECIAL = st.sampled_from(
+    ["---", "**Bash** `ls -l`", "**Write** `` a`b ``", "↳ **Read** `x`", "**bold** text", "- item", ""]
+)
 
 
 class Stream(io.StringIO):
@@ -47,7 +52,7 @@ def printed(pieces: list[str], *, terminal: bool) -> str:
 
 def cut(text: str, positions: list[int]) -> list[str]:
     edges = [0, *sorted(position % (len(text) + 1) for position in positions), len(text)]
-    return [text[start:end] for start, end in zip(edges, edges[1:], strict=False)]
+    return [text[start:end] for start, end in itertools.pairwise(edges)]
 
 
 @st.composite

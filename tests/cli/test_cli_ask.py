@@ -45,7 +45,7 @@ def test_the_port_can_come_from_the_environment(cli: Cli, scripted: Gateway) -> 
 
 def test_proxies_of_the_environment_are_not_used(cli: Cli, scripted: Gateway) -> None:
     """The gateway is on this machine: a proxy that cannot be reached does not matter."""
-    proxies = {name: "http://127.0.0.1:9" for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY")}
+    proxies = dict.fromkeys(("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"), "http://127.0.0.1:9")
     done = cli.run("ask", "--port", str(scripted.port), "hello", environ=proxies)
     assert (done.returncode, done.stdout) == (0, "You said: hello\n")
 

@@ -98,7 +98,9 @@ def test_usage_errors(cli: Cli, args: list[str], said: str) -> None:
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("args", [["--debug", "ask", "s3cret"], ["ask", "--debug", "s3cret"], ["ask", "s3cret", "--debug"]])
+@pytest.mark.parametrize(
+    "args", [["--debug", "ask", "s3cret"], ["ask", "--debug", "s3cret"], ["ask", "s3cret", "--debug"]]
+)
 def test_debug_shows_the_traceback(cli: Cli, args: list[str]) -> None:
     """Wherever `--debug` stands; without it there is one line. Neither shows values such as the question."""
     port = {"CCAPI_GATEWAY_PORT": "1"}  # nobody listens there

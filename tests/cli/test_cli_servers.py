@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import socket
-import urllib.request
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 
-from tests.cli.support import Cli, Gateway, gateway, read_line
+from tests.cli.support import DEADLINE, Cli, Gateway, gateway, read_line
 
 
-def get(url: str) -> dict[str, object]:
-    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=10) as response:
-        document = json.load(response)
-    assert isinstance(document, dict)
+def get(url: str) -> dict[str, Any]:
+    with httpx.Client(trust_env=False, timeout=DEADLINE) as client:
+        document: dict[str, Any] = client.get(url).raise_for_status().json()
     return document
 
 
@@ -162,7 +161,12 @@ def test_a_mistyped_scenario(cli: Cli, args: list[str]) -> None:
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [(None, "No such file"), ("turn = 5", "turn"), ("[[turn]]\n[[turn.step]]\ntxet = 'x'\n", "text"), ("= broken", "TOML")],
+    [
+        (None, "No such file"),
+        ("turn = 5", "turn"),
+        ("[[turn]]\n[[turn.step]]\ntxet = 'x'\n", "text"),
+        ("= broken", "TOML"),
+    ],
 )
 def test_a_scenario_file_that_is_none(cli: Cli, text: str | None, said: str) -> None:
     """Exit 2; the file and the place in it are named."""
@@ -179,19 +183,15 @@ def test_the_rehearsal_model_starts_and_ends(cli: Cli) -> None:
     with cli.start("rehearsal", "--port", "0", "--scenario", "chat") as process:
         url = read_line(process.stdout, "the URL").removeprefix("Rehearsal model on ")
         body = {"model": "any", "max_tokens": 9, "messages": [{"role": "user", "content": "hello"}], "tools": [{}]}
-        request = urllib.request.Request(f"{url}/v1/messages", json.dumps(body).encode())
-        request.add_header("Content-Type", "application/json")
-        request.add_header("x-api-key", "any")
-        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=10) as response:
-            answer = json.load(response)
+        with httpx.Client(trust_env=False, timeout=DEADLINE) as client:
+            answer = client.post(f"{url}/v1/messages", json=body, headers={"x-api-key": "any"}).json()
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=10)
     assert answer["content"] == [{"type": "text", "text": "You said: hello"}]
     assert process.returncode == 0
 
 
-def test_a_gateway_answers_while_others_are_asked(scripted: Gateway) -> None:
+def test_the_aliases_of_the_help_are_models(scripted: Gateway) -> None:
     """The models it lists are the ones that `ask --model` names in its help."""
-    data = get(f"{scripted.url}/v1/models")["data"]
-    assert isinstance(data, list)
-    assert {"sonnet", "opus", "haiku"} <= {model["id"] for model in data}
+    models = get(f"{scripted.url}/v1/models")["data"]
+    assert {"sonnet", "opus", "haiku"} <= {model["id"] for model in models}

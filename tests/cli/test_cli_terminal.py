@@ -22,7 +22,9 @@ def without_fences(content: str) -> str:
 @pytest.fixture(scope="module")
 def shown(tmp_path_factory: pytest.TempPathFactory, scripted: Gateway) -> str:
     """All that a terminal gets of an answer with control sequences in its text and in a tool's output."""
-    with Cli(tmp_path_factory.mktemp("shown")).terminal("ask", "--port", str(scripted.port), "print controls") as terminal:
+    with Cli(tmp_path_factory.mktemp("shown")).terminal(
+        "ask", "--port", str(scripted.port), "print controls"
+    ) as terminal:
         text = terminal.read_all()
     assert terminal.process.returncode == 0, text
     return text
@@ -47,7 +49,7 @@ def test_no_control_sequence_of_an_answer_reaches_the_terminal(shown: str) -> No
 
 
 def test_the_tool_that_runs_is_named_while_it_runs(cli: Cli, scripted: Gateway) -> None:
-    """A command of a minute is on the screen at its start; Ctrl-C then ends it: exit 130, no `claude` left after 5 s."""
+    """A command of a minute is on the screen at its start; Ctrl-C then ends it: exit 130, no `claude` left."""
     with cli.terminal("ask", "--port", str(scripted.port), "slow, please") as terminal:
         terminal.read_until("for second in $(seq 60)")
         assert "● Bash" in SGR.sub("", terminal.text)
