@@ -62,7 +62,8 @@ def result(output: str, *, is_error: bool, full_size: int | None) -> str:
     parts = ["Error:"] if is_error else []
     parts.append(fenced(output) if output else "(no output)")
     if full_size is not None:
-        parts.append(f"*The full output has {full_size:,} bytes; its first {len(output):,} characters are shown.*")
+        size = f"The full output has {full_size:,} bytes; its" if full_size else "The"
+        parts.append(f"*{size} first {len(output):,} characters are shown.*")
     return "\n\n".join(parts)
 
 
@@ -104,9 +105,11 @@ def _write(arguments: Mapping[str, Any]) -> tuple[str, list[str]]:
 
 
 def _edit(arguments: Mapping[str, Any]) -> tuple[str, list[str]]:
+    old, new = arguments["old_string"], arguments["new_string"]
+    if old.endswith("\n") and new.endswith("\n"):
+        old, new = old[:-1], new[:-1]
     # Split at \n only: other separators are part of the text.
-    old, new = arguments["old_string"].split("\n"), arguments["new_string"].split("\n")
-    lines = list(difflib.unified_diff(old, new, n=3, lineterm=""))[2:]
+    lines = list(difflib.unified_diff(old.split("\n"), new.split("\n"), n=3, lineterm=""))[2:]
     blocks = ["Every occurrence:"] if arguments.get("replace_all") else []
     return arguments["file_path"], [*blocks, fenced("\n".join(lines), "diff")]
 

@@ -23,8 +23,10 @@ def tool_finished(block: Mapping[str, Any], extra: Any, parent: str | None) -> T
     tool_use_id, is_error = str(block["tool_use_id"]), bool(block.get("is_error"))
     persisted = _PERSISTED.fullmatch(text)
     details = extra if isinstance(extra, Mapping) else {}
-    if not persisted or (details and "persistedOutputPath" not in details):
+    if not persisted or details.get("stdout") == text:  # or the tool itself said so
         return ToolFinished(tool_use_id, text, is_error, parent=parent)
+    if isinstance(extra, list):  # an MCP tool's content, whole
+        return ToolFinished(tool_use_id, _text(extra), is_error, parent=parent)
     # The CLI keeps the first 30,000 characters itself, beside the preview that it gives the model.
     kept = details.get("stdout") or details.get("stderr") or persisted["preview"] or ""
     size = details.get("persistedOutputSize")

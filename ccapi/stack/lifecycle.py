@@ -139,8 +139,7 @@ class _Starter:
     def _start(self, found: Container | None, timeout: float) -> None:
         began = time.monotonic()
         self.report("phase", "Starting the container")
-        # One that runs and is not healthy would not become so by being left alone.
-        recreate = ["--force-recreate"] if found and found.state == "running" and found.health != "healthy" else []
+        recreate = ["--force-recreate"] if found and _is_stuck(found) else []
         try:
             self._compose("up", "--detach", "--no-build", "--pull=never", *recreate)
             health.wait(self.engine, timeout=timeout, report=self.report, stop=lambda: self._compose("stop"))
@@ -207,3 +206,8 @@ def _locked(host: Host, report: Report) -> AbstractContextManager[None]:
         report(Progress("note", f"Waiting for another ccapi to finish (PID {holder})"))
 
     return lock.exclusive(host.state / "stack.lock", waiting)
+
+
+def _is_stuck(container: Container) -> bool:
+    """Whether it would not become healthy by being left alone, as compose does with what runs as wanted."""
+    return container.state == "paused" or (container.state == "running" and container.health != "healthy")

@@ -133,8 +133,8 @@ def test_a_line_is_shown_before_it_ends() -> None:
     assert stdout.getvalue() == "The answer\n"
 
 
-def test_a_tool_call_is_shown_before_its_line_ends() -> None:
-    """The newline after a call comes with the result, perhaps minutes later: the call must not wait for it."""
+def test_a_tool_call_is_shown_at_the_end_of_its_line() -> None:
+    """It does not wait for the result, which may be minutes away."""
     with contextlib.redirect_stdout(Stream(terminal=True)) as stdout, AnswerPrinter() as printer:
-        printer.text("**Bash** `make test`")
-        assert "● Bash make test" in SGR.sub("", stdout.getvalue())
+        printer.text("**Bash** `make test`\n")
+        assert SGR.sub("", stdout.getvalue()) == "● Bash make test\n"

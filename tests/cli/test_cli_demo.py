@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.support import Cli, claude_pids, read_line
+from tests.cli.support import ROOT, Cli, claude_pids, read_line
 
 ANSWER = "[0, 1, 1, 2, 3, 5, 8, 13, 21, 34]"
 
@@ -114,11 +115,13 @@ def test_an_ended_demo_leaves_nothing(cli: Cli, scratch: Path, number: signal.Si
 
 
 def test_the_demo_on_a_terminal(cli: Cli, scratch: Path) -> None:
-    """Its own lines fit 80 columns; question, answer, and what was real come in this order."""
+    """Question, answer and what was real, in this order; its own lines fit 80 columns; its end is the README's example."""
     with cli.terminal("demo", environ={"TMPDIR": str(scratch), "NO_COLOR": "1"}) as terminal:
         shown = terminal.read_all()
     assert terminal.process.returncode == 0
     positions = [shown.index(part) for part in ("Question: ", "● Write", "● Bash", f"  │ {ANSWER}", "Real: ")]
     assert positions == sorted(positions)
+    (example,) = re.findall(r"(?ms)^```text\n(.*?)^```$", (ROOT / "README.md").read_text("utf-8"))
+    assert example in shown
     own = shown[: shown.index("I'll do this")] + shown[shown.index("Real: ") :]
     assert max(map(len, own.splitlines())) <= 80

@@ -1,0 +1,153 @@
+"""Running the stack's commands for real, and a stand-in for the `docker` command where the real one cannot be made to fail."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ccapi.stack.engine import Container
+from tests.cli.support import Cli, clean_environ, command
+
+NAME = "claude-code-api"
+DATA = Path(__file__).parent / "data"
+CA_FILE = DATA / "test-ca.pem"
+CONFIG_VOLUME = f"{NAME}_claude-config"
+BUILD_DEADLINE = 540  # seconds, for an image from nothing on a slow machine
+
+
+def docker(*args: str, check: bool = True) -> str:
+    """Output of the docker command, both streams, as the person sees it."""
+    done = subprocess.run(
+        ["docker", *args],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0 or not check, done.stdout
+    return done.stdout.strip()
+
+
+def inspect(name: str = NAME) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads(docker("inspect", name))[0]
+    return document
+
+
+def refuse_to_harm() -> None:
+    """There is one stack on a machine. If the person who runs the tests has it in use, these tests would replace it."""
+    label = f"label=ccapi.stack={NAME}"
+    there = docker("ps", "--all", "--quiet", "--filter", label) or docker("volume", "ls", "--quiet", "--filter", label)
+    if there:
+        message = "the stack, or a volume of it, is there already; to run these tests: ccapi down --volumes"
+        if os.environ.get("CI"):
+            pytest.fail(message)
+        pytest.skip(message)
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+class Stack:
+    """`ccapi`, with a home and a port of its own and an extra CA certificate."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.port = free_port()
+        self.environ = clean_environ(directory, CCAPI_GATEWAY_PORT=str(self.port), CCAPI_STACK_CA_FILE=str(CA_FILE))
+
+    def cli(self, *args: str, environ: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            command(*args),
+            cwd=self.directory,
+            env={**self.environ, **(environ or {})},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            encoding="utf-8",
+            timeout=BUILD_DEADLINE,
+            check=False,
+        )
+
+    def up(self, *args: str, environ: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+        """`ccapi up --rehearsal`, which must succeed."""
+        done = self.cli("up", "--rehearsal", *args, environ=environ)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done
+
+    def status(self) -> dict[str, Any]:
+        document: dict[str, Any] = json.loads(self.cli("status", "--json").stdout)
+        return document
+
+    def inside(self, script: str) -> str:
+        """What a shell script prints in the container, as the user that everything there runs as."""
+        return docker("exec", NAME, "sh", "-c", script)
+
+    def in_config_volume(self, script: str) -> None:
+        """Run a script as the container's user in the volume of Claude's configuration, without the stack."""
+        volume = f"{CONFIG_VOLUME}:/config"
+        docker("run", "--rm", "--volume", volume, "--workdir=/config", "--entrypoint=sh", self.image(), "-c", script)
+
+    def image(self) -> str:
+        """The image that the last `up` made."""
+        images = docker("images", "--filter", f"label=ccapi.stack={NAME}", "--format", "{{.Repository}}:{{.Tag}}")
+        return next(name for name in images.splitlines() if not name.endswith(":local"))
+
+    def remove_everything(self) -> None:
+        self.cli("down", "--volumes", "--yes")
+        images = docker("images", "--filter", f"label=ccapi.stack={NAME}", "--format", "{{.Repository}}:{{.Tag}}")
+        for name in images.splitlines():
+            if not name.endswith(":local"):  # that one was made by hand
+                docker("rmi", name)
+
+
+class FakeDocker:
+    """A `docker` command that is a shell script, first on PATH."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        directory.mkdir()
+
+    def says(self, script: str) -> dict[str, str]:
+        """The environment in which this script is `docker`."""
+        file = self.directory / "docker"
+        file.write_text(f"#!/bin/sh\n{script}\n")
+        file.chmod(0o755)
+        return {"PATH": f"{self.directory}:{os.environ['PATH']}", "HOME": str(self.directory)}
+
+
+def cli_without_engine(directory: Path) -> Cli:
+    """The command on a machine where no engine runs."""
+    cli = Cli(directory)
+    cli.environ["DOCKER_HOST"] = f"unix://{directory}/no.sock"
+    return cli
+
+
+def container(**changes: Any) -> Container:
+    """A healthy container as `docker inspect` would tell of it."""
+    values: dict[str, Any] = {
+        "id": "1" * 64,
+        "image": f"{NAME}:0123456789ab",
+        "state": "running",
+        "health": "healthy",
+        "exit_code": 0,
+        "oom_killed": False,
+        "error": "",
+        "restarts": 0,
+        "started": None,
+        "published": "127.0.0.1:8000",
+        "workspace": None,
+        "probe": "",
+        "environment": {},
+        "labels": {"ccapi.stack": NAME, "ccapi.compose": "abc"},
+    }
+    return Container(**{**values, **changes})

@@ -1,0 +1,354 @@
+"""The stack on a real engine, when things are not as they should be."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from ccapi.stack import compose, spec, templates
+from tests.cli.support import ROOT, Cli
+from tests.stack.support import CONFIG_VOLUME, NAME, Stack, docker, inspect
+
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(600)]
+
+
+# --- down
+
+
+def test_down_leaves_the_volumes_and_nothing_else(running: Stack) -> None:
+    """It says which volumes stay and how to remove them; done again, it is no failure."""
+    done = running.cli("down")
+    assert done.returncode == 0
+    assert done.stdout == ""
+    assert f"{CONFIG_VOLUME}" in done.stderr.partition("Kept:")[2]
+    assert "ccapi down --volumes" in done.stderr
+    label = f"label=ccapi.stack={NAME}"
+    assert docker("ps", "--all", "--quiet", "--filter", label) == ""
+    assert docker("network", "ls", "--quiet", "--filter", label) == ""
+    assert docker("volume", "ls", "--quiet", "--filter", label).split() == [CONFIG_VOLUME, f"{NAME}_workspace"]
+    again = running.cli("down")
+    assert again.returncode == 0
+    assert again.stderr.startswith("Already stopped")
+
+
+def test_down_with_volumes_needs_a_yes(running: Stack) -> None:
+    """Nobody is there to be asked: exit 3, the losses are named, and all is as it was."""
+    done = running.cli("down", "--volumes")
+    assert done.returncode == 3
+    assert "sign-in" in done.stderr
+    assert running.status()["state"] == "healthy"
+
+
+@pytest.mark.parametrize(("answer", "left"), [(b"n\n", "healthy"), (b"y\n", "absent")])
+def test_down_with_volumes_asks(running: Stack, answer: bytes, left: str) -> None:
+    """On a terminal the question comes after what would be lost."""
+    cli = Cli(running.directory)
+    cli.environ = running.environ
+    with cli.terminal("down", "--volumes") as terminal:
+        terminal.read_until("Remove them?")
+        terminal.type(answer)
+        terminal.read_all()
+    assert terminal.process.returncode == (0 if left == "absent" else 1)
+    status = running.status()
+    assert status["state"] == left
+    assert bool(status["volumes"]) == (left != "absent")
+
+
+def test_down_cleans_up_after_hands(running: Stack) -> None:
+    """The container was removed with docker itself: the network goes all the same. The settings may be broken."""
+    docker("rm", "--force", NAME)
+    (running.directory / "ccapi.toml").write_text("broken", "utf-8")
+    try:
+        done = running.cli("down")
+    finally:
+        (running.directory / "ccapi.toml").unlink()
+    assert done.returncode == 0, done.stderr
+    assert docker("network", "ls", "--quiet", "--filter", f"label=ccapi.stack={NAME}") == ""
+
+
+# --- ports
+
+
+def test_a_busy_port_names_the_process(absent: Stack) -> None:
+    """Its command line and PID, a free port instead, and where to set that; nothing is started."""
+    server = [
+        sys.executable,
+        "-c",
+        "import socket, time; s = socket.create_server(('127.0.0.1', PORT)); time.sleep(60)",
+    ]
+    server[2] = server[2].replace("PORT", str(absent.port))
+    with subprocess.Popen(server) as process:
+        try:
+            wait_for_listener(absent.port)
+            done = absent.cli("up", "--rehearsal")
+        finally:
+            process.kill()
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"error: port {absent.port} is in use by python")
+    assert f"(PID {process.pid})" in done.stderr
+    assert re.search(r"ccapi up --port \d+\n", done.stderr)
+    assert absent.status()["state"] == "absent"
+
+
+def test_a_busy_port_names_the_container(running: Stack) -> None:
+    """Of whatever project: a container's port is not a process of ours to see."""
+    port = str(running.port)
+    image = running.image()
+    running.cli("down")
+    name = "ccapi-test-other"
+    docker(
+        "run", "--detach", "--rm", f"--name={name}", f"--publish=127.0.0.1:{port}:80", "--entrypoint=sleep", image, "60"
+    )
+    try:
+        done = running.cli("up", "--rehearsal")
+    finally:
+        docker("rm", "--force", name)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"error: port {port} is in use by the container {name}\n")
+    assert f"docker stop {name}" in done.stderr
+
+
+def wait_for_listener(port: int) -> None:
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        with socket.socket() as client:
+            if client.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.05)
+    pytest.fail("the listener never came")
+
+
+# --- containers that do not become healthy
+
+
+@contextmanager
+def broken_start(stack: Stack, script: str) -> Iterator[None]:
+    """Leaves a file in Claude's volume over which the gateway stumbles."""
+    stack.up()
+    stack.cli("down")
+    stack.in_config_volume(script)
+    try:
+        yield
+    finally:
+        stack.cli("down", "--volumes", "--yes")
+
+
+def test_a_container_that_ends_is_reported_at_once(stack: Stack) -> None:
+    """Its exit code, its last words, and no endless restarts; `status` and `logs` still tell of it."""
+    with broken_start(stack, "echo NO_SUCH_NAME=1 >credentials.env"):
+        done = stack.cli("up", "--rehearsal")
+        assert done.returncode == 1
+        assert "NO_SUCH_NAME" in done.stderr
+        assert "error: the container ended while it started: exit code 2" in done.stderr
+        status = stack.status()
+        assert status["state"] == "stopped"
+        assert stack.cli("status").returncode == 1
+        assert "NO_SUCH_NAME" in stack.cli("logs").stdout
+        stack.in_config_volume("rm credentials.env")
+        stack.up()
+
+
+def test_a_container_that_is_never_healthy(stack: Stack) -> None:
+    """Exit 124 after the given time, with what the last health check said; the container stays for a look."""
+    with broken_start(stack, "mkfifo credentials.env"):
+        began = time.monotonic()
+        done = stack.cli("up", "--rehearsal", "--timeout", "3")
+        assert done.returncode == 124
+        assert time.monotonic() - began < 20
+        assert "did not become healthy within 3 s; its last health check said: curl: (7)" in done.stderr
+        assert stack.status()["state"] == "starting"
+
+
+def test_interrupted_while_waiting(stack: Stack) -> None:
+    """Ctrl-C: exit 130, what is left is said, and it is left."""
+    cli = Cli(stack.directory)
+    cli.environ = stack.environ
+    with broken_start(stack, "mkfifo credentials.env"):
+        with cli.terminal("up", "--rehearsal") as terminal:
+            terminal.read_until("Starting the container: starting")
+            terminal.type(b"\x03")
+            text = terminal.read_all()
+        assert terminal.process.returncode == 130
+        assert "the container is left as it is" in text
+        assert text.count("\x1b[?25h") == text.count("\x1b[?25l"), "the cursor is back"
+        assert stack.status()["state"] == "starting"
+
+
+# --- others in the way
+
+
+def test_a_container_with_our_name_is_not_touched(absent: Stack) -> None:
+    """`up` refuses, `status` and `down` do not take it for ours."""
+    absent.up()
+    image = absent.image()
+    absent.cli("down")
+    docker("run", "--detach", f"--name={NAME}", "--entrypoint=sleep", image, "60")
+    try:
+        refused = absent.cli("up", "--rehearsal")
+        assert refused.returncode == 1
+        assert "that ccapi did not make" in refused.stderr
+        assert absent.status()["state"] == "absent"
+        assert absent.cli("down").returncode == 0
+        assert inspect()["State"]["Status"] == "running"
+    finally:
+        docker("rm", "--force", NAME)
+
+
+def test_two_at_once(absent: Stack) -> None:
+    """The second `up` waits for the first, and finds all done."""
+    cli = Cli(absent.directory)
+    cli.environ = absent.environ
+    with cli.start("up", "--rehearsal") as first, cli.start("up", "--rehearsal") as second:
+        errors = [process.communicate(timeout=60)[1].decode() for process in (first, second)]
+    assert [first.returncode, second.returncode] == [0, 0], errors
+    assert sum("Waiting for another ccapi to finish (PID" in text for text in errors) == 1
+    assert sum("Already running" in text for text in errors) == 1
+
+
+def test_changed_sources_give_another_image(running: Stack, tmp_path: Path) -> None:
+    """A copy of the package with one more file: `up` builds, says so, and the old image is gone."""
+    shutil.copytree(ROOT / "ccapi", tmp_path / "ccapi", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "templates", tmp_path / "templates")
+    (tmp_path / "ccapi" / "more.py").touch()
+    before = running.image()
+    done = running.up(environ={"PYTHONPATH": str(tmp_path)})
+    after = running.image()
+    assert f"image: {before} → {after}\n" in done.stderr
+    assert "Image built" in done.stderr
+    assert docker("images", "--quiet", before) == ""
+    assert running.inside("ls /opt/ccapi/app/ccapi/more.py")
+
+
+def test_a_workspace_of_the_host(running: Stack, tmp_path: Path) -> None:
+    """The directory is mounted; one that the agent cannot write to is a warning with the way out."""
+    workspace = tmp_path / "a workspace"
+    workspace.mkdir()
+    workspace.chmod(0o755)
+    (workspace / "file").write_text("from the host")
+    done = running.up("--workspace", str(workspace))
+    assert f"workspace: a volume → {workspace}\n" in done.stderr
+    assert running.inside("cat /workspace/file") == "from the host"
+    if workspace.stat().st_uid != 1000:
+        assert f"warning: the agent (user id 1000) cannot write to {workspace}" in done.stderr
+
+
+# --- status and logs
+
+
+def test_status(running: Stack) -> None:
+    """Exit 0 only when healthy; the first line is the verdict; the address is what Docker says."""
+    done = running.cli("status")
+    assert done.returncode == 0
+    assert done.stdout.startswith("running (healthy)\n")
+    assert f"http://127.0.0.1:{running.port}/v1" in done.stdout
+    document = running.status()
+    assert document["container"]["image"] == running.image()
+    assert document["uptime_seconds"] >= 0
+    quiet = running.cli("status", "-q")
+    assert (quiet.returncode, quiet.stdout, quiet.stderr) == (0, "", "")
+
+
+def test_status_of_a_paused_container(running: Stack) -> None:
+    """Degraded, exit 1; and `up` mends it."""
+    docker("pause", NAME)
+    try:
+        done = running.cli("status")
+        assert done.returncode == 1
+        assert done.stdout.startswith("degraded: the container is paused\n")
+        running.up()
+        assert running.status()["state"] == "healthy"
+    finally:
+        docker("unpause", NAME, check=False)
+
+
+def test_status_and_logs_without_a_container(absent: Stack) -> None:
+    """Stopped, exit 1, and how to start it."""
+    status = absent.cli("status")
+    assert (status.returncode, status.stdout) == (1, "stopped\n")
+    assert "ccapi up" in status.stderr
+    logs = absent.cli("logs")
+    assert (logs.returncode, logs.stdout) == (1, "")
+    assert "there is no container" in logs.stderr
+
+
+def test_logs(running: Stack) -> None:
+    """The number of lines that was asked for, with Docker's time if wanted."""
+    lines = running.cli("logs", "-n", "1", "-t").stdout.splitlines()
+    assert len(lines) == 1
+    assert re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z ", lines[0])
+
+
+def test_following_the_log(running: Stack) -> None:
+    """It goes on across a restart, says so, and ends without a word at Ctrl-C."""
+    cli = Cli(running.directory)
+    cli.environ = running.environ
+    with cli.terminal("logs", "--follow") as terminal:
+        terminal.read_until("gateway on")
+        docker("restart", NAME)
+        terminal.read_until("The container was started again")
+        terminal.type(b"\x03")
+        text = terminal.read_all()
+    assert terminal.process.returncode == 128 + signal.SIGINT
+    assert "Traceback" not in text
+
+
+def test_following_ends_with_the_container(running: Stack) -> None:
+    """When it is removed there is nothing more to come: exit 0, and the reason."""
+    cli = Cli(running.directory)
+    cli.environ = running.environ
+    with cli.start("logs", "-f") as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        running.cli("down")
+        _, errors = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert "The container was removed" in errors.decode()
+
+
+# --- the compose file by itself
+
+
+def test_the_compose_file_by_hand(docker_engine: None) -> None:
+    """`docker compose config` accepts it as it is, and without anything set it says what the README says."""
+    directory = ROOT / "templates" / "compose"
+    text = docker("compose", f"--project-directory={directory}", "config", "--format=json")
+    service = json.loads(text)["services"]["gateway"]
+    assert service["container_name"] == NAME
+    assert service["ports"][0]["host_ip"] == "127.0.0.1"
+    assert service["ports"][0]["published"] == "8000"
+    assert Path(service["build"]["context"]) == ROOT
+    assert service["environment"].keys() == set(spec.VARIABLES)
+    assert {"ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN"}.isdisjoint(service["environment"])
+
+
+@pytest.mark.parametrize("value", ["$HOME", "$$", "${X:-y}", "'\"`\\", "a=b,c=d", "#", "%s {{.}} ü\u2028"])
+def test_values_reach_the_container_as_they_are(docker_engine: None, tmp_path: Path, value: str) -> None:
+    """Compose interpolates its own text, never what a setting holds."""
+    lines: list[str] = []
+    workspace = tmp_path / value.replace(":", "").replace("/", "")
+    wanted = spec.StackSpec(8000, "debian:" + value, {"CCAPI_MODEL_MAP": value}, workspace)
+    compose.run(
+        "config",
+        "--format=json",
+        text=templates.compose_text(),
+        environ={"PATH": os.environ["PATH"], "HOME": str(tmp_path)},
+        variables=wanted.interpolation("image:tag", "id"),
+        directory=tmp_path,
+        on_line=lines.append,
+    )
+    service = json.loads("\n".join(lines).replace("$$", "$"))["services"]["gateway"]  # it escapes for the next reader
+    assert service["environment"]["CCAPI_MODEL_MAP"] == value
+    assert service["volumes"][1]["source"] == str(workspace)
+    assert service["build"]["args"]["BASE_IMAGE"] == "debian:" + value
