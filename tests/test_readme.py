@@ -10,7 +10,6 @@ import ast
 import io
 import json
 import os
-import pwd
 import re
 import shlex
 import signal
@@ -18,71 +17,36 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
-from dataclasses import dataclass
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import pytest
 
 from ccapi import settings
-from tests.cli.support import DEADLINE, ROOT, Cli, Gateway, clean_environ, gateway, on_terminal, read_line
-
-README = (ROOT / "README.md").read_text("utf-8")
-FIBONACCI = "[0, 1, 1, 2, 3, 5, 8, 13, 21, 34]"
+from tests.cli.readme import ASK, BLOCKS, CURLS, README, begins, block, check_answer, commands, content_of, shell
+from tests.cli.support import DEADLINE, ROOT, Cli, Gateway, clean_environ, gateway, read_line
 
 # Each command of the README, by how it begins, and the test that runs it.
 COVERED = {
     "make demo": "test_make_demo",
     "make test": "test_make_targets",
     "make lint test": "test_make_targets",
-    "pipx install .": "test_use_it_for_real",
-    "ccapi up": "test_use_it_for_real",
-    "docker exec -it claude-code-api claude auth login": "test_use_it_for_real",
+    "pipx install .": "cli/test_cli_journey.py::test_use_it_for_real",
+    "ccapi up": "cli/test_cli_journey.py::test_use_it_for_real",
+    "docker exec -it claude-code-api claude auth login": "cli/test_cli_journey.py::test_use_it_for_real",
     "ccapi ask": "test_ask",
-    "ccapi up --rehearsal": "test_use_it_for_real",
+    "ccapi up --rehearsal": "cli/test_cli_journey.py::test_use_it_for_real",
     "curl http": "test_curl",
     "curl -N http": "test_curl",
-    "ccapi status": "test_use_it_for_real",
-    "ccapi logs": "test_use_it_for_real",
-    "ccapi down": "test_use_it_for_real",
-    "pipx install '.[local]'": "test_install_with_claude",
+    "ccapi status": "cli/test_cli_journey.py::test_use_it_for_real",
+    "ccapi logs": "cli/test_cli_journey.py::test_use_it_for_real",
+    "ccapi down": "cli/test_cli_journey.py::test_use_it_for_real",
+    "pipx install '.[local]'": "cli/test_cli_journey.py::test_install_with_claude",
     "ccapi gateway": "test_gateway",
     "ccapi gateway --rehearsal": "test_gateway",
     "ccapi rehearsal --list": "test_rehearsal_list",
     "ccapi rehearsal --scenario rate-limited": "test_rehearsal_model",
 }
-
-
-@dataclass(frozen=True)
-class Block:
-    """A fenced block."""
-
-    language: str
-    text: str
-
-
-BLOCKS = [Block(match[1], match[2]) for match in re.finditer(r"(?ms)^```(\w*)\n(.*?)^```$", README)]
-
-
-def block(language: str) -> str:
-    """The one block of that language."""
-    (found,) = [block.text for block in BLOCKS if block.language == language]
-    return found
-
-
-def commands() -> list[str]:
-    """The commands of all console blocks, with their continuation lines."""
-    consoles = "".join(block.text for block in BLOCKS if block.language == "console")
-    return [command[2:] for command in re.findall(r"(?m)^\$ (?:.*\\\n)*.*$", consoles)]
-
-
-def begins(start: str) -> list[str]:
-    """The commands that begin like this."""
-    return [command for command in commands() if command == start or command.startswith(start + " ")]
-
-
-CURLS = [command for command in commands() if command.startswith("curl ")]
-(ASK,) = begins("ccapi ask")
 
 
 def key_of(command: str) -> str:
@@ -103,15 +67,17 @@ def test_every_command_has_a_test() -> None:
 
 def test_the_tests_of_the_table_exist() -> None:
     """A renamed test does not leave its commands uncovered."""
-    tree = ast.parse(Path(__file__).read_text("utf-8"))
-    defined = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
-    assert set(COVERED.values()) <= defined
+    here = Path(__file__)
+    for place in set(COVERED.values()):
+        file, _, name = place.rpartition("::")
+        tree = ast.parse((here.parent / file if file else here).read_text("utf-8"))
+        assert name in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}, place
 
 
 def test_every_block_is_of_a_kind_that_is_tested() -> None:
     """Commands stand in console blocks after `$ `, and nowhere else; the other kinds have a test each."""
-    assert {block.language for block in BLOCKS} == {"console", "text", "python", "toml"}
-    for text in (block.text for block in BLOCKS if block.language == "console"):
+    assert {found.language for found in BLOCKS} == {"console", "text", "python", "toml"}
+    for text in (found.text for found in BLOCKS if found.language == "console"):
         continued = False
         for line in text.splitlines():
             assert continued or line.startswith("$ "), f"neither a command nor its continuation: {line}"
@@ -121,7 +87,7 @@ def test_every_block_is_of_a_kind_that_is_tested() -> None:
 
 def test_two_commands_set_it_up() -> None:
     """A new user needs `make demo` and `make test`, each in a block of its own before anything else."""
-    assert [block.text for block in BLOCKS if block.language == "console"][:2] == ["$ make demo\n", "$ make test\n"]
+    assert [found.text for found in BLOCKS if found.language == "console"][:2] == ["$ make demo\n", "$ make test\n"]
 
 
 def test_commands_in_the_text_exist() -> None:
@@ -186,50 +152,6 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
         yield running
 
 
-def content_of(answer: str) -> str:
-    """The content of an answer of the API, streamed or not. A streamed one must be complete."""
-    if not answer.startswith("data:"):
-        return str(json.loads(answer)["choices"][0]["message"]["content"])
-    events = [line.removeprefix("data: ") for line in answer.split("\n") if line.startswith("data: ")]
-    assert events[-1] == "[DONE]"
-    chunks = [json.loads(event) for event in events[:-1]]
-    assert chunks[-1]["choices"][0]["finish_reason"] == "stop"
-    return "".join(chunk["choices"][0]["delta"].get("content") or "" for chunk in chunks)
-
-
-def check_answer(number: int, content: str) -> None:
-    """The three questions: steps between separators, tool calls, and what the tools really printed."""
-    steps = content.split("\n\n---\n\n")
-    assert len(steps) == 3
-    if number == 0:
-        assert "def fibonacci(" in steps[0]
-        assert f"\n{FIBONACCI}\n" in steps[1]
-        assert "It works" in steps[2]
-    elif number == 1:
-        assert "**Bash** `find " in steps[0]
-        assert re.search(r"Python files in this directory: [1-9]", steps[2])
-    else:
-        assert "First I'll list the files." in steps[0]
-        assert ".py" in steps[0]
-        assert "**" in steps[1]
-
-
-def shell(command: str, environ: dict[str, str], directory: Path, timeout: float = DEADLINE) -> str:
-    """Standard output of a line of the README, as bash runs it."""
-    done = subprocess.run(
-        ["bash", "-c", command],
-        cwd=directory,
-        env=environ,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        encoding="utf-8",
-        timeout=timeout,
-        check=False,
-    )
-    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
-    return done.stdout
-
-
 @pytest.mark.parametrize("number", range(len(CURLS)))
 def test_curl(number: int, running: Gateway, tmp_path: Path) -> None:
     """The three curl lines: no key, an old model id, complete answers; the last one is streamed."""
@@ -289,89 +211,6 @@ def test_rehearsal_model(cli: Cli) -> None:
 def cli(tmp_path: Path) -> Cli:
     """The command, in an empty directory."""
     return Cli(tmp_path)
-
-
-# --- the whole chapter "Use it for real", in its order
-
-
-def pip_environ(directory: Path) -> dict[str, str]:
-    """For `pipx install` into `directory`; pip's own cache is the person's, or 100 MB would be fetched each time."""
-    cache = Path(pwd.getpwuid(os.getuid()).pw_dir) / ".cache" / "pip"
-    tools = Path(sys.executable).parent  # where the dev extra puts pipx
-    path = f"{directory / 'bin'}:{tools}:{os.environ['PATH']}"
-    environ = {name: value for name, value in os.environ.items() if name.startswith("PIP_")}
-    environ |= clean_environ(directory / "home", PATH=path, PIPX_HOME=str(directory / "pipx"), PIP_CACHE_DIR=str(cache))
-    del environ["PYTHONPATH"]
-    return {**environ, "PIPX_BIN_DIR": str(directory / "bin")}
-
-
-@contextmanager
-def no_stack_but_ours() -> Iterator[None]:
-    """A stack that is there belongs to somebody: leave it alone. What the block makes is removed, volumes included."""
-    if found := stack_objects():
-        message = f"there is a stack already, which this test would replace: {found}"
-        if os.environ.get("CI"):
-            pytest.fail(message)
-        pytest.skip(message)
-    try:
-        yield
-    finally:
-        for name in stack_objects():
-            kind, _, identity = name.partition(" ")
-            subprocess.run(["docker", kind, "rm", "--force", identity], capture_output=True, timeout=60, check=False)
-    assert stack_objects() == []
-
-
-def stack_objects() -> list[str]:
-    """Container, volumes and network of the stack, as `container NAME` and so on; the image may stay."""
-    found = []
-    for kind, listing in (("container", ["--all"]), ("volume", []), ("network", [])):
-        label = "label=ccapi.stack=claude-code-api"
-        list_ = ["docker", kind, "ls", *listing, "--filter", label, "--format", "{{.Name}}"]
-        if kind == "container":
-            list_[-1] = "{{.Names}}"
-        names = subprocess.run(list_, capture_output=True, text=True, timeout=60, check=True).stdout.split()
-        found += [f"{kind} {name}" for name in names]
-    return found
-
-
-@pytest.mark.docker
-@pytest.mark.timeout(900)
-def test_use_it_for_real(tmp_path: Path) -> None:
-    """Install with pipx, start, sign in, ask, look, stop: each line as it stands, on port 8000.
-
-    Only the model is scripted: `ccapi up --rehearsal`, which the README has too, comes before the questions.
-    """
-    environ = pip_environ(tmp_path)
-    in_checkout = ROOT
-    with no_stack_but_ours():
-        shell("pipx install .", environ, in_checkout, timeout=300)
-        started = shell("ccapi up", environ, tmp_path, timeout=500)
-        assert "http://127.0.0.1:8000/v1" in started
-        assert "docker exec -it claude-code-api claude auth login" in started
-        login = shlex.split("docker exec -it claude-code-api claude auth login")
-        with on_terminal(login, environ, tmp_path) as terminal:
-            assert "https://" in terminal.read_until("https://")
-            terminal.type(b"\x03")
-        shell("ccapi up --rehearsal", environ, tmp_path, timeout=200)
-        assert "running (healthy)" in shell("ccapi status", environ, tmp_path)
-        for number, line in enumerate(CURLS):
-            check_answer(number, content_of(shell(line, environ, tmp_path, timeout=60)))
-        answer = shell(ASK, environ, tmp_path, timeout=60)
-        assert f"\n{FIBONACCI}\n" in answer
-        assert "Aggregated 3 assistant messages" in shell("ccapi logs", environ, tmp_path)
-        shell("ccapi down", environ, tmp_path, timeout=60)
-        assert {name.partition(" ")[0] for name in stack_objects()} == {"volume"}
-
-
-@pytest.mark.timeout(300)
-def test_install_with_claude(tmp_path: Path) -> None:
-    """With the extra `local` the installed command brings Claude Code along: its demo runs."""
-    if not os.environ.get("CI"):
-        pytest.skip("installs 400 MB from the package index; CI does it")
-    environ = pip_environ(tmp_path)
-    shell("pipx install '.[local]'", environ, ROOT, timeout=250)
-    assert f"\n{FIBONACCI}\n" in shell("ccapi demo", environ, tmp_path)
 
 
 # --- lists

@@ -89,7 +89,7 @@ class Run:
         return []
 
     async def _start(self) -> None:
-        self._decoder, self._stdin_closed = Decoder(), False
+        self._decoder, self._stdin_closed, self._output_closed = Decoder(), False, False
         self._process = await self._agent.start(self.model)
         self._last_sign = asyncio.get_running_loop().time()
         # A task, because a large prompt waits until the CLI reads it, and `next` watches over that.
@@ -104,17 +104,20 @@ class Run:
 
     async def _step(self) -> list[RunEvent]:
         """Read once. Everything that ends the run is turned into the terminal event here."""
+        events: list[RunEvent] = []
         try:
             if self._switching:
                 return await self._switched(self._switching)
             lines = await self._process.read()
-            self._last_sign = asyncio.get_running_loop().time()
             if lines is None:
+                self._output_closed = True
                 await self._process.exited(EXIT_GRACE)
                 return self._on_exit()
-            events = [event for line in lines for event in self._decoder.feed(line)]
+            self._last_sign = asyncio.get_running_loop().time()
+            for line in lines:
+                events += self._decoder.feed(line)
         except CcapiError as error:
-            return self._terminate(RunFailed(error))
+            return events + self._terminate(RunFailed(error))
         self._answering = self._answering or any(isinstance(event, MessageStarted) for event in events)
         return events + self._on_result()
 
@@ -153,9 +156,9 @@ class Run:
         """What it means that nothing came for a while."""
         if self._switching:
             return []
-        if self._process.returncode is not None:
-            return self._on_exit()
         silent = asyncio.get_running_loop().time() - self._last_sign
+        if self._process.returncode is not None or (self._output_closed and silent >= EXIT_GRACE):
+            return self._on_exit()
         result = self._decoder.result
         leaving = self._stdin_closed and not self._decoder.background
         if result is not None and silent >= (EXIT_GRACE if leaving else self._agent.idle_timeout):

@@ -25,14 +25,14 @@ def tool_finished(block: Mapping[str, Any], extra: Any, parent: str | None) -> T
     details = extra if isinstance(extra, Mapping) else {}
     if not persisted or details.get("stdout") == text:  # or the tool itself said so
         return ToolFinished(tool_use_id, text, is_error, parent=parent)
-    if isinstance(extra, list):  # an MCP tool's content, whole
+    if extra and isinstance(extra, list):  # an MCP tool's content, whole
         return ToolFinished(tool_use_id, _text(extra), is_error, parent=parent)
     # The CLI keeps the first 30,000 characters itself, beside the preview that it gives the model.
-    kept = details.get("stdout") or details.get("stderr") or persisted["preview"] or ""
+    kept = next((text for name in ("stdout", "stderr") if isinstance(text := details.get(name), str) and text), None)
     size = details.get("persistedOutputSize")
     if not isinstance(size, int):
         size = int(float(persisted["size"]) * _UNITS[persisted["unit"]])
-    return ToolFinished(tool_use_id, str(kept), is_error, size, parent)
+    return ToolFinished(tool_use_id, kept or persisted["preview"] or "", is_error, size, parent)
 
 
 def _text(content: Any) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -12,7 +11,7 @@ import pytest
 
 from ccapi.agent.launch import Launch
 from ccapi.agent.run import Agent
-from tests.agent.stub import STUB, Stub
+from tests.agent.stub import ENVIRONMENT, STUB, Stub
 from tests.gateway.harness import processes_in
 
 
@@ -36,7 +35,7 @@ async def agent(workspace: Path) -> AsyncIterator[Callable[..., Agent]]:
     made: list[Agent] = []
 
     def make(**settings: object) -> Agent:
-        launch = Launch(STUB, workspace, {"PATH": os.environ["PATH"]})
+        launch = Launch(STUB, workspace, ENVIRONMENT)
         made.append(Agent(launch, **settings))  # type: ignore[arg-type] # a test names them right
         return made[-1]
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 STUB = Path(__file__).parent.parent / "stub_claude.py"
+# Its shebang line takes the first python3 on the path: the one that runs the tests.
+ENVIRONMENT = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from ccapi.agent.launch import Launch
 from ccapi.agent.run import Agent, Run, RunRequest, family_alias
 from ccapi.errors import CcapiError, ClaudeFailed, ClaudeNotFound, ModelUnavailable, NotSignedIn, RunTimeout
 from tests.agent import streamjson as sj
-from tests.agent.stub import STUB, Stub
+from tests.agent.stub import ENVIRONMENT, STUB, Stub
 from tests.gateway.harness import processes_in
 
 MakeAgent = Callable[..., Agent]
@@ -56,7 +56,7 @@ async def test_the_prompt_goes_over_stdin_and_nowhere_else(agent: MakeAgent, stu
     assert initialize["request"]["subtype"] == "initialize"
     assert initialize["request"]["appendSystemPrompt"] == "the system prompt"
     assert turn == {"type": "user", "message": {"role": "user", "content": "the prompt"}}
-    assert stub.seen["argv"] == [*Launch(STUB, Path()).argv("haiku")[1:]]
+    assert stub.seen["argv"] == Launch(STUB, Path()).argv("haiku")[1:]
     assert "prompt" not in " ".join([*stub.seen["argv"], *stub.seen["environ"].values()])
 
 

@@ -12,14 +12,20 @@ from typing import Any
 
 import pytest
 
-from tests.agent.stub import STUB, Stub
+from tests.agent.stub import ENVIRONMENT, STUB, Stub
 from tests.gateway.harness import await_that, processes_in
 
 
 def run(stub: Stub, *steps: dict[str, Any], stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
     stub.plan(*steps)
     return subprocess.run(
-        [str(STUB), "--flag=value"], cwd=stub.workspace, input=stdin, capture_output=True, timeout=20, check=False
+        [str(STUB), "--flag=value"],
+        cwd=stub.workspace,
+        env=ENVIRONMENT,
+        input=stdin,
+        capture_output=True,
+        timeout=20,
+        check=False,
     )
 
 
@@ -41,14 +47,14 @@ def test_it_notes_what_it_was_given(stub: Stub) -> None:
     """Arguments, environment, and stdin line by line."""
     run(stub, {"await_input": 2}, stdin=b'{"n": 1}\n{"n": 2}\n')
     assert stub.seen["argv"] == ["--flag=value"]
-    assert stub.seen["environ"]["PATH"] == os.environ["PATH"]
+    assert stub.seen["environ"]["PATH"] == ENVIRONMENT["PATH"]
     assert stub.stdin == [{"n": 1}, {"n": 2}]
 
 
 def test_it_waits_for_its_input(stub: Stub) -> None:
     """A plan can wait for a line or for the end of stdin before it goes on."""
     stub.plan({"await_input": 1}, {"lines": ["got it"]}, {"await_end_of_input": None}, {"lines": ["over"]})
-    with subprocess.Popen([str(STUB)], cwd=stub.workspace, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+    with subprocess.Popen([str(STUB)], cwd=stub.workspace, env=ENVIRONMENT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdin
         assert process.stdout
         process.stdin.write(b"hello\n")
@@ -69,7 +75,7 @@ def test_it_ends_as_the_plan_says(stub: Stub, step: dict[str, Any], code: int) -
 def test_it_can_ignore_a_signal(stub: Stub) -> None:
     """SIGTERM does not end it, SIGKILL does."""
     stub.plan({"ignore": ["SIGTERM"]}, {"lines": ["ready"]}, {"sleep": 60})
-    with subprocess.Popen([str(STUB)], cwd=stub.workspace, stdout=subprocess.PIPE) as process:
+    with subprocess.Popen([str(STUB)], cwd=stub.workspace, env=ENVIRONMENT, stdout=subprocess.PIPE) as process:
         assert process.stdout
         process.stdout.readline()
         process.send_signal(signal.SIGTERM)
@@ -82,7 +88,7 @@ def test_it_can_ignore_a_signal(stub: Stub) -> None:
 def test_it_can_leave_a_grandchild_that_holds_stdout(stub: Stub) -> None:
     """The stub is gone, stdout is not at its end."""
     stub.plan({"grandchild": {"seconds": 30}}, {"lines": ["bye"]})
-    with subprocess.Popen([str(STUB)], cwd=stub.workspace, stdout=subprocess.PIPE) as process:
+    with subprocess.Popen([str(STUB)], cwd=stub.workspace, env=ENVIRONMENT, stdout=subprocess.PIPE) as process:
         assert process.stdout
         assert process.stdout.readline() == b'"bye"\n'
         process.wait(10)
@@ -96,7 +102,7 @@ def test_it_can_be_deaf(stub: Stub) -> None:
     """A plan with `deaf` never reads stdin: more than a pipe holds cannot be written."""
     stub.plan({"deaf": True}, {"lines": ["ready"]}, {"sleep": 60})
     with subprocess.Popen(
-        [str(STUB)], cwd=stub.workspace, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
+        [str(STUB)], cwd=stub.workspace, env=ENVIRONMENT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
     ) as process:
         assert process.stdin
         assert process.stdout
@@ -121,7 +127,7 @@ def test_its_notes_are_whole_at_any_moment(stub: Stub) -> None:
     """A reader never meets half a file."""
     lines = b"".join(json.dumps({"n": n, "text": "x" * 1000}).encode() + b"\n" for n in range(200))
     stub.plan({"await_end_of_input": None})
-    with subprocess.Popen([str(STUB)], cwd=stub.workspace, stdin=subprocess.PIPE) as process:
+    with subprocess.Popen([str(STUB)], cwd=stub.workspace, env=ENVIRONMENT, stdin=subprocess.PIPE) as process:
         assert process.stdin
         process.stdin.write(lines)
         process.stdin.close()

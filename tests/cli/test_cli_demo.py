@@ -115,7 +115,7 @@ def test_an_ended_demo_leaves_nothing(cli: Cli, scratch: Path, number: signal.Si
 
 
 def test_the_demo_on_a_terminal(cli: Cli, scratch: Path) -> None:
-    """Question, answer and what was real, in this order; its own lines fit 80 columns; its end is the README's example."""
+    """Question, answer and what was real, in this order; its lines fit 80 columns; its end is the README's."""
     with cli.terminal("demo", environ={"TMPDIR": str(scratch), "NO_COLOR": "1"}) as terminal:
         shown = terminal.read_all()
     assert terminal.process.returncode == 0

@@ -1,4 +1,4 @@
-"""Running the stack's commands for real, and a stand-in for the `docker` command where the real one cannot be made to fail."""
+"""The stack's commands, for real, and a stand-in for the `docker` command where the real one cannot be made to fail."""
 
 from __future__ import annotations
 
