@@ -28,11 +28,12 @@ def tool_finished(block: Mapping[str, Any], extra: Any, parent: str | None) -> T
     if extra and isinstance(extra, list):  # an MCP tool's content, whole
         return ToolFinished(tool_use_id, _text(extra), is_error, parent=parent)
     # The CLI keeps the first 30,000 characters itself, beside the preview that it gives the model.
-    kept = next((text for name in ("stdout", "stderr") if isinstance(text := details.get(name), str) and text), None)
+    streams = [details.get("stdout"), details.get("stderr"), persisted["preview"]]
+    kept = next((stream for stream in streams if isinstance(stream, str) and stream), "")
     size = details.get("persistedOutputSize")
     if not isinstance(size, int):
         size = int(float(persisted["size"]) * _UNITS[persisted["unit"]])
-    return ToolFinished(tool_use_id, kept or persisted["preview"] or "", is_error, size, parent)
+    return ToolFinished(tool_use_id, kept, is_error, size, parent)
 
 
 def _text(content: Any) -> str:

@@ -47,8 +47,8 @@ def run(
     arguments += [f"--project-directory={directory}", "--file=-", *command]
     lines: collections.deque[str] = collections.deque(maxlen=_TAIL)
     process = _start(arguments, {**environ, **variables}, text)
+    assert process.stdout is not None
     try:
-        assert process.stdout is not None
         for line in process.stdout:
             lines.append(line.rstrip())
             on_line(lines[-1])
@@ -56,6 +56,8 @@ def run(
     except BaseException:
         _stop(process)
         raise
+    finally:
+        process.stdout.close()
     if code:
         raise _failure(command[0], list(lines), environ)
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from docker import APIClient
 
 _OWN = {"label": f"{spec.LABEL}={spec.PROJECT}"}
+_OWN_IMAGES = {"label": f"{spec.IMAGE_LABEL}={spec.REPOSITORY}"}
 _IMAGE_OF_OURS = re.compile(rf"{spec.REPOSITORY}:[0-9a-f]{{12}}")
 _START_INTERVAL_API = (1, 44)  # Engine 25
 
@@ -179,7 +180,7 @@ class Engine:
 
         removed = 0
         with self._mapped():
-            for image in self._api.images(filters=_OWN):
+            for image in self._api.images(filters=_OWN_IMAGES):
                 for reference in _ours(image, keep):
                     with suppress(APIError):
                         self._api.remove_image(reference)

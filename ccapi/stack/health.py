@@ -24,13 +24,11 @@ def wait(engine: Engine, *, timeout: float, report: Say, stop: Callable[[], None
     """
     deadline = time.monotonic() + timeout
     said = ""
-    restarts: int | None = None
     while True:
         container = engine.container()
-        if container is None:
+        if container is None or container.state == "removing":
             raise StackFailed("the container was removed while it started")
-        restarts = container.restarts if restarts is None else restarts
-        if container.ended or container.restarts > restarts:
+        if container.ended:
             _crashed(container, engine, report, stop)
         if container.health == "healthy":
             return
@@ -60,5 +58,6 @@ def _timed_out(container: Container, engine: Engine, report: Say, timeout: float
 
 
 def _show_logs(engine: Engine, report: Say) -> None:
-    for line in engine.logs(_LOG_LINES).decode("utf-8", "replace").splitlines():
-        report("log", line)
+    with suppress(CcapiError):  # it may be gone by now: what is to be reported is why that happened
+        for line in engine.logs(_LOG_LINES).decode("utf-8", "replace").splitlines():
+            report("log", line)

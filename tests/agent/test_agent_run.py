@@ -397,16 +397,19 @@ async def test_a_cli_that_never_reads_its_prompt_is_silent(agent: MakeAgent, stu
 
 
 async def test_closing_the_agent_ends_every_process(agent: MakeAgent, stub: Stub, workspace: Path) -> None:
-    """Two runs are active when the gateway ends."""
+    """Two runs are active when the gateway ends; each gets its terminal event."""
     stub.plan({"lines": [sj.init()]}, {"sleep": 60})
     one = agent()
-    runs = [asyncio.create_task(ask(one, wait=30)) for _ in range(2)]
-    while len(processes_in(workspace)) < 2:
-        await asyncio.sleep(0.01)
-    await one.close()
-    ends = await asyncio.gather(*runs)
+    async with one.run(QUESTION) as first, one.run(QUESTION) as second:
+        await asyncio.gather(first.next(5), second.next(5))
+        readers = [asyncio.create_task(events_of(run, wait=30)) for run in (first, second)]
+        await asyncio.sleep(0)
+        began = time.monotonic()
+        await one.close()
+        assert processes_in(workspace) == {}
+        ends = await asyncio.gather(*readers)
+        assert time.monotonic() - began < 5
     assert all(isinstance(events[-1], RunFailed) for events in ends)
-    assert processes_in(workspace) == {}
 
 
 # --- starts that fail, and the fallback

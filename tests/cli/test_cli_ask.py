@@ -6,10 +6,11 @@ import os
 import signal
 import socket
 import struct
+from pathlib import Path
 
 import pytest
 
-from tests.cli.support import Cli, FakeGateway, Gateway, ended, read_line
+from tests.cli.support import Cli, FakeGateway, Gateway, ended, gateway, read_line
 
 # --- answers
 
@@ -115,6 +116,14 @@ def test_not_signed_in(cli: Cli, scripted: Gateway) -> None:
     assert done.stdout == ""
     assert done.stderr.startswith("error: Claude is not signed in")
     assert "claude auth login" in done.stderr
+
+
+def test_never_signed_in(cli: Cli, tmp_path: Path) -> None:
+    """A new user's first question, without any account on this machine: the same, and nothing is sent anywhere."""
+    with gateway(tmp_path / "new", HTTPS_PROXY="http://127.0.0.1:9") as running:
+        done = cli.run("ask", "--port", str(running.port), "hello")
+    assert (done.returncode, done.stdout) == (4, "")
+    assert done.stderr.startswith("error: Claude is not signed in")
 
 
 def test_rate_limited(cli: Cli, scripted: Gateway) -> None:

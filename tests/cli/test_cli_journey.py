@@ -80,7 +80,7 @@ def test_use_it_for_real(nobodys_stack: None, environ: dict[str, str], tmp_path:
         terminal.type(b"\x03")
         terminal.read_all()
     refused = bash(ASK, environ, tmp_path)
-    assert (refused.returncode, refused.stdout) == (4, "")
+    assert (refused.returncode, refused.stdout) == (4, ""), refused.stderr
     assert SIGN_IN in refused.stderr
 
     assert "scripted" in shell("ccapi up --rehearsal", environ, tmp_path, timeout=200)

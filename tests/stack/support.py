@@ -94,20 +94,24 @@ class Stack:
 
     def in_config_volume(self, script: str) -> None:
         """Run a script as the container's user in the volume of Claude's configuration, without the stack."""
-        volume = f"{CONFIG_VOLUME}:/config"
-        docker("run", "--rm", "--volume", volume, "--workdir=/config", "--entrypoint=sh", self.image(), "-c", script)
+        directory = "/home/claude/.claude"  # mounted elsewhere, an empty volume would be given to root
+        volume = f"--volume={CONFIG_VOLUME}:{directory}"
+        docker("run", "--rm", volume, f"--workdir={directory}", "--entrypoint=sh", self.image(), "-c", script)
 
     def image(self) -> str:
         """The image that the last `up` made."""
-        images = docker("images", "--filter", f"label=ccapi.stack={NAME}", "--format", "{{.Repository}}:{{.Tag}}")
-        return next(name for name in images.splitlines() if not name.endswith(":local"))
+        return _images()[0]
 
     def remove_everything(self) -> None:
         self.cli("down", "--volumes", "--yes")
-        images = docker("images", "--filter", f"label=ccapi.stack={NAME}", "--format", "{{.Repository}}:{{.Tag}}")
-        for name in images.splitlines():
-            if not name.endswith(":local"):  # that one was made by hand
-                docker("rmi", name)
+        for name in _images():
+            docker("rmi", name)
+
+
+def _images() -> list[str]:
+    """The images that `up` made, and not one that was made by hand."""
+    names = docker("images", "--filter", f"label=ccapi.image={NAME}", "--format", "{{.Repository}}:{{.Tag}}")
+    return [name for name in names.splitlines() if not name.endswith((":local", ":<none>"))]
 
 
 class FakeDocker:
