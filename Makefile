@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint format clean
+.PHONY: demo test lint format bench clean
 
 demo: $(VENV)/.local
 	@$(BIN)/ccapi demo
@@ -16,6 +16,11 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+
+# Ratios, side by side in one run: they hold on any machine, seconds do not.
+bench: $(VENV)/.dev
+	$(BIN)/python -m benchmarks.first_text
+	$(BIN)/python -m benchmarks.events
 
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import socket
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,10 +66,14 @@ def _listening_inodes(port: int, proc: Path) -> Iterator[str]:
 
 def _socket_inodes(process: Path) -> Iterator[str]:
     try:
-        links = [str(link.readlink()) for link in (process / "fd").iterdir()]
+        descriptors = list((process / "fd").iterdir())
     except OSError:  # it ended meanwhile, or belongs to somebody else
         return
-    yield from (link[8:-1] for link in links if link.startswith("socket:["))
+    for descriptor in descriptors:
+        with suppress(OSError):  # closed meanwhile
+            link = str(descriptor.readlink())
+            if link.startswith("socket:["):
+                yield link.removeprefix("socket:[").removesuffix("]")
 
 
 def _command(process: Path) -> str:

@@ -260,3 +260,15 @@ def test_pieces_cut_anywhere(cli: Cli, fake: FakeGateway) -> None:
         stdout, stderr = process.communicate(timeout=10)
     assert (process.returncode, stderr) == (0, b"")
     assert stdout.decode() == "世界 \u2028 🎉\n"
+
+
+def test_an_event_of_any_size(cli: Cli, fake: FakeGateway) -> None:
+    """5 MB in one line of the stream are shown, each of them."""
+    text = "0123456789" * 500_000
+    with cli.start("ask", "--port", str(fake.port), "hello") as process:
+        with fake.request() as connection:
+            connection.sendall(fake.EVENTS + fake.delta(text))
+            connection.sendall(b"data: [DONE]\n\n")
+        stdout, stderr = process.communicate(timeout=20)
+    assert (process.returncode, stderr) == (0, b"")
+    assert stdout.decode() == text + "\n"

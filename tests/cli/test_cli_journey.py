@@ -94,6 +94,17 @@ def test_use_it_for_real(nobodys_stack: None, environ: dict[str, str], tmp_path:
     assert stack_objects() == {"volume"}
 
 
+@pytest.mark.docker
+@pytest.mark.timeout(900)
+def test_the_demo_in_docker(nobodys_stack: None, environ: dict[str, str], tmp_path: Path) -> None:
+    """`ccapi demo --docker`: the same answer out of the container, of which nothing but the image is left."""
+    demo = shlex.join(command("demo", "--docker"))
+    answer = shell(demo, {**environ, "PYTHONPATH": str(ROOT)}, tmp_path, timeout=540)
+    assert "\n\n---\n\n" in answer
+    assert f"```\n{FIBONACCI}\n```" in answer
+    assert stack_objects() == set()
+
+
 @pytest.mark.timeout(300)
 def test_install_with_claude(environ: dict[str, str], tmp_path: Path) -> None:
     """With the extra `local` the installed command brings Claude Code along: its demo runs without a checkout."""

@@ -74,6 +74,27 @@ def test_the_rehearsal_can_come_from_the_environment(tmp_path: Path) -> None:
         assert running.chat("hello") == "You said: hello"
 
 
+def test_gateway_and_ask_read_the_same_settings(cli: Cli) -> None:
+    """One `ccapi.toml` in the directory: the gateway listens where `ask` looks, and knows the models it maps."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    (cli.directory / "ccapi.toml").write_text(f"[gateway]\nport = {port}\n[models.map]\ngpt-4o = 'sonnet'\n")
+    with cli.start("gateway", "--rehearsal") as process:
+        assert read_line(process.stdout, "the URL") == f"Gateway on http://127.0.0.1:{port}"
+        done = cli.run("ask", "--model", "gpt-4o", "hello")
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=10)
+    assert (done.returncode, done.stdout) == (0, "You said: hello\n")
+
+
+def test_settings_of_the_agents_directory_do_not_count_in_the_container(cli: Cli) -> None:
+    """There the current directory is the agent's, who could write a `ccapi.toml` into it."""
+    (cli.directory / "ccapi.toml").write_text("this is no settings file")
+    environ = {"CCAPI_IN_CONTAINER": "1", "CCAPI_RUN_TIMEOUT": "never"}  # the next thing that is wrong
+    assert "ccapi.toml" in cli.run("gateway", "--port", "0").stderr
+    assert cli.run("gateway", "--port", "0", environ=environ).stderr.startswith("error: CCAPI_RUN_TIMEOUT")
+
+
 @pytest.mark.parametrize("what", ["gateway", "rehearsal"])
 def test_a_busy_port(cli: Cli, what: str) -> None:
     """Exit 1, the port, and the way out; it never moves to another port silently."""

@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -26,6 +26,7 @@ from ccapi.gateway import app as gateway_app
 from ccapi.gateway.settings import GatewaySettings
 from ccapi.rehearsal import scenario as scenarios
 from ccapi.rehearsal import server as rehearsal
+from tests.agent.stub import ENVIRONMENT, STUB, Stub
 
 T = TypeVar("T")
 
@@ -239,6 +240,15 @@ class Gateway:
             *_, answer = answers
         return answer
 
+    @property
+    def port(self) -> int:
+        return int(self.url.rsplit(":", 1)[1])
+
+    @property
+    def stub(self) -> Stub:
+        """Where the stub CLI, if it runs here, gets its plan."""
+        return Stub(self.workspace)
+
     def processes(self) -> dict[int, str]:
         return processes_in(self.workspace)
 
@@ -254,18 +264,18 @@ def gateway(
     directory: Path, scenario: str | None = None, *, speed: float = 0.0, environ: Mapping[str, str] | None = None,
     **settings: Any,
 ) -> Iterator[Gateway]:
-    """A gateway in `directory`, with the scripted model behind it if a scenario is named.
+    """A gateway in `directory`: with the real CLI and the scripted model if a scenario is named, else with the stub CLI.
 
     Leaving it checks that no process is left in its workspace.
     """
     workspace = directory / "workspace"
     workspace.mkdir(parents=True, exist_ok=True)
-    own = {"PATH": os.environ["PATH"], "HOME": str(directory), "CLAUDE_CONFIG_DIR": str(directory / "claude")}
+    own = {"PATH": ENVIRONMENT["PATH"], "HOME": str(directory), "CLAUDE_CONFIG_DIR": str(directory / "claude")}
     wanted = GatewaySettings(
         port=0,
         workspace=workspace,
         environ={**own, **(environ or {})},
-        **{"permission_mode": "bypassPermissions", "max_retries": 2, **settings},
+        **{"permission_mode": "bypassPermissions", "max_retries": 2, **({} if scenario else {"claude": str(STUB)}), **settings},
     )
 
     @asynccontextmanager
@@ -274,7 +284,7 @@ def gateway(
             model, with_model = None, wanted
             if scenario is not None:
                 model = await stack.enter_async_context(scripted(scenario, speed=speed))
-                with_model = rehearsed(wanted, model.url)
+                with_model = rehearsed(wanted, model.url, directory / "scratch")
             port = await stack.enter_async_context(gateway_app.serve(with_model))
             yield Gateway(f"http://127.0.0.1:{port}", workspace, with_model, model)
 
@@ -283,11 +293,10 @@ def gateway(
     assert_gone(workspace, within=5.0)
 
 
-def rehearsed(settings: GatewaySettings, url: str) -> GatewaySettings:
+def rehearsed(settings: GatewaySettings, url: str, scratch: Path) -> GatewaySettings:
     """The settings with which Claude Code talks to the scripted model at `url`."""
-    from dataclasses import replace
-
-    return replace(settings, environ=gateway_app.rehearsed(settings, url))
+    scratch.mkdir(exist_ok=True)
+    return replace(settings, environ=gateway_app.rehearsed(settings, url, scratch))
 
 
 # --- processes

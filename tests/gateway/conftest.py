@@ -1,0 +1,33 @@
+"""What the tests of the gateway share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.gateway.harness import Gateway, gateway
+
+Start = Callable[..., Gateway]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Starts gateways for one test: `start("scenario", **settings)`, or `start()` with the stub CLI."""
+    with ExitStack() as stack:
+
+        def make(scenario: str | None = None, **options: Any) -> Gateway:
+            return stack.enter_context(gateway(tmp_path / "gateway", scenario, **options))
+
+        yield make
+
+
+@pytest.fixture(scope="module")
+def stubbed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    """A gateway with the stub CLI and small limits, for all tests of a module."""
+    settings = {"max_body": 100_000, "model_map": {"gpt-4o": "sonnet"}}
+    with gateway(tmp_path_factory.mktemp("stubbed"), **settings) as running:
+        yield running

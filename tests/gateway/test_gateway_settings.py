@@ -1,0 +1,143 @@
+"""What the gateway is told by its environment."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ccapi.errors import CcapiError, SettingInvalid, UsageError
+from ccapi.gateway.app import create_agent, rehearsed
+from ccapi.gateway.settings import GatewaySettings, from_environment
+
+
+def test_the_defaults() -> None:
+    """Loopback, 300 s without any event, no total limit, the fallback on."""
+    settings = from_environment({})
+    assert (settings.host, settings.run_timeout, settings.model_fallback) == ("127.0.0.1", 300.0, True)
+    assert settings.heartbeat < 60  # the silence that our own client bears
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "field", "parsed"),
+    [
+        ("CCAPI_RUN_TIMEOUT", "12.5", "run_timeout", 12.5),
+        ("CCAPI_HEARTBEAT", "3", "heartbeat", 3.0),
+        ("CCAPI_MAX_BODY", "1000", "max_body", 1000),
+        ("CCAPI_MAX_RETRIES", "0", "max_retries", 0),
+        ("CCAPI_MODEL_MAP", "gpt-4o=sonnet, gpt-3 = haiku", "model_map", {"gpt-4o": "sonnet", "gpt-3": "haiku"}),
+        ("CCAPI_MODEL_FALLBACK", "off", "model_fallback", False),
+        ("CCAPI_MODEL_FALLBACK", "TRUE", "model_fallback", True),
+        ("CCAPI_PERMISSION_MODE", "plan", "permission_mode", "plan"),
+        ("CCAPI_CLAUDE", "/bin/claude", "claude", "/bin/claude"),
+        ("CCAPI_LOG_LEVEL", "debug", "log_level", "DEBUG"),
+        ("CCAPI_REHEARSAL", "fibonacci", "rehearsal", "fibonacci"),
+    ],
+)
+def test_each_variable_sets_its_field(name: str, value: str, field: str, parsed: Any) -> None:
+    """And an empty one, as compose passes it, is not set."""
+    assert getattr(from_environment({name: value}), field) == parsed
+    assert getattr(from_environment({name: ""}), field) == getattr(from_environment({}), field)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("CCAPI_RUN_TIMEOUT", "soon"), ("CCAPI_RUN_TIMEOUT", "0"), ("CCAPI_RUN_TIMEOUT", "-1"), ("CCAPI_RUN_TIMEOUT", "nan"),
+        ("CCAPI_RUN_TIMEOUT", "inf"), ("CCAPI_HEARTBEAT", "0"), ("CCAPI_MAX_BODY", "1e6"), ("CCAPI_MAX_BODY", "0"),
+        ("CCAPI_MAX_RETRIES", "-1"), ("CCAPI_MODEL_MAP", "gpt-4o"), ("CCAPI_MODEL_MAP", "=sonnet"),
+        ("CCAPI_MODEL_FALLBACK", "perhaps"), ("CCAPI_LOG_LEVEL", "LOUD"),
+    ],
+)  # fmt: skip
+def test_a_wrong_value_is_named(name: str, value: str) -> None:
+    """The variable, what was expected, and what was there."""
+    with pytest.raises(SettingInvalid) as caught:
+        from_environment({name: value})
+    assert name in caught.value.message
+    assert repr(value) in caught.value.message
+
+
+def test_a_flag_wins_over_the_environment() -> None:
+    """And a flag that was not given does not."""
+    environ = {"CCAPI_PERMISSION_MODE": "plan", "CCAPI_REHEARSAL": "chat"}
+    settings = from_environment(environ, permission_mode="dontAsk", rehearsal=None, port=0)
+    assert (settings.permission_mode, settings.rehearsal, settings.port) == ("dontAsk", "chat", 0)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "example.org", ""])
+def test_only_loopback_is_listened_on(host: str) -> None:
+    """Nobody is asked for a key, so nobody else may ask."""
+    with pytest.raises(UsageError):
+        from_environment({}, host=host)
+
+
+@pytest.mark.parametrize("mode", ["yolo", "bypass", "DEFAULT"])
+def test_an_unknown_permission_mode_is_refused_before_anything_is_served(mode: str, tmp_path: Path) -> None:
+    """The CLI would refuse it at the first question only."""
+    with pytest.raises(SettingInvalid, match="CCAPI_PERMISSION_MODE"):
+        create_agent(GatewaySettings(workspace=tmp_path, permission_mode=mode))
+
+
+def test_a_missing_workspace_is_refused_before_anything_is_served(tmp_path: Path) -> None:
+    """The same for the directory."""
+    with pytest.raises(SettingInvalid, match="is not a directory"):
+        create_agent(GatewaySettings(workspace=tmp_path / "missing"))
+
+
+# --- the credentials file
+
+
+def credentials(directory: Path, content: bytes, mode: int = 0o600) -> dict[str, str]:
+    file = directory / "credentials.env"
+    file.write_bytes(content)
+    file.chmod(mode)
+    return {"CLAUDE_CONFIG_DIR": str(directory)}
+
+
+def test_credentials_are_read_from_claudes_own_volume(tmp_path: Path) -> None:
+    """In no compose text and no `docker inspect`; comments, quotes and empty lines are what they are elsewhere."""
+    environ = credentials(tmp_path, b"# mine\n\nANTHROPIC_API_KEY='sk-ant-1'\nCLAUDE_CODE_OAUTH_TOKEN = x\n")
+    found = from_environment(environ).environ
+    assert (found["ANTHROPIC_API_KEY"], found["CLAUDE_CODE_OAUTH_TOKEN"]) == ("sk-ant-1", "x")
+
+
+def test_the_environment_wins_over_the_credentials_file(tmp_path: Path) -> None:
+    """What is said explicitly counts; what is empty says nothing."""
+    environ = credentials(tmp_path, b"ANTHROPIC_API_KEY=of-file\nANTHROPIC_AUTH_TOKEN=of-file\n")
+    found = from_environment({**environ, "ANTHROPIC_API_KEY": "of-env", "ANTHROPIC_AUTH_TOKEN": ""}).environ
+    assert (found["ANTHROPIC_API_KEY"], found["ANTHROPIC_AUTH_TOKEN"]) == ("of-env", "of-file")
+
+
+@pytest.mark.parametrize("content", [b"sk-ant-api03-THE-KEY", b"export KEY=THE-KEY", b"ANTHROPIC_API_KEY THE-KEY", b"\xff\xfeTHE-KEY"])
+def test_a_wrong_credentials_file_is_named_but_never_quoted(tmp_path: Path, content: bytes) -> None:
+    """It may hold the key itself, and the message ends up in a log."""
+    with pytest.raises(CcapiError) as caught:
+        from_environment(credentials(tmp_path, content))
+    assert isinstance(caught.value, SettingInvalid)
+    assert "credentials.env" in caught.value.message
+    assert "THE-KEY" not in f"{caught.value.message} {caught.value.hint} {caught.value.detail}"
+
+
+def test_a_credentials_file_that_others_can_read_is_warned_about(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """It is used all the same: the operator may have reasons."""
+    with caplog.at_level(logging.WARNING):
+        settings = from_environment(credentials(tmp_path, b"ANTHROPIC_API_KEY=sk-ant-1\n", 0o644))
+    assert settings.environ["ANTHROPIC_API_KEY"] == "sk-ant-1"
+    assert "chmod 600" in caplog.text
+    assert "sk-ant-1" not in caplog.text
+
+
+# --- the rehearsal's environment
+
+
+def test_a_rehearsal_uses_no_account_of_this_machine(tmp_path: Path) -> None:
+    """Not its tokens, not its proxies, not its config directory."""
+    environ = {name: "real" for name in ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN")}
+    environ |= {"HTTPS_PROXY": "http://proxy", "http_proxy": "http://proxy", "ANTHROPIC_BASE_URL": "https://real"}
+    found = rehearsed(GatewaySettings(environ=environ), "http://127.0.0.1:9", tmp_path)
+    assert "real" not in found.values()
+    assert "http://proxy" not in found.values()
+    assert found["ANTHROPIC_BASE_URL"] == "http://127.0.0.1:9"
+    assert Path(found["CLAUDE_CONFIG_DIR"]).is_relative_to(tmp_path)

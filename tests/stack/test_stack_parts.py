@@ -1,0 +1,195 @@
+"""The parts of `up` that need no engine: what a build prints, what differs, what is checked before."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from ccapi.errors import SettingInvalid, StackFailed
+from ccapi.stack import build, preflight
+from ccapi.stack.differences import differences
+from ccapi.stack.spec import Difference, StackSpec
+from ccapi.stack.status import _state, _verdict
+from tests.stack.support import FakeDocker, container
+
+IMAGE = "claude-code-api:0123456789ab"
+
+
+def wanted(workspace: Path | None = None, /, **environment: str) -> StackSpec:
+    return StackSpec(port=8000, base_image="debian:trixie-slim", environment=environment, workspace=workspace)
+
+
+# --- the build's output
+
+
+@pytest.mark.parametrize(
+    ("line", "step"),
+    [
+        ("#7 [gateway debian 4/5] RUN export DEBIAN_FRONTEND=noninteractive", "Debian packages (4/5)"),
+        ("#11 [gateway claude 1/1] RUN python3", "Claude Code (1/1)"),
+        ("#12 [image  1/6] COPY --from=claude /claude /usr/local/bin/claude", "putting it together (1/6)"),
+        ("#2 [gateway internal] load metadata for docker.io/library/debian:trixie-slim", None),
+        ("#7 0.410 Get:1 http://mirror.example/debian trixie InRelease [140 kB]", None),
+        ("#7 DONE 27.9s", None),
+        ("", None),
+    ],
+)
+def test_the_step_that_runs(line: str, step: str | None) -> None:
+    """BuildKit's plain progress, as compose and as `docker build` print it."""
+    assert build.step(line) == step
+
+
+FAILED_BUILD = """\
+#11 [gateway claude 1/1] RUN pip install
+#11 13.29 WARNING: Retrying after 'SSLError(CERTIFICATE_VERIFY_FAILED)'
+#11 ERROR: process "/bin/sh -c pip install" did not complete successfully: exit code: 1
+------
+ > [gateway claude 1/1] RUN pip install:
+13.29 WARNING: Retrying after 'SSLError(CERTIFICATE_VERIFY_FAILED)'
+13.34 ERROR: No matching distribution found for claude-agent-sdk
+------
+failed to solve: process "/bin/sh -c pip install" did not complete successfully: exit code: 1""".splitlines()
+
+
+def test_the_output_of_the_step_that_failed() -> None:
+    """What it said itself, without the steps that ran beside it."""
+    assert build.failed_output(FAILED_BUILD) == [
+        "WARNING: Retrying after 'SSLError(CERTIFICATE_VERIFY_FAILED)'",
+        "ERROR: No matching distribution found for claude-agent-sdk",
+    ]
+
+
+def test_a_failure_without_a_step() -> None:
+    """The end of the output, bounded."""
+    lines = [f"line {number}" for number in range(100)]
+    assert build.failed_output(lines) == lines[-20:]
+    assert build.failed_output(["------", " > [gateway internal] load metadata:", "------", "failed"]) == ["failed"]
+
+
+@pytest.mark.parametrize(
+    ("said", "advice"),
+    [
+        (
+            "SSLError(SSLCertVerificationError(1, '[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed",
+            "--ca-file",
+        ),
+        ("tls: failed to verify certificate: x509: certificate signed by unknown authority", "--ca-file"),
+        ("curl: (60) SSL certificate problem: self-signed certificate in certificate chain", "--ca-file"),
+        ("Certificate verification failed: The certificate is NOT trusted.", "--ca-file"),
+        ("failed to solve: debian:none: failed to resolve source metadata for docker.io", "stack.base_image"),
+        ("write /var/lib/docker/tmp: no space left on device", "builder prune"),
+        ("Temporary failure in name resolution", "HTTP_PROXY"),
+        ("Could not resolve 'mirror.example'", "HTTP_PROXY"),
+    ],
+)
+def test_known_failures_have_advice(said: str, advice: str) -> None:
+    """In the words of pip, apt, curl and BuildKit."""
+    assert advice in (build.hint(["something", said]) or "")
+
+
+def test_an_unknown_failure_has_none() -> None:
+    """Better no advice than a wrong one."""
+    assert build.hint(["it broke"]) is None
+
+
+# --- differences
+
+
+def test_what_is_as_wanted() -> None:
+    """A variable that is empty and one that is not set are the same; proxies are told once."""
+    running = container(environment={"CCAPI_MODEL_MAP": "", "CCAPI_REHEARSAL": "chat", "PATH": "/bin"})
+    assert differences(running, wanted(CCAPI_REHEARSAL="chat"), IMAGE, "abc") == []
+
+
+def test_what_is_not_as_wanted(tmp_path: Path) -> None:
+    """In the person's words, with old and new value, without credentials."""
+    running = container(published="127.0.0.1:9000", workspace="/old", environment={"CCAPI_RUN_TIMEOUT": "300"})
+    proxy = "http://user:pass@proxy:3128"
+    new = wanted(tmp_path, CCAPI_RUN_TIMEOUT="60", HTTPS_PROXY=proxy, https_proxy=proxy)
+    assert differences(running, new, IMAGE, "abd") == [
+        Difference("port", "127.0.0.1:9000", "127.0.0.1:8000"),
+        Difference("workspace", "/old", str(tmp_path)),
+        Difference("docker-compose.yml", "abc", "abd"),
+        Difference("HTTPS_PROXY", "none", "http://[redacted]@proxy:3128"),
+        Difference("gateway.timeout", "300", "60"),
+    ]
+
+
+# --- before anything is started
+
+
+def test_the_workspace_must_be_there(tmp_path: Path) -> None:
+    """Docker would make it, as root."""
+    (tmp_path / "file").touch()
+    (tmp_path / "a:b").mkdir()
+    preflight.check_workspace(tmp_path)
+    preflight.check_workspace(None)
+    for name, said in (("none", "does not exist"), ("file", "not a directory"), ("a:b", "colon")):
+        with pytest.raises(SettingInvalid, match=said):
+            preflight.check_workspace(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({"HTTPS_PROXY": "http://user:pass@proxy:3128"}, "`docker inspect` shows"),
+        ({"ANTHROPIC_BASE_URL": "http://localhost:4000"}, "the container itself"),
+    ],
+)
+def test_warnings(variables: dict[str, str], said: str) -> None:
+    """What will not do what was hoped; the password itself is not repeated."""
+    (warning,) = preflight.warnings(wanted(None, **variables))
+    assert said in warning
+    assert "pass@" not in warning
+
+
+def test_nothing_to_warn_of() -> None:
+    """An ordinary proxy and base URL."""
+    assert not list(preflight.warnings(wanted(HTTP_PROXY="http://proxy:3128", ANTHROPIC_BASE_URL="https://gateway")))
+
+
+def test_docker_from_snap_cannot_read_hidden_directories(fake_docker: FakeDocker, tmp_path: Path) -> None:
+    """It would say that the build context is empty. Any other Docker can."""
+    environ = fake_docker.says("exit 0")
+    preflight.check_snap(environ, tmp_path / ".cache")
+
+
+@pytest.mark.skipif(not Path("/snap/bin/docker").exists(), reason="Docker is not from snap here")
+def test_docker_from_snap_is_told_so(tmp_path: Path) -> None:
+    """With the way out."""
+    with pytest.raises(StackFailed, match="from snap"):
+        preflight.check_snap({"PATH": "/snap/bin"}, tmp_path / ".cache")
+
+
+# --- verdicts
+
+
+@pytest.mark.parametrize(
+    ("changes", "verdict"),
+    [
+        ({}, "running (healthy)"),
+        ({"health": "starting"}, "starting"),
+        ({"health": "unhealthy"}, "degraded: the gateway is unhealthy"),
+        ({"state": "restarting", "exit_code": 2}, "degraded: the container ends again and again (exit code 2)"),
+        ({"state": "paused"}, "degraded: the container is paused"),
+        ({"state": "exited", "exit_code": 3, "health": "unhealthy"}, "stopped (exit code 3)"),
+        ({"state": "exited", "exit_code": 137, "oom_killed": True}, "stopped (ran out of memory)"),
+        ({"state": "created", "health": None}, "stopped (exit code 0)"),
+    ],
+)
+def test_the_verdict(changes: dict[str, object], verdict: str) -> None:
+    """One line for every state; one that runs without being healthy is never just running."""
+    found = container(**changes)
+    assert _verdict(_state(found), found) == verdict
+
+
+def test_a_port_below_1024_is_the_engines_business() -> None:
+    """Docker may bind what this user may not."""
+    from ccapi.stack import ports
+
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        if probe.connect_ex(("127.0.0.1", 1)) != 0:
+            assert ports.is_free(1)
