@@ -41,6 +41,8 @@ class AnswerPrinter:
         if self._wrote and unfinished:
             output.write("\n")
         if kind is KeyboardInterrupt:
+            if sys.stderr.isatty():
+                output.note("")  # the terminal has just shown ^C
             output.note(output.styled("interrupted; the run was ended", _DIM))
 
     def text(self, text: str) -> None:

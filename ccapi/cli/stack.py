@@ -14,6 +14,7 @@ from ccapi.cli import output
 from ccapi.cli.options import OptionalScenario
 from ccapi.cli.progress import ProgressView
 from ccapi.errors import DockerUnavailable, InputNeeded
+from ccapi.redact import redact
 
 if TYPE_CHECKING:
     from ccapi.commands.stack import Down, Status, Up, Volume
@@ -60,11 +61,12 @@ def up(
     from ccapi.commands import stack
 
     settings = host_settings.load({"gateway.port": port, "stack.workspace": workspace, "stack.ca_file": ca_file})
+    network = host_settings.network_environment()
     with ProgressView() as view:
         result = stack.up(
             settings,
             docker=host_settings.docker_environment(),
-            network=host_settings.network_environment(),
+            network=network,
             rehearsal=rehearsal,
             timeout=timeout,
             report=view,
@@ -72,17 +74,20 @@ def up(
     if as_json:
         output.write_json({**asdict(result), "url": f"{result.url}/v1"})
     else:
-        _say_up(result, settings, rehearsal)
+        _say_up(result, settings, rehearsal, network.get("ANTHROPIC_BASE_URL"))
 
 
-def _say_up(result: Up, settings: Settings, rehearsal: str | None) -> None:
+def _say_up(result: Up, settings: Settings, rehearsal: str | None, model_api: str | None) -> None:
     if result.already:
         output.note("Already running and healthy")
     rows = {"API": f"{result.url}/v1", "Workspace": str(settings.workspace or "a Docker volume")}
     if rehearsal:
         rows["Model"] = f"scripted (rehearsal scenario {rehearsal}), no account needed"
-    elif not result.signed_in:
-        rows["Sign in"] = _LOGIN
+    else:
+        if model_api:  # taken over from this shell's environment: that must not happen unseen
+            rows["Model API"] = redact(model_api)
+        if not result.signed_in:
+            rows["Sign in"] = _LOGIN
     rows["Next"] = 'ccapi ask "hello"'
     output.write("\n" + _table(rows))
 

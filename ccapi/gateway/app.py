@@ -18,6 +18,7 @@ from ccapi.agent.run import Agent
 from ccapi.errors import SettingInvalid, port_busy
 from ccapi.gateway import security
 from ccapi.gateway.chat import ChatHandler
+from ccapi.gateway.http import Runner
 from ccapi.gateway.models import Models
 from ccapi.gateway.settings import GatewaySettings
 
@@ -32,7 +33,7 @@ def create_app(settings: GatewaySettings) -> web.Application:
     models = Models(settings.model_map)
     app = web.Application(middlewares=[security.errors, security.guard], client_max_size=settings.max_body)
     app.on_response_prepare.append(security.set_headers)
-    app.on_cleanup.append(lambda _: agent.close())
+    app.cleanup_ctx.append(lambda _: _closing(agent))
     started = int(time.time())
 
     async def health(_: web.Request) -> web.Response:
@@ -48,8 +49,13 @@ def create_app(settings: GatewaySettings) -> web.Application:
     app.router.add_get("/health", health, allow_head=False)
     app.router.add_get("/v1/models", list_models, allow_head=False)
     app.router.add_get("/v1/models/{id:.+}", retrieve_model, allow_head=False)
-    app.router.add_post("/v1/chat/completions", ChatHandler(agent, models, heartbeat=settings.heartbeat))
+    app.router.add_post("/v1/chat/completions", ChatHandler(agent, models, heartbeat=settings.heartbeat).handle)
     return app
+
+
+async def _closing(agent: Agent) -> AsyncIterator[None]:
+    yield
+    await agent.close()
 
 
 def create_agent(settings: GatewaySettings) -> Agent:
@@ -71,7 +77,7 @@ def create_agent(settings: GatewaySettings) -> Agent:
 @asynccontextmanager
 async def serve(settings: GatewaySettings) -> AsyncIterator[int]:
     """The gateway, listening; the value is its port (the bound one when `settings.port` is 0). Raises `PortBusy`."""
-    runner = web.AppRunner(
+    runner = Runner(
         create_app(settings),
         handler_cancellation=True,  # a client that leaves ends its run
         shutdown_timeout=SHUTDOWN_TIMEOUT,

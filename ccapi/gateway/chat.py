@@ -120,7 +120,7 @@ class ChatHandler:
         self._models = models
         self._heartbeat = heartbeat
 
-    async def __call__(self, request: web.Request) -> web.StreamResponse:
+    async def handle(self, request: web.Request) -> web.StreamResponse:
         chat = parse_chat(await request.read())
         asked = self._models.resolve(chat.model)
         completion = Completion(chat.model, asked, include_usage=chat.include_usage)

@@ -215,7 +215,7 @@ def _container(raw: Mapping[str, Any]) -> Container:
         restarts=raw["RestartCount"],
         started=_time(state["StartedAt"]),
         published=_published(raw),
-        workspace=_workspace(raw),
+        workspace=(config["Labels"] or {}).get(spec.WORKSPACE_LABEL) or None,
         probe=probes[-1]["Output"].strip() if probes else "",
         environment=dict(pair.partition("=")[::2] for pair in config["Env"] or []),
         labels=config["Labels"] or {},
@@ -233,13 +233,6 @@ def _published(raw: Mapping[str, Any]) -> str | None:
     for ports in (raw["NetworkSettings"].get("Ports"), raw["HostConfig"].get("PortBindings")):
         for binding in (ports or {}).get(spec.CONTAINER_PORT) or []:
             return f"{binding['HostIp'] or '0.0.0.0'}:{binding['HostPort']}"  # noqa: S104 -- what Docker means by ""
-    return None
-
-
-def _workspace(raw: Mapping[str, Any]) -> str | None:
-    for mount in raw["Mounts"]:
-        if mount["Destination"] == spec.WORKSPACE and mount["Type"] == "bind":
-            return str(mount["Source"])
     return None
 
 

@@ -13,6 +13,7 @@ SERVICE = "gateway"
 LABEL = "ccapi.stack"  # of container, volumes, network
 IMAGE_LABEL = "ccapi.image"
 COMPOSE_LABEL = "ccapi.compose"
+WORKSPACE_LABEL = "ccapi.workspace"  # as it was given: Docker Desktop reports a path of its own for the mount
 CONTAINER_PORT = "8000/tcp"
 WORKSPACE = "/workspace"
 CONFIG = "/home/claude/.claude"

@@ -49,11 +49,6 @@ error = 429
 retry_after = 1
 
 [[turn]]
-when.prompt = 'newline at the end'
-[[turn.step]]
-text = "The last line.\n"
-
-[[turn]]
 [[turn.step]]
 text = "You said: @{prompt}"
 """

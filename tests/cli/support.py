@@ -295,6 +295,11 @@ class FakeGateway:
                 body += connection.recv(65536)
             yield connection
 
+    def answer(self, text: str) -> None:
+        """Answer the next request with this text, completely."""
+        with self.request() as connection:
+            connection.sendall(self.EVENTS + self.delta(text) + b"data: [DONE]\n\n")
+
     @staticmethod
     def delta(text: str) -> bytes:
         """An event that adds `text` to the answer."""

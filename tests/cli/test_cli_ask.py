@@ -26,10 +26,12 @@ def test_stdout_is_the_transcript_and_a_newline(cli: Cli, scripted: Gateway) -> 
     assert done.returncode == 0
 
 
-def test_the_last_newline_is_added_to_an_answer_that_has_one(cli: Cli, scripted: Gateway) -> None:
-    """The rule is the same for every answer: `$(ccapi ask …)` and `| head -c -1` give back the content."""
-    done = cli.run("ask", "--port", str(scripted.port), "newline at the end")
-    assert done.stdout == "The last line.\n\n"
+def test_the_last_newline_is_added_to_an_answer_that_has_one(cli: Cli, fake: FakeGateway) -> None:
+    """The rule is the same for every answer, so that `| head -c -1` gives back the content of each."""
+    with cli.start("ask", "--port", str(fake.port), "hello") as process:
+        fake.answer("The last line.\n")
+        stdout, _ = process.communicate(timeout=10)
+    assert stdout == b"The last line.\n\n"
 
 
 def test_a_dash_reads_the_question_from_stdin(cli: Cli, scripted: Gateway) -> None:
@@ -38,16 +40,10 @@ def test_a_dash_reads_the_question_from_stdin(cli: Cli, scripted: Gateway) -> No
     assert done.stdout == "You said: first line\n世界 🎉\u2028end\n"
 
 
-def test_the_port_can_come_from_the_environment(cli: Cli, scripted: Gateway) -> None:
-    """CCAPI_GATEWAY_PORT is where `ask` looks when no flag says otherwise."""
-    done = cli.run("ask", "hello", environ={"CCAPI_GATEWAY_PORT": str(scripted.port)})
-    assert done.stdout == "You said: hello\n"
-
-
-def test_proxies_of_the_environment_are_not_used(cli: Cli, scripted: Gateway) -> None:
-    """The gateway is on this machine: a proxy that cannot be reached does not matter."""
-    proxies = dict.fromkeys(("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"), "http://127.0.0.1:9")
-    done = cli.run("ask", "--port", str(scripted.port), "hello", environ=proxies)
+def test_what_counts_of_the_environment(cli: Cli, scripted: Gateway) -> None:
+    """CCAPI_GATEWAY_PORT is where `ask` looks without a flag. Proxies do not: the gateway is on this machine."""
+    environ = dict.fromkeys(("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"), "http://127.0.0.1:9")
+    done = cli.run("ask", "hello", environ={**environ, "CCAPI_GATEWAY_PORT": str(scripted.port)})
     assert (done.returncode, done.stdout) == (0, "You said: hello\n")
 
 
@@ -58,14 +54,26 @@ def test_an_answer_is_seen_while_it_is_made(cli: Cli, scripted: Gateway) -> None
         assert process.poll() is None
 
 
-@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
-def test_any_encoding_of_stdout_gets_the_whole_answer(cli: Cli, scripted: Gateway, encoding: str) -> None:
-    """A terminal or locale that cannot show a character does not break the answer off."""
-    question = "a 世界 🎉 z"
-    done = cli.run("ask", "--port", str(scripted.port), question, environ={"PYTHONIOENCODING": encoding})
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.startswith("You said: a ")
-    assert done.stdout.endswith(" z\n")
+@pytest.mark.parametrize(
+    "environ", [{"PYTHONIOENCODING": "ascii"}, {"PYTHONIOENCODING": "latin-1"}, {"FORCE_COLOR": "1"}]
+)
+def test_the_environment_does_not_change_a_piped_answer(cli: Cli, fake: FakeGateway, environ: dict[str, str]) -> None:
+    """In a pipe it is UTF-8 and without colours, whatever locale and terminal there are."""
+    text = "**Bash** `ls`\n\na 世界 🎉 z"
+    with cli.start("ask", "--port", str(fake.port), "hello", environ=environ) as process:
+        fake.answer(text)
+        stdout, stderr = process.communicate(timeout=10)
+    assert (process.returncode, stderr) == (0, b"")
+    assert stdout.decode("utf-8") == text + "\n"
+
+
+def test_half_a_surrogate_pair_does_not_break_the_answer_off(cli: Cli, fake: FakeGateway) -> None:
+    """What no encoding can write is shown escaped; the rest of the answer follows."""
+    with cli.start("ask", "--port", str(fake.port), "hello") as process:
+        fake.answer("before \ud83d after")
+        stdout, _ = process.communicate(timeout=10)
+    assert process.returncode == 0
+    assert stdout == b"before \\ud83d after\n"
 
 
 # --- Ctrl-C
@@ -266,9 +274,7 @@ def test_an_event_of_any_size(cli: Cli, fake: FakeGateway) -> None:
     """5 MB in one line of the stream are shown, each of them."""
     text = "0123456789" * 500_000
     with cli.start("ask", "--port", str(fake.port), "hello") as process:
-        with fake.request() as connection:
-            connection.sendall(fake.EVENTS + fake.delta(text))
-            connection.sendall(b"data: [DONE]\n\n")
+        fake.answer(text)
         stdout, stderr = process.communicate(timeout=20)
     assert (process.returncode, stderr) == (0, b"")
     assert stdout.decode() == text + "\n"

@@ -258,18 +258,19 @@ def raw(gateway: Gateway, request: bytes) -> httpx.Response:
     """Send bytes as they are; the first response."""
     with socket.create_connection(("127.0.0.1", gateway.port), timeout=10) as connection:
         connection.sendall(request)
-        connection.shutdown(socket.SHUT_WR)
         answer = b""
-        while chunk := connection.recv(65536):
+        while not _whole(answer) and (chunk := connection.recv(65536)):
             answer += chunk
     head, _, content = answer.partition(b"\r\n\r\n")
     status, *lines = head.decode("latin-1").split("\r\n")
     headers = [(name, value.strip()) for name, _, value in (line.partition(":") for line in lines)]
-    return httpx.Response(int(status.split()[1]), headers=headers, content=content[: _length(headers)])
+    return httpx.Response(int(status.split()[1]), headers=headers, content=content)
 
 
-def _length(headers: list[tuple[str, str]]) -> int | None:
-    return next((int(value) for name, value in headers if name.lower() == "content-length"), None)
+def _whole(answer: bytes) -> bool:
+    head, end, content = answer.partition(b"\r\n\r\n")
+    length = re.search(rb"(?i)\r\ncontent-length: *(\d+)", head)
+    return bool(end and length and len(content) >= int(length[1]))
 
 
 def get(target: str, *headers: str, version: str = "1.1", method: str = "GET") -> bytes:

@@ -71,6 +71,19 @@ def test_up_says_what_it_changes(running: Stack) -> None:
     assert inspect()["Id"] != before
 
 
+def test_up_for_the_real_model(running: Stack) -> None:
+    """Without a scenario: how to sign in, until there are credentials; another API is not used unseen."""
+    environ = {"ANTHROPIC_BASE_URL": "https://gateway.example"}
+    done = running.cli("up", environ=environ)
+    assert done.returncode == 0, done.stderr
+    assert f"docker exec -it {NAME} claude auth login" in done.stdout
+    assert "https://gateway.example\n" in done.stdout
+    assert "scripted" not in done.stdout
+    running.inside("umask 077; echo ANTHROPIC_API_KEY=x >$CLAUDE_CONFIG_DIR/credentials.env")
+    assert "claude auth login" not in running.cli("up", environ=environ).stdout
+    running.inside("rm $CLAUDE_CONFIG_DIR/credentials.env")
+
+
 def test_up_replaces_a_container_that_runs_but_is_not_healthy(running: Stack) -> None:
     """Running is not enough: one whose gateway has stopped answering is made anew."""
     before = inspect()["Id"]

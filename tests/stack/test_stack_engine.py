@@ -135,11 +135,10 @@ INSPECTED: dict[str, Any] = {
     "Config": {
         "Image": "claude-code-api:0123456789ab",
         "Env": ["A=b=c", "UNSET", "EMPTY="],
-        "Labels": {"ccapi.stack": "claude-code-api"},
+        "Labels": {"ccapi.stack": "claude-code-api", "ccapi.workspace": "/srv/work"},
     },
     "HostConfig": {"PortBindings": {"8000/tcp": [{"HostIp": "127.0.0.1", "HostPort": "8001"}]}},
     "NetworkSettings": {"Ports": {"8000/tcp": [{"HostIp": "127.0.0.1", "HostPort": "8002"}]}},
-    "Mounts": [{"Type": "bind", "Source": "/srv/work", "Destination": "/workspace"}],
 }
 
 
@@ -157,7 +156,7 @@ def test_what_inspect_says() -> None:
 def test_what_inspect_says_of_a_container_that_never_ran() -> None:
     """No health, no start, no published port yet: the one that is wanted is told."""
     state = {**INSPECTED["State"], "Status": "created", "StartedAt": "0001-01-01T00:00:00Z", "Health": None}
-    raw = {**INSPECTED, "State": state, "NetworkSettings": {"Ports": {}}, "Mounts": []}
+    raw = {**INSPECTED, "State": state, "NetworkSettings": {"Ports": {}}}
     raw["Config"] = {**INSPECTED["Config"], "Labels": None, "Env": None}
     found = engine._container(raw)
     assert not found.ours

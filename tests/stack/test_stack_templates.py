@@ -146,6 +146,8 @@ def test_names_agree() -> None:
     assert f"  {spec.SERVICE}:\n" in text
     assert f"{spec.LABEL}: {spec.PROJECT}\n" in text
     assert f"{spec.IMAGE_LABEL}: {spec.REPOSITORY} " in text
+    assert f"{spec.COMPOSE_LABEL}: " in text
+    assert f"{spec.WORKSPACE_LABEL}: " in text
     assert f":{spec.WORKSPACE}\n" in text
     assert f"claude-config:{spec.CONFIG}\n" in text
 
