@@ -96,7 +96,8 @@ async def _gateway(settings: GatewaySettings) -> None:
             mode = settings.permission_mode or "bypassPermissions"
             environ = gateway_app.rehearsed(settings, url, Path(scratch))
             settings = replace(settings, environ=environ, permission_mode=mode)
-        await gateway_app.run(settings, lambda port: _say_url("Gateway", settings.host, port))
+        # In the container the address says nothing: which of the host's leads to it only Docker knows.
+        await gateway_app.run(settings, lambda port: settings.in_container or _say_url(settings.host, port))
 
 
 def rehearsal(
@@ -136,8 +137,8 @@ def _run(server: Callable[[], Awaitable[None]], host: str, port: int) -> None:
         raise port_busy(host, port, error) from error
 
 
-def _say_url(what: str, host: str, port: int) -> None:
-    output.write(f"{what} on http://{f'[{host}]' if ':' in host else host}:{port}\n")
+def _say_url(host: str, port: int) -> None:
+    output.write(f"Gateway on http://{f'[{host}]' if ':' in host else host}:{port}\n")
 
 
 def _hide_from_the_agent() -> None:

@@ -2,7 +2,8 @@
 
     {"error": {"message": …, "type": …, "param": …, "code": …}}
 
-Source: OpenAI API reference, "Error codes". `retry_after` (seconds) is ours; clients that do not know it lose nothing.
+Source: OpenAI API reference, "Error codes". `hint` and `retry_after` (seconds) are ours; who does not know them loses
+nothing.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ def dump(error: CcapiError) -> dict[str, Any]:
     """The envelope for `error`. The hint is part of the message as well: most clients show nothing else."""
     message = redact(f"{error.message}. {error.hint}" if error.hint else error.message)
     body: dict[str, Any] = {"message": message, "type": error.type, "param": error.param, "code": error.code}
+    if error.hint:
+        body["hint"] = redact(error.hint)
     if error.retry_after is not None:
         body["retry_after"] = error.retry_after
     return {"error": body}
@@ -29,8 +32,10 @@ def load(document: Any) -> CcapiError:
     if not isinstance(body, Mapping) or not isinstance(body.get("message"), str):
         return GatewayProtocol("The gateway answered with an error in a form that ccapi does not know")
     code, param, retry_after = body.get("code"), body.get("param"), body.get("retry_after")
+    hint = body.get("hint") if isinstance(body.get("hint"), str) else None
     return from_code(code if isinstance(code, str) else None)(
-        body["message"],
+        body["message"].removesuffix(f". {hint}") if hint else body["message"],
+        hint=hint,
         param=param if isinstance(param, str) else None,
         retry_after=float(retry_after) if isinstance(retry_after, int | float) else None,
     )

@@ -11,6 +11,7 @@ import concurrent.futures
 import contextlib
 import json
 import os
+import socket
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
@@ -257,6 +258,16 @@ def body(prompt: str | Sequence[Mapping[str, Any]], **fields: Any) -> dict[str, 
     """A request: of one user message, or of the messages given."""
     messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else list(prompt)
     return {"model": "sonnet", "messages": messages, **fields}
+
+
+def leave_unanswered(running: Gateway, request: Mapping[str, Any], when: Callable[[], object]) -> None:
+    """Send a request, and leave when the condition holds, before anything of the answer was read."""
+    content = json.dumps(request).encode()
+    lines = ["POST /v1/chat/completions HTTP/1.1", "Host: localhost", "Content-Type: application/json"]
+    head = "\r\n".join([*lines, f"Content-Length: {len(content)}", "", ""])
+    with socket.create_connection(("127.0.0.1", running.port), timeout=10) as connection:
+        connection.sendall(head.encode() + content)
+        await_that(when, "the moment to leave")
 
 
 @contextmanager

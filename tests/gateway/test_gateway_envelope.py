@@ -34,10 +34,21 @@ def test_every_error_class_survives_the_wire(kind: type[CcapiError]) -> None:
     assert {"message", "type", "param", "code"} <= set(document["error"])
     loaded = envelope.load(document)
     assert type(loaded) is kind
-    assert "it went wrong" in loaded.message
-    assert "do this" in loaded.message
+    assert (loaded.message, loaded.hint) == ("it went wrong", "do this")
     assert (loaded.param, loaded.retry_after) == ("messages[0]", 2.5)
     assert "secret detail" not in json.dumps(document)
+
+
+def test_the_hint_is_part_of_the_message_on_the_wire() -> None:
+    """Most clients show the message and nothing else."""
+    assert envelope.dump(CcapiError("It went wrong", hint="Do this."))["error"]["message"] == "It went wrong. Do this."
+
+
+@pytest.mark.parametrize("message", ["There is none. None", "a. ", "ends with a point.", "a\nb", "ü\u2028🎉", ""])
+def test_any_message_survives_without_a_hint(message: str) -> None:
+    """Nothing is cut off its end."""
+    loaded = envelope.load(envelope.dump(CcapiError(message)))
+    assert (loaded.message, loaded.hint) == (message, None)
 
 
 @pytest.mark.parametrize("kind", ALL)

@@ -6,7 +6,6 @@ import json
 import logging
 import re
 import signal
-import socket
 import time
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ import pytest
 
 from tests.agent import streamjson as sj
 from tests.gateway.conftest import Start
-from tests.gateway.harness import SEPARATOR, Gateway, assert_gone, await_that, body, processes_in
+from tests.gateway.harness import SEPARATOR, Gateway, assert_gone, await_that, body, leave_unanswered, processes_in
 
 COMPLETE = [
     *("fibonacci", "parallel", "flaky", "resumed", "thinking", "failing-tool", "unicode", "overloaded", "big-output-5mb"),
@@ -378,21 +377,12 @@ def test_a_client_that_leaves_ends_its_run(stubbed: Gateway) -> None:
     assert_gone(stubbed.workspace, within=5)
 
 
-def leave_unanswered(gateway: Gateway, request: dict[str, Any]) -> None:
-    """Send a request and leave once the CLI runs, before a byte of the answer came."""
-    content = json.dumps(request).encode()
-    head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {len(content)}\r\n\r\n"
-    with socket.create_connection(("127.0.0.1", gateway.port), timeout=10) as connection:
-        connection.sendall(head.encode() + content)
-        await_that(lambda: gateway.stub.seen, "the CLI's start")
-
-
 @pytest.mark.parametrize("stream", [True, False])
 def test_a_client_that_leaves_before_the_answer_ends_its_run(start: Start, stream: bool) -> None:
     """Streamed or not: aiohttp must be told to cancel handlers."""
     gateway = start()
     gateway.stub.plan({"sleep": 60})
-    leave_unanswered(gateway, body("hello", stream=stream))
+    leave_unanswered(gateway, body("hello", stream=stream), when=lambda: gateway.stub.seen)
     assert_gone(gateway.workspace, within=5)
 
 
@@ -400,7 +390,7 @@ def test_a_client_that_leaves_while_its_prompt_is_being_sent_ends_its_run(start:
     """A prompt larger than a pipe, and a CLI that does not read it."""
     gateway = start()
     gateway.stub.plan({"deaf": True}, {"sleep": 60})
-    leave_unanswered(gateway, body("x" * 2_000_000))
+    leave_unanswered(gateway, body("x" * 2_000_000), when=lambda: gateway.stub.seen)
     assert_gone(gateway.workspace, within=5)
 
 
