@@ -96,8 +96,7 @@ async def _gateway(settings: GatewaySettings) -> None:
             mode = settings.permission_mode or "bypassPermissions"
             environ = gateway_app.rehearsed(settings, url, Path(scratch))
             settings = replace(settings, environ=environ, permission_mode=mode)
-        # In the container the address says nothing: which of the host's leads to it only Docker knows.
-        await gateway_app.run(settings, lambda port: settings.in_container or _say_url(settings.host, port))
+        await gateway_app.run(settings, lambda port: _say_url(settings, port))
 
 
 def rehearsal(
@@ -137,7 +136,10 @@ def _run(server: Callable[[], Awaitable[None]], host: str, port: int) -> None:
         raise port_busy(host, port, error) from error
 
 
-def _say_url(host: str, port: int) -> None:
+def _say_url(settings: GatewaySettings, port: int) -> None:
+    if settings.in_container:
+        return  # which address of the host leads here only Docker knows
+    host = settings.host
     output.write(f"Gateway on http://{f'[{host}]' if ':' in host else host}:{port}\n")
 
 

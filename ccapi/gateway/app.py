@@ -94,7 +94,7 @@ async def serve(settings: GatewaySettings) -> AsyncIterator[int]:
         await runner.cleanup()
 
 
-async def run(settings: GatewaySettings, ready: Callable[[int], object]) -> None:
+async def run(settings: GatewaySettings, ready: Callable[[int], None]) -> None:
     """Serve until SIGINT or SIGTERM; `ready` is told the port."""
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
