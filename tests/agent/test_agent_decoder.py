@@ -196,7 +196,7 @@ def test_work_in_the_background_brings_a_second_result() -> None:
     ends: list[tuple[bool, bool | None]] = []
     for line in sj.recorded("background"):
         decoder.feed(line)
-        if json.loads(line)["type"] in {"result"} or b"session_state_changed" in line:
+        if json.loads(line)["type"] == "result" or b"session_state_changed" in line:
             ends.append((decoder.result is not None, decoder.idle))
     assert ends == [(False, False), (True, False), (True, True), (True, False), (True, False), (True, True)]
 
@@ -406,8 +406,10 @@ EVENT = st.fixed_dictionaries(
     optional={
         "message": JSON | st.fixed_dictionaries({"id": JSON}),
         "index": JSON,
-        "content_block": JSON | st.fixed_dictionaries({"type": st.sampled_from(["text", "tool_use"])}, optional={"id": JSON}),
-        "delta": JSON | st.fixed_dictionaries({"type": st.sampled_from(["text_delta", "input_json_delta"])}, optional={"text": JSON}),
+        "content_block": JSON
+        | st.fixed_dictionaries({"type": st.sampled_from(["text", "tool_use"])}, optional={"id": JSON}),
+        "delta": JSON
+        | st.fixed_dictionaries({"type": st.sampled_from(["text_delta", "input_json_delta"])}, optional={"text": JSON}),
     },
 )
 BLOCK = JSON | st.fixed_dictionaries(
@@ -418,7 +420,8 @@ MESSAGE = st.fixed_dictionaries(
     {"type": TYPES},
     optional={
         "event": JSON | EVENT,
-        "message": JSON | st.fixed_dictionaries({"id": st.text(max_size=3), "content": JSON | st.lists(BLOCK, max_size=3)}),
+        "message": JSON
+        | st.fixed_dictionaries({"id": st.text(max_size=3), "content": JSON | st.lists(BLOCK, max_size=3)}),
         "subtype": st.sampled_from(["init", "api_retry", "session_state_changed", "success", "error"]),
         "parent_tool_use_id": JSON,
         "tool_use_result": JSON,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -18,7 +19,7 @@ CUTS = st.lists(st.integers(min_value=0, max_value=600), max_size=20)
 def cut(data: bytes, places: list[int]) -> list[bytes]:
     """`data` in pieces, cut at these places; empty pieces included."""
     edges = [0, *sorted(min(place, len(data)) for place in places), len(data)]
-    return [data[start:end] for start, end in zip(edges, edges[1:], strict=False)]
+    return [data[start:end] for start, end in pairwise(edges)]
 
 
 @given(LINES, CUTS)

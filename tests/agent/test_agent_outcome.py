@@ -65,7 +65,12 @@ def test_each_status_of_the_api_has_its_error(
 def test_a_missing_sign_in_says_how() -> None:
     """The hint names the command, in the container too, and the variables."""
     error = outcome.api_error(401, "", None)
-    for word in ("claude auth login", "docker exec -it claude-code-api", "ANTHROPIC_API_KEY", "CLAUDE_CODE_OAUTH_TOKEN"):
+    for word in (
+        "claude auth login",
+        "docker exec -it claude-code-api",
+        "ANTHROPIC_API_KEY",
+        "CLAUDE_CODE_OAUTH_TOKEN",
+    ):
         assert word in (error.hint or "")
 
 

@@ -16,8 +16,8 @@ from ccapi.agent.launch import Launch
 from ccapi.agent.run import Agent, Run, RunRequest, family_alias
 from ccapi.errors import CcapiError, ClaudeFailed, ClaudeNotFound, ModelUnavailable, NotSignedIn, RunTimeout
 from tests.agent import streamjson as sj
-from tests.agent.stub import ENVIRONMENT, STUB, Stub
-from tests.gateway.harness import processes_in
+from tests.agent.stub import STUB, Stub
+from tests.gateway.harness import await_that, processes_in
 
 MakeAgent = Callable[..., Agent]
 QUESTION = RunRequest("hello", model="sonnet")
@@ -37,6 +37,11 @@ async def events_of(run: Run, wait: float = 5.0) -> list[RunEvent]:
 async def ask(agent: Agent, request: RunRequest = QUESTION, wait: float = 5.0) -> list[RunEvent]:
     async with agent.run(request) as run:
         return await events_of(run, wait)
+
+
+async def started(stub: Stub) -> None:
+    """Return once the stub runs."""
+    await asyncio.to_thread(await_that, lambda: stub.seen, "the start of the stub")
 
 
 def error_of(events: list[RunEvent]) -> CcapiError:
@@ -121,7 +126,9 @@ async def test_20000_events_arrive_in_order(agent: MakeAgent, stub: Stub) -> Non
     assert isinstance(events[-1], RunFinished)
 
 
-async def test_a_line_over_the_limit_ends_the_run_and_the_process(agent: MakeAgent, stub: Stub, workspace: Path) -> None:
+async def test_a_line_over_the_limit_ends_the_run_and_the_process(
+    agent: MakeAgent, stub: Stub, workspace: Path
+) -> None:
     """More than 128 MB without a line end is no message: a failure, and the process does not live on."""
     stub.plan({"ignore": ["SIGPIPE"]}, {"lines": [sj.init()]}, {"fill": 130 * 1024 * 1024}, {"sleep": 60})
     error = error_of(await ask(agent()))
@@ -156,7 +163,9 @@ async def test_a_kill_from_outside_is_noticed_at_once(agent: MakeAgent, stub: St
 
 async def test_an_exit_in_mid_answer_is_a_failure_with_the_code(agent: MakeAgent, stub: Stub) -> None:
     """stderr is kept for the log, where an operator looks; it may name paths and worse, so it is not in the message."""
-    stub.plan({"lines": [sj.init()]}, {"stderr": "warning\nfatal: no space left, key sk-ant-api03-abcdefgh\n"}, {"exit": 3})
+    stub.plan(
+        {"lines": [sj.init()]}, {"stderr": "warning\nfatal: no space left, key sk-ant-api03-abcdefgh\n"}, {"exit": 3}
+    )
     error = error_of(await ask(agent()))
     assert type(error) is ClaudeFailed
     assert "exited with 3 before its answer was complete" in error.message
@@ -189,7 +198,9 @@ async def test_garbage_among_the_lines_is_ignored(agent: MakeAgent, stub: Stub) 
 
 async def test_broken_json_is_a_failure_after_what_was_said(agent: MakeAgent, stub: Stub) -> None:
     """Everything before the broken line is kept, also when it came in the same read."""
-    stub.plan({"lines": [sj.init(), *sj.streamed("m1", sj.text("Hello."))]}, {"raw": '{"type": "assist\n'}, {"sleep": 60})
+    stub.plan(
+        {"lines": [sj.init(), *sj.streamed("m1", sj.text("Hello."))]}, {"raw": '{"type": "assist\n'}, {"sleep": 60}
+    )
     events = await ask(agent())
     assert sj.said(events) == "Hello."
     assert type(error_of(events)) is ClaudeFailed
@@ -334,7 +345,11 @@ async def test_leaving_asks_before_it_kills(agent: MakeAgent, stub: Stub) -> Non
 
 async def test_tools_in_groups_of_their_own_are_ended_too(agent: MakeAgent, stub: Stub, workspace: Path) -> None:
     """They survive the CLI's SIGKILL; nothing that it started may."""
-    steps = [{"grandchild": {"seconds": 60, "own_group": True}}, {"ignore": ["SIGTERM"]}, {"lines": [sj.init()]}]
+    steps: list[dict[str, Any]] = [
+        {"grandchild": {"seconds": 60, "own_group": True}},
+        {"ignore": ["SIGTERM"]},
+        {"lines": [sj.init()]},
+    ]
     stub.plan(*steps, {"sleep": 60})
     assert await leave(agent()) < 5
     assert processes_in(workspace) == {}
@@ -351,8 +366,7 @@ async def test_a_cancelled_run_ends_its_process(agent: MakeAgent, stub: Stub, wo
     """The client left: its handler is cancelled in the middle of `next`."""
     stub.plan({"lines": [sj.init()]}, {"sleep": 60})
     task = asyncio.create_task(ask(agent(), wait=30))
-    while not stub.seen:
-        await asyncio.sleep(0.01)
+    await started(stub)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -364,8 +378,7 @@ async def test_a_second_cancellation_does_not_stop_the_end(agent: MakeAgent, stu
     stub.plan({"ignore": ["SIGTERM", "SIGINT"]}, {"lines": [sj.init()]}, {"sleep": 60})
     one = agent()
     task = asyncio.create_task(ask(one, wait=30))
-    while not stub.seen:
-        await asyncio.sleep(0.01)
+    await started(stub)
     for _ in range(3):
         task.cancel()
         await asyncio.sleep(0.1)
@@ -379,9 +392,7 @@ async def test_a_client_that_leaves_before_the_prompt_was_read(agent: MakeAgent,
     """A prompt larger than the pipe and a CLI that does not read it: leaving works all the same."""
     stub.plan({"deaf": True}, {"sleep": 60})
     task = asyncio.create_task(ask(agent(), RunRequest("x" * 4_000_000), wait=30))
-    while not stub.seen:
-        await asyncio.sleep(0.01)
-    await asyncio.sleep(0.1)
+    await started(stub)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -417,9 +428,7 @@ async def test_closing_the_agent_ends_every_process(agent: MakeAgent, stub: Stub
 
 async def test_a_binary_that_cannot_be_executed_is_named_in_the_log_only(workspace: Path, tmp_path: Path) -> None:
     """The error says what is wrong; the path is a detail for the operator."""
-    binary = tmp_path / "claude"
-    binary.write_text("")
-    one = Agent(Launch(binary, workspace))
+    one = Agent(Launch(tmp_path, workspace))  # a directory
     with pytest.raises(ClaudeNotFound, match="Permission denied") as caught:
         async with one.run(QUESTION):
             pass
@@ -428,7 +437,7 @@ async def test_a_binary_that_cannot_be_executed_is_named_in_the_log_only(workspa
 
 async def test_a_workspace_that_is_gone_is_a_clear_failure(workspace: Path) -> None:
     """Someone removed the directory while the gateway was running."""
-    workspace.rmdir()
+    await asyncio.to_thread(workspace.rmdir)
     one = Agent(Launch(STUB, workspace, {}))
     with pytest.raises(ClaudeNotFound):
         async with one.run(QUESTION):

@@ -37,7 +37,13 @@ def stub(tmp_path: Path) -> Stub:
 
 def test_it_prints_what_the_plan_says(stub: Stub) -> None:
     """Lines as JSON, raw text as it is, bytes without a line end, repeats."""
-    steps = [{"lines": [{"a": 1}]}, {"raw": "b\u2028\n"}, {"fill": 3}, {"raw": "\n"}, {"repeat": {"times": 2, "line": 5}}]
+    steps: list[dict[str, Any]] = [
+        {"lines": [{"a": 1}]},
+        {"raw": "b\u2028\n"},
+        {"fill": 3},
+        {"raw": "\n"},
+        {"repeat": {"times": 2, "line": 5}},
+    ]
     done = run(stub, *steps)
     assert done.stdout == '{"a": 1}\nb\u2028\nxxx\n5\n5\n'.encode()
     assert (done.returncode, done.stderr) == (0, b"")
@@ -54,7 +60,9 @@ def test_it_notes_what_it_was_given(stub: Stub) -> None:
 def test_it_waits_for_its_input(stub: Stub) -> None:
     """A plan can wait for a line or for the end of stdin before it goes on."""
     stub.plan({"await_input": 1}, {"lines": ["got it"]}, {"await_end_of_input": None}, {"lines": ["over"]})
-    with subprocess.Popen([str(STUB)], cwd=stub.workspace, env=ENVIRONMENT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+    with subprocess.Popen(
+        [str(STUB)], cwd=stub.workspace, env=ENVIRONMENT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
         assert process.stdin
         assert process.stdout
         process.stdin.write(b"hello\n")

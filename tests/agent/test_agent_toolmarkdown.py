@@ -149,7 +149,9 @@ def test_no_shape_of_arguments_raises(name: str, arguments: dict[str, Any]) -> N
 
 
 @pytest.mark.parametrize("name", TOOLS)
-@pytest.mark.parametrize("arguments", [None, [], ["a"], "text", 5, {"file_path": 5}, {"old_string": 5, "new_string": 6, "file_path": "x"}])
+@pytest.mark.parametrize(
+    "arguments", [None, [], ["a"], "text", 5, {"file_path": 5}, {"old_string": 5, "new_string": 6, "file_path": "x"}]
+)
 def test_arguments_that_are_no_arguments_do_not_raise(name: str, arguments: Any) -> None:
     """Not even when they are no object at all."""
     assert toolmarkdown.call(name, arguments).startswith(f"**{name}**")
@@ -174,7 +176,12 @@ def test_no_argument_text_is_cut(name: str, arguments: dict[str, Any]) -> None:
         ("", False, None, "(no output)"),
         ("Exit code 3", True, None, "Error:\n\n```\nExit code 3\n```"),
         ("", True, None, "Error:\n\n(no output)"),
-        ("abc", False, 5_000_000, "```\nabc\n```\n\n*The full output has 5,000,000 bytes; its first 3 characters are shown.*"),
+        (
+            "abc",
+            False,
+            5_000_000,
+            "```\nabc\n```\n\n*The full output has 5,000,000 bytes; its first 3 characters are shown.*",
+        ),
     ],
 )
 def test_a_result_is_fenced_and_says_what_it_is(output: str, is_error: bool, size: int | None, markdown: str) -> None:

@@ -71,7 +71,9 @@ def test_without_the_kept_part_the_preview_is_shown(extra: Any) -> None:
 def test_a_large_result_of_an_mcp_tool_is_whole() -> None:
     """The CLI moves it into a file, too, but the details hold all of its content blocks: nothing is cut."""
     blocks = [{"type": "text", "text": "y" * 60_000}, {"type": "text", "text": "end"}]
-    assert finished(persisted("58.6KB", '[\n  {\n    "type": "text"'), blocks) == ToolFinished("t1", "y" * 60_000 + "\nend")
+    assert finished(persisted("58.6KB", '[\n  {\n    "type": "text"'), blocks) == ToolFinished(
+        "t1", "y" * 60_000 + "\nend"
+    )
 
 
 @pytest.mark.parametrize(
@@ -82,7 +84,9 @@ def test_the_stated_size_is_read_in_every_unit(stated: str, size: int) -> None:
     assert finished(persisted(stated)).full_size == size
 
 
-@pytest.mark.parametrize("text", ["<persisted-output>\nnot really", "<persisted-output>", "<persisted-output> and\nmore"])
+@pytest.mark.parametrize(
+    "text", ["<persisted-output>\nnot really", "<persisted-output>", "<persisted-output> and\nmore"]
+)
 def test_an_output_that_only_looks_persisted_is_an_output(text: str) -> None:
     """A tool may print that tag itself: its output is shown as it is, and no size is claimed."""
     details = {"stdout": text, "stderr": "", "interrupted": False}

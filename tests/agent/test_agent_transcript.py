@@ -65,7 +65,9 @@ def test_the_fibonacci_run_is_plan_code_output_confirmation() -> None:
         "**Bash** `python3 fibonacci.py`\n\n"
         "```\n[0, 1, 1, 2, 3, 5, 8, 13, 21, 34]\n```"
     )
-    assert confirmation.startswith("It works. The first ten Fibonacci numbers, as printed by the run:\n\n```\n[0, 1, 1,")
+    assert confirmation.startswith(
+        "It works. The first ten Fibonacci numbers, as printed by the run:\n\n```\n[0, 1, 1,"
+    )
     assert confirmation.endswith("Each number is the sum of the two before it, starting from 0 and 1.")
 
 
@@ -167,7 +169,8 @@ def test_what_is_no_content_adds_nothing() -> None:
 def test_a_call_and_its_result_stand_below_the_text() -> None:
     """Blocks of a segment are set apart by one blank line."""
     events: list[RunEvent] = [
-        MessageStarted("m1"), TextDelta("m1", "Look:"), call("t1", "ls"), MessageFinished("m1"), ToolFinished("t1", "a"),
+        MessageStarted("m1"), TextDelta("m1", "Look:"), call("t1", "ls"), MessageFinished("m1"),
+        ToolFinished("t1", "a"),
         MessageStarted("m2"), TextDelta("m2", "Done."), MessageFinished("m2"), END,
     ]  # fmt: skip
     assert rendered(events) == f"Look:\n\n{head('ls')}\n\n{output('a')}{SEPARATOR}Done."
@@ -185,13 +188,13 @@ def test_a_call_is_shown_before_its_result_comes() -> None:
 @pytest.mark.parametrize("end", [END, FAILED])
 def test_a_call_without_a_result_stays_in_the_transcript(end: RunEvent) -> None:
     """The run ended first (a failure, a kill): what was begun is shown, no result is invented."""
-    events = [MessageStarted("m1"), call("t1", "one"), call("t2", "two"), ToolFinished("t2", "2"), end]
-    assert rendered(events) == f"{head('one')}\n\n{head('two')}\n\n{output('2')}"
+    calls: list[RunEvent] = [call("t1", "one"), call("t2", "two"), ToolFinished("t2", "2")]
+    assert rendered([MessageStarted("m1"), *calls, end]) == f"{head('one')}\n\n{head('two')}\n\n{output('2')}"
 
 
 @dataclass(frozen=True)
 class Step:
-    """A message with parallel calls: `order` is the order in which the results come, `early` how many before its end."""
+    """A message with parallel calls: `order` is that in which the results come, `early` how many before its end."""
 
     text: str
     calls: int

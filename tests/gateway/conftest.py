@@ -28,6 +28,6 @@ def start(tmp_path: Path) -> Iterator[Start]:
 @pytest.fixture(scope="module")
 def stubbed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     """A gateway with the stub CLI and small limits, for all tests of a module."""
-    settings = {"max_body": 100_000, "model_map": {"gpt-4o": "sonnet"}}
+    settings: dict[str, Any] = {"max_body": 100_000, "model_map": {"gpt-4o": "sonnet"}}
     with gateway(tmp_path_factory.mktemp("stubbed"), **settings) as running:
         yield running

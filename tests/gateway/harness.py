@@ -94,9 +94,7 @@ async def scripted(name_or_path: str, *, speed: float = 0.0) -> AsyncIterator[Mo
     model = Model("")
 
     @web.middleware
-    async def record(
-        request: web.Request, handler: Callable[[web.Request], Any]
-    ) -> web.StreamResponse:
+    async def record(request: web.Request, handler: Callable[[web.Request], Any]) -> web.StreamResponse:
         if request.path == "/v1/messages":
             model.bodies.append(json.loads(await request.read()))
         response: web.StreamResponse = await handler(request)
@@ -272,10 +270,14 @@ def leave_unanswered(running: Gateway, request: Mapping[str, Any], when: Callabl
 
 @contextmanager
 def gateway(
-    directory: Path, scenario: str | None = None, *, speed: float = 0.0, environ: Mapping[str, str] | None = None,
+    directory: Path,
+    scenario: str | None = None,
+    *,
+    speed: float = 0.0,
+    environ: Mapping[str, str] | None = None,
     **settings: Any,
 ) -> Iterator[Gateway]:
-    """A gateway in `directory`: with the real CLI and the scripted model if a scenario is named, else with the stub CLI.
+    """A gateway in `directory`: with the real CLI and the scripted model if a scenario is named, else with the stub.
 
     Leaving it checks that no process is left in its workspace.
     """
@@ -286,7 +288,12 @@ def gateway(
         port=0,
         workspace=workspace,
         environ={**own, **(environ or {})},
-        **{"permission_mode": "bypassPermissions", "max_retries": 2, **({} if scenario else {"claude": str(STUB)}), **settings},
+        **{
+            "permission_mode": "bypassPermissions",
+            "max_retries": 2,
+            **({} if scenario else {"claude": str(STUB)}),
+            **settings,
+        },
     )
 
     @asynccontextmanager

@@ -1,4 +1,4 @@
-"""Chat Completions with the real Claude Code and the scripted model: tools really run, only the model's words are given."""
+"""Chat Completions with the real Claude Code: tools really run, only the model's words come from a script."""
 
 from __future__ import annotations
 
@@ -57,11 +57,14 @@ def test_fibonacci_is_complete_and_the_same_both_ways(start: Start, caplog: pyte
     assert (streamed.finish_reason, streamed.done) == ("stop", True)
 
     plan, run, confirmation = content.split(SEPARATOR)
-    assert plan.startswith("I'll do this in three steps: write the function to a file, run it, and check what it prints.")
+    assert plan.startswith(
+        "I'll do this in three steps: write the function to a file, run it, and check what it prints."
+    )
     file = gateway.workspace / "fibonacci.py"
     code = file.read_text()
     assert f"\n\n**Write** `{file}`\n\n```python\n{code}```\n\n```\nFile created successfully at: {file}" in plan
-    assert run == f"The function is in `fibonacci.py`. Now I'll run it.\n\n{head('Bash', 'python3 fibonacci.py')}\n\n{fenced(OUTPUT)}"
+    call = head("Bash", "python3 fibonacci.py")
+    assert run == f"The function is in `fibonacci.py`. Now I'll run it.\n\n{call}\n\n{fenced(OUTPUT)}"
     assert confirmation.startswith("It works.")
     assert fenced(OUTPUT) in confirmation
     assert confirmation.endswith("starting from 0 and 1.")
@@ -109,7 +112,9 @@ def test_5_mb_of_output_are_shown_as_far_as_they_were_kept(start: Start) -> None
     printed = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True).stdout
     assert len(printed) > 4_900_000
     content = start("big-output").content("print 5 MB")
-    told = re.search(r"\n```\n\n\*The full output has ([\d,]+) bytes; its first ([\d,]+) characters are shown\.\*", content)
+    told = re.search(
+        r"\n```\n\n\*The full output has ([\d,]+) bytes; its first ([\d,]+) characters are shown\.\*", content
+    )
     assert told
     size, kept = (int(number.replace(",", "")) for number in told.groups())
     assert 29_900 <= kept <= 30_000
@@ -149,7 +154,9 @@ def test_separators_of_unicode_survive(start: Start) -> None:
     """U+2028, U+2029 and U+0085 in text, tool input and tool output, streamed as ASCII."""
     answer = start("unicode").stream("go")
     said, told = answer.content.split(SEPARATOR)
-    assert said.startswith("Text: U+2028 [\u2028], U+2029 [\u2029], U+0085 [\u0085], 世界, 日本語, 🎉, 👩\u200d👩\u200d👧\u200d👦, é, עברית.")
+    assert said.startswith(
+        "Text: U+2028 [\u2028], U+2029 [\u2029], U+0085 [\u0085], 世界, 日本語, 🎉, 👩\u200d👩\u200d👧"
+    )
     printed = "Output: U+2028 [\u2028], U+2029 [\u2029], U+0085 [\u0085], 世界, 🎉"
     assert fenced(printed) in said
     assert told == f"The tool printed: {printed}"
@@ -343,7 +350,9 @@ def told(running: Gateway) -> list[dict[str, Any]]:
     return requests
 
 
-@pytest.mark.parametrize("prompt", ["/compact", "@/etc/hostname and @/etc/passwd", "!ls -l", "#remember this", " /help"])
+@pytest.mark.parametrize(
+    "prompt", ["/compact", "@/etc/hostname and @/etc/passwd", "!ls -l", "#remember this", " /help"]
+)
 def test_a_prompt_is_delivered_literally(echo: Gateway, prompt: str) -> None:
     """Neither a slash command, nor a file to attach, nor a shell line, nor a memory: the model sees the text."""
     told(echo)
@@ -358,7 +367,9 @@ def test_a_prompt_is_delivered_literally(echo: Gateway, prompt: str) -> None:
 def test_system_messages_reach_the_model_as_system_prompt(echo: Gateway) -> None:
     """And are no part of the question."""
     told(echo)
-    assert echo.content([{"role": "system", "content": "SYSTEM-MARKER"}, {"role": "user", "content": "hello"}]) == "hello"
+    assert (
+        echo.content([{"role": "system", "content": "SYSTEM-MARKER"}, {"role": "user", "content": "hello"}]) == "hello"
+    )
     (request,) = told(echo)
     assert "SYSTEM-MARKER" in json.dumps(request["system"])
     assert "SYSTEM-MARKER" not in json.dumps(request["messages"])
@@ -406,7 +417,7 @@ def test_nothing_of_the_prompt_is_on_any_command_line(start: Start) -> None:
 
 
 def test_tools_see_no_secret_of_the_gateway(start: Start, tmp_path: Path) -> None:
-    """A prompt that asks for the environment, its own and that of its parents, gets neither keys nor the gateway's own."""
+    """Who asks for the environment, the tool's and that of its parent, gets neither keys nor the gateway's own."""
     turns = """
         [[turn]]
         when.results = 0

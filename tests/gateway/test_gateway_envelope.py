@@ -69,7 +69,17 @@ def test_a_code_of_a_newer_gateway_is_a_plain_error() -> None:
 
 @pytest.mark.parametrize(
     "document",
-    [None, [], "text", {}, {"error": None}, {"error": "text"}, {"error": {}}, {"error": {"message": 5}}, {"detail": "x"}],
+    [
+        None,
+        [],
+        "text",
+        {},
+        {"error": None},
+        {"error": "text"},
+        {"error": {}},
+        {"error": {"message": 5}},
+        {"detail": "x"},
+    ],
 )
 def test_what_is_no_envelope_is_a_protocol_error(document: Any) -> None:
     """Another server's error is not taken for ours."""
@@ -90,6 +100,8 @@ def test_the_wait_is_told_in_the_body_too() -> None:
 
 def test_no_credential_leaves_in_a_message() -> None:
     """Whatever an upstream error quotes."""
-    dumped = json.dumps(envelope.dump(CcapiError("bad key sk-ant-api03-abcdefghijklmnop in Authorization: Bearer abcdefghijkl")))
+    dumped = json.dumps(
+        envelope.dump(CcapiError("bad key sk-ant-api03-abcdefghijklmnop in Authorization: Bearer abcdefghijkl"))
+    )
     assert "sk-ant" not in dumped
     assert "abcdefghijkl" not in dumped

@@ -37,7 +37,7 @@ def refused(running: Gateway, status: int, code: str, **fields: Any) -> dict[str
     ],
 )
 def test_a_broken_connection_is_taken_up_again(start: Start, name: str, first: str, last: str) -> None:
-    """What was said stays said, the rest follows in a segment of its own, and the CLI's words about it are no answer."""
+    """What was said stays said, the rest follows in its own segment, and the CLI's words about it are no answer."""
     answer = start(name).stream("hello")
     segments = answer.content.split(SEPARATOR)
     assert len(segments) == 2

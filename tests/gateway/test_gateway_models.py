@@ -14,7 +14,13 @@ MODELS = Models({"gpt-4o": "sonnet", "team/fast": "claude-haiku-5"})
     "name",
     [
         *("sonnet", "opus", "haiku", "sonnet[1m]", "opus[1m]"),
-        *("claude-3-5-haiku-20241022", "claude-sonnet-4-20250514", "claude-opus-4-1", "claude-2.1", "claude-sonnet-5-5[1m]"),
+        *(
+            "claude-3-5-haiku-20241022",
+            "claude-sonnet-4-20250514",
+            "claude-opus-4-1",
+            "claude-2.1",
+            "claude-sonnet-5-5[1m]",
+        ),
         *("claude-3-5-sonnet@20240620", "claude-something-of-tomorrow"),
     ],
 )
@@ -44,7 +50,19 @@ def test_other_names_are_not_found(name: str) -> None:
     "name",
     [
         *("--dangerously-skip-permissions", "-p", "x; id", "$(id)", "`id`", "claude-3\n--flag", "claude-3 --flag", ""),
-        *("../../etc/passwd", "a" * 200, "sonnet\x00", "claude-é", "claude-\u2028", " sonnet", "sonnet ", "%s", "a=b", "sonnet[2m]", "sonnet[1m][1m]"),
+        *(
+            "../../etc/passwd",
+            "a" * 200,
+            "sonnet\x00",
+            "claude-é",
+            "claude-\u2028",
+            " sonnet",
+            "sonnet ",
+            "%s",
+            "a=b",
+            "sonnet[2m]",
+            "sonnet[1m][1m]",
+        ),
     ],
 )
 def test_what_is_no_model_name_is_refused(name: str) -> None:

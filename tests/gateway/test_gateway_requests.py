@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import Any
 
@@ -35,7 +36,13 @@ def refused(**fields: Any) -> InvalidRequest:
 def test_the_smallest_request() -> None:
     """A model and a user message."""
     chat = parsed()
-    assert (chat.model, chat.prompt(), chat.system(), chat.stream, chat.include_usage) == ("sonnet", "hello", None, False, False)
+    assert (chat.model, chat.prompt(), chat.system(), chat.stream, chat.include_usage) == (
+        "sonnet",
+        "hello",
+        None,
+        False,
+        False,
+    )
 
 
 def test_parameters_that_mean_nothing_to_an_agent_are_accepted() -> None:
@@ -110,7 +117,16 @@ def test_no_history_is_no_replay() -> None:
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"{", b"hello", b'{"model": "sonnet",}', b"\xff\xfe{}", b'{"messages": [' * 1000, b"[" * 200_000, b"1" * 5000],
+    [
+        b"",
+        b"{",
+        b"hello",
+        b'{"model": "sonnet",}',
+        b"\xff\xfe{}",
+        b'{"messages": [' * 1000,
+        b"[" * 200_000,
+        b"1" * 5000,
+    ],
 )
 def test_malformed_json(body: bytes) -> None:
     """No field is at fault; no limit of the parser comes out as anything else."""
@@ -201,26 +217,29 @@ def test_there_must_be_a_question(messages: list[dict[str, Any]]) -> None:
     assert "user message" in error.message
 
 
-@given(st.dictionaries(st.sampled_from(["model", "messages", "stream", "n", "tools", "stream_options"]), st.recursive(
+FIELDS = st.sampled_from(["model", "messages", "stream", "n", "tools", "stream_options"])
+INNER = st.sampled_from(["role", "content", "type", "text"])
+VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(["role", "content", "type", "text"]), inner),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(INNER, inner),
     max_leaves=5,
-)))  # fmt: skip
+)
+
+
+@given(st.dictionaries(FIELDS, VALUES))
 def test_no_document_raises_anything_else(document: dict[str, Any]) -> None:
     """Any JSON is a question or an `InvalidRequest`."""
-    try:
+    with contextlib.suppress(InvalidRequest):
         parse_chat(json.dumps(document).encode()).prompt()
-    except InvalidRequest as error:
-        assert error.message
 
 
 @pytest.mark.parametrize("where", ["content", "model", "role"])
 def test_no_value_of_the_request_is_repeated(where: str) -> None:
     """Error messages end up in logs and pages: they name the field, never what was in it."""
     marker = "MARKER<script>"
-    wrong: dict[str, Any] = {
+    wrong: dict[str, dict[str, Any]] = {
         "content": {"messages": [{"role": "user", "content": [{"type": marker, "text": marker}]}]},
         "model": {"model": {"x": marker}},
         "role": {"messages": [{"role": marker, "content": marker}]},
-    }[where]
-    assert "MARKER" not in refused(**wrong).message
+    }
+    assert "MARKER" not in refused(**wrong[where]).message

@@ -45,12 +45,17 @@ def test_each_variable_sets_its_field(name: str, value: str, field: str, parsed:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("CCAPI_RUN_TIMEOUT", "soon"), ("CCAPI_RUN_TIMEOUT", "0"), ("CCAPI_RUN_TIMEOUT", "-1"), ("CCAPI_RUN_TIMEOUT", "nan"),
-        ("CCAPI_RUN_TIMEOUT", "inf"), ("CCAPI_HEARTBEAT", "0"), ("CCAPI_MAX_BODY", "1e6"), ("CCAPI_MAX_BODY", "0"),
-        ("CCAPI_MAX_RETRIES", "-1"), ("CCAPI_MODEL_MAP", "gpt-4o"), ("CCAPI_MODEL_MAP", "=sonnet"),
-        ("CCAPI_MODEL_FALLBACK", "perhaps"), ("CCAPI_LOG_LEVEL", "LOUD"),
+        *(("CCAPI_RUN_TIMEOUT", value) for value in ("soon", "0", "-1", "nan", "inf")),
+        ("CCAPI_HEARTBEAT", "0"),
+        ("CCAPI_MAX_BODY", "1e6"),
+        ("CCAPI_MAX_BODY", "0"),
+        ("CCAPI_MAX_RETRIES", "-1"),
+        ("CCAPI_MODEL_MAP", "gpt-4o"),
+        ("CCAPI_MODEL_MAP", "=sonnet"),
+        ("CCAPI_MODEL_FALLBACK", "perhaps"),
+        ("CCAPI_LOG_LEVEL", "LOUD"),
     ],
-)  # fmt: skip
+)
 def test_a_wrong_value_is_named(name: str, value: str) -> None:
     """The variable, what was expected, and what was there."""
     with pytest.raises(SettingInvalid) as caught:
@@ -110,7 +115,9 @@ def test_the_environment_wins_over_the_credentials_file(tmp_path: Path) -> None:
     assert (found["ANTHROPIC_API_KEY"], found["ANTHROPIC_AUTH_TOKEN"]) == ("of-env", "of-file")
 
 
-@pytest.mark.parametrize("content", [b"sk-ant-api03-THE-KEY", b"export KEY=THE-KEY", b"ANTHROPIC_API_KEY THE-KEY", b"\xff\xfeTHE-KEY"])
+@pytest.mark.parametrize(
+    "content", [b"sk-ant-api03-THE-KEY", b"export KEY=THE-KEY", b"ANTHROPIC_API_KEY THE-KEY", b"\xff\xfeTHE-KEY"]
+)
 def test_a_wrong_credentials_file_is_named_but_never_quoted(tmp_path: Path, content: bytes) -> None:
     """It may hold the key itself, and the message ends up in a log."""
     with pytest.raises(CcapiError) as caught:
@@ -120,7 +127,9 @@ def test_a_wrong_credentials_file_is_named_but_never_quoted(tmp_path: Path, cont
     assert "THE-KEY" not in f"{caught.value.message} {caught.value.hint} {caught.value.detail}"
 
 
-def test_a_credentials_file_that_others_can_read_is_warned_about(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_credentials_file_that_others_can_read_is_warned_about(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     """It is used all the same: the operator may have reasons."""
     with caplog.at_level(logging.WARNING):
         settings = from_environment(credentials(tmp_path, b"ANTHROPIC_API_KEY=sk-ant-1\n", 0o644))
@@ -134,7 +143,7 @@ def test_a_credentials_file_that_others_can_read_is_warned_about(tmp_path: Path,
 
 def test_a_rehearsal_uses_no_account_of_this_machine(tmp_path: Path) -> None:
     """Not its tokens, not its proxies, not its config directory."""
-    environ = {name: "real" for name in ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN")}
+    environ = dict.fromkeys(("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN"), "real")
     environ |= {"HTTPS_PROXY": "http://proxy", "http_proxy": "http://proxy", "ANTHROPIC_BASE_URL": "https://real"}
     found = rehearsed(GatewaySettings(environ=environ), "http://127.0.0.1:9", tmp_path)
     assert "real" not in found.values()

@@ -1,4 +1,4 @@
-"""Chat Completions with the stub in place of the CLI: replayed recordings, and what the real one cannot be made to do."""
+"""Chat Completions with the stub in place of the CLI: recordings, and what the real one cannot be made to do."""
 
 from __future__ import annotations
 
@@ -18,7 +18,17 @@ from tests.gateway.conftest import Start
 from tests.gateway.harness import SEPARATOR, Gateway, assert_gone, await_that, body, leave_unanswered, processes_in
 
 COMPLETE = [
-    *("fibonacci", "parallel", "flaky", "resumed", "thinking", "failing-tool", "unicode", "overloaded", "big-output-5mb"),
+    *(
+        "fibonacci",
+        "parallel",
+        "flaky",
+        "resumed",
+        "thinking",
+        "failing-tool",
+        "unicode",
+        "overloaded",
+        "big-output-5mb",
+    ),
     *("cut-after-tool", "early-result", "background", "subagents", "token-limit", "refusal"),
 ]
 LEFT = {"await_end_of_input": None}
@@ -168,7 +178,12 @@ def test_the_model_that_was_asked_for(stubbed: Gateway, asked: str, argument: st
 
 def test_nothing_of_the_gateways_environment_leaks(start: Start) -> None:
     """Only the allow-list reaches the process; the key goes through a pipe, not the environment."""
-    secrets = {"CCAPI_SECRET": "S1", "AWS_SECRET_ACCESS_KEY": "S2", "GITHUB_TOKEN": "S3", "ANTHROPIC_API_KEY": "sk-ant-S4"}
+    secrets = {
+        "CCAPI_SECRET": "S1",
+        "AWS_SECRET_ACCESS_KEY": "S2",
+        "GITHUB_TOKEN": "S3",
+        "ANTHROPIC_API_KEY": "sk-ant-S4",
+    }
     gateway = start(environ=secrets)
     gateway.stub.plan({"lines": sj.answer("ok")}, LEFT)
     gateway.content("hello")
@@ -205,7 +220,13 @@ HALF = [sj.init(), *list(sj.streamed("m1", sj.text("Half of")))[:-2]]
 
 @pytest.mark.parametrize(
     "end",
-    [{"kill_self": signal.SIGKILL}, {"exit": 0}, {"exit": 3}, {"raw": '{"type": "assist\n'}, {"raw": '{"type":"user"}\n'}],
+    [
+        {"kill_self": signal.SIGKILL},
+        {"exit": 0},
+        {"exit": 3},
+        {"raw": '{"type": "assist\n'},
+        {"raw": '{"type":"user"}\n'},
+    ],
     ids=lambda step: json.dumps(step)[:30],
 )
 def test_a_run_that_dies_is_an_error_and_no_short_answer(stubbed: Gateway, end: dict[str, Any]) -> None:
@@ -271,7 +292,9 @@ def refuse(status: int | None, text: str) -> list[dict[str, Any]]:
         (529, 503, "upstream_overloaded", "server_error"),
     ],
 )
-def test_each_error_of_the_api_has_its_status(stubbed: Gateway, upstream: int, status: int, code: str, kind: str) -> None:
+def test_each_error_of_the_api_has_its_status(
+    stubbed: Gateway, upstream: int, status: int, code: str, kind: str
+) -> None:
     """What the model's API refused, as the client sees it."""
     stubbed.stub.plan({"lines": refuse(upstream, f"API Error: {upstream} something")}, LEFT)
     assert fails(stubbed, status, code)["type"] == kind
@@ -297,7 +320,9 @@ def test_no_credential_of_an_upstream_message_reaches_the_client(stubbed: Gatewa
 def test_heartbeats_fill_the_silence(start: Start) -> None:
     """SSE comments while nothing happens; clients ignore them."""
     gateway = start(heartbeat=0.2)
-    gateway.stub.plan({"lines": HALF}, {"sleep": 1.5}, {"lines": [sj.block_stop(0), sj.message_stop(), sj.result()]}, LEFT)
+    gateway.stub.plan(
+        {"lines": HALF}, {"sleep": 1.5}, {"lines": [sj.block_stop(0), sj.message_stop(), sj.result()]}, LEFT
+    )
     answer = gateway.stream("hello")
     assert answer.content == "Half of"
     assert answer.done
@@ -369,7 +394,10 @@ def test_a_client_that_left_is_logged(stubbed: Gateway, caplog: pytest.LogCaptur
 def test_a_client_that_leaves_ends_its_run(stubbed: Gateway) -> None:
     """Even a CLI that ignores everything but SIGKILL, and its tools: gone within 5 s (G19)."""
     stubbed.stub.plan(
-        {"ignore": ["SIGTERM", "SIGINT"]}, {"grandchild": {"seconds": 60, "own_group": True}}, {"lines": HALF}, {"sleep": 60}
+        {"ignore": ["SIGTERM", "SIGINT"]},
+        {"grandchild": {"seconds": 60, "own_group": True}},
+        {"lines": HALF},
+        {"sleep": 60},
     )
     with stubbed.streaming("hello") as answers:
         next(answer for answer in answers if answer.content)

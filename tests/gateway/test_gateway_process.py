@@ -1,0 +1,183 @@
+"""The gateway as a process of its own, started by its command: signals, and what is left afterwards."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from ccapi.gateway.settings import GatewaySettings
+from tests.agent import streamjson as sj
+from tests.agent.stub import ENVIRONMENT, STUB
+from tests.gateway.harness import SEPARATOR, Gateway, assert_gone, await_that, body
+from tests.gateway.test_gateway_claude import FIBONACCI, OUTPUT
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+@contextmanager
+def command(
+    directory: Path, *arguments: str, environ: Mapping[str, str] | None = None
+) -> Iterator[tuple[subprocess.Popen[str], Gateway]]:
+    """`ccapi gateway --port 0 ...` in a workspace of its own. Whatever still runs at the end is killed."""
+    workspace = directory / "workspace"
+    workspace.mkdir()
+    environment = {
+        **ENVIRONMENT,
+        "HOME": str(directory),
+        "PYTHONPATH": str(ROOT),
+        "TMPDIR": str(directory),
+        **(environ or {}),
+    }
+    with (directory / "gateway.log").open("w") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "ccapi", "gateway", "--port=0", f"--workspace={workspace}", *arguments],
+            env=environment,
+            cwd=directory,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+        )
+    try:
+        assert process.stdout
+        line = process.stdout.readline()
+        assert line.startswith("Gateway on http://127.0.0.1:"), (directory / "gateway.log").read_text()
+        yield process, Gateway(line.split()[-1], workspace, GatewaySettings(workspace=workspace))
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def log_of(running: Gateway) -> str:
+    return (running.workspace.parent / "gateway.log").read_text()
+
+
+def test_the_command_answers_the_fibonacci_question(tmp_path: Path) -> None:
+    """Port 0, `--rehearsal NAME`: the whole way in one process, and the line of the log."""
+    with command(tmp_path, "--rehearsal=fibonacci") as (process, running):
+        content = running.content(FIBONACCI, model="claude-3-5-haiku-20241022")
+        assert len(content.split(SEPARATOR)) == 3
+        assert f"```\n{OUTPUT}\n```" in content
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(5) == 0
+    assert "Aggregated 3 assistant messages; stop" in log_of(running)
+    assert "Traceback" not in log_of(running)
+    assert_gone(running.workspace, within=0.5)
+
+
+def test_without_a_name_the_rehearsal_plays_the_guides_questions(tmp_path: Path) -> None:
+    """`--rehearsal` alone: the scenario `default`, which echoes what it does not know."""
+    with command(tmp_path, "--rehearsal") as (_, running):
+        assert running.content("Hello?") == "You said: Hello?"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_the_gateway_and_its_runs_within_5_s(tmp_path: Path, number: signal.Signals) -> None:
+    """Two runs are active, each with a tool that would take a minute: nothing of them is left."""
+    with (
+        command(tmp_path, "--rehearsal=slow") as (process, running),
+        running.streaming("one") as first,
+        running.streaming("two") as second,
+    ):
+        for answers in (first, second):
+            next(answer for answer in answers if answer.content)
+        await_that(lambda: sum("sleep 1" in argv for argv in running.processes().values()) >= 2, "both tools")
+        process.send_signal(number)
+        assert process.wait(5) == 0
+        assert_gone(running.workspace, within=0.5)
+    assert "Traceback" not in log_of(running)
+
+
+def test_a_signal_ends_a_run_that_ignores_everything_but_sigkill(tmp_path: Path) -> None:
+    """A stuck CLI does not hold the gateway (a container is killed 10 s after its SIGTERM)."""
+    with command(tmp_path, environ={"CCAPI_CLAUDE": str(STUB)}) as (process, running):
+        lines = [sj.init(), sj.message_start("m1"), sj.block_start(0, sj.text("")), sj.text_delta(0, "Hello")]
+        running.stub.plan({"ignore": ["SIGTERM", "SIGINT", "SIGHUP"]}, {"lines": lines}, {"sleep": 60})
+        with running.streaming("hello") as answers:
+            next(answer for answer in answers if answer.content)
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(8) == 0
+    assert_gone(running.workspace, within=0.5)
+
+
+def test_a_run_that_the_shutdown_ends_is_no_short_answer(tmp_path: Path) -> None:
+    """The client sees a broken connection or an error, never a [DONE]."""
+    with command(tmp_path, "--rehearsal=slow") as (process, running):
+        client = running.client()
+        with client.stream("POST", "/v1/chat/completions", json=body("hello", stream=True)) as response:
+            lines = response.iter_lines()
+            next(line for line in lines if "content" in line)
+            process.send_signal(signal.SIGTERM)
+            rest = []
+            try:
+                rest += list(lines)
+            except Exception as error:  # noqa: BLE001 -- whichever way httpx says that the connection broke
+                rest.append(type(error).__name__)
+        client.close()
+    assert not any("[DONE]" in line or '"finish_reason": "stop"' in line for line in rest)
+
+
+def test_a_killed_gateway_leaves_no_claude(tmp_path: Path) -> None:
+    """SIGKILL leaves no time for anything: a parent-death signal ends `claude`, which ends its tools."""
+    with command(tmp_path, "--rehearsal=slow") as (process, running), running.streaming("hello") as answers:
+        next(answer for answer in answers if answer.content)
+        await_that(lambda: any("sleep 1" in argv for argv in running.processes().values()), "the tool")
+        process.kill()
+        process.wait(5)
+        assert_gone(running.workspace, within=5)
+
+
+def test_a_leaving_client_ends_claude_in_a_gateway_of_its_own(tmp_path: Path) -> None:
+    """As production starts it: handlers are cancelled when their client leaves."""
+    with command(tmp_path, "--rehearsal=slow") as (_, running):
+        with running.streaming("hello") as answers:
+            next(answer for answer in answers if answer.content)
+        assert_gone(running.workspace, within=5)
+        await_that(lambda: "left by the client" in log_of(running), "the log line", within=5)
+
+
+def readable_as_the_agent(pid: int) -> bool:
+    """Whether a process of the same user, without any capability (as in the container), can read that environment."""
+    reader = ["cat", f"/proc/{pid}/environ"]
+    without = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.geteuid() == 0 else []
+    return subprocess.run([*without, *reader], capture_output=True, check=False).returncode == 0
+
+
+def test_the_environment_of_the_gateway_is_closed_to_the_agent(tmp_path: Path) -> None:
+    """What runs as the same user cannot read the gateway's own environment (a key may be in it)."""
+    with command(tmp_path, "--rehearsal=chat", environ={"CCAPI_SECRET": "x"}) as (process, _):
+        assert readable_as_the_agent(os.getpid())  # that of any other process can be read
+        assert not readable_as_the_agent(process.pid)
+
+
+@pytest.mark.parametrize(
+    ("environ", "arguments", "named"),
+    [
+        ({"CCAPI_RUN_TIMEOUT": "soon"}, (), "CCAPI_RUN_TIMEOUT"),
+        ({"CCAPI_LOG_LEVEL": "LOUD"}, (), "CCAPI_LOG_LEVEL"),
+        ({"CCAPI_PERMISSION_MODE": "yolo"}, (), "CCAPI_PERMISSION_MODE"),
+        ({"CCAPI_CLAUDE": "/no/such/claude"}, (), "/no/such/claude"),
+        ({}, ("--rehearsal=fibonaci",), "fibonacci"),
+        ({}, ("--host=0.0.0.0",), "loopback"),
+    ],
+)
+def test_what_is_wrong_is_said_before_anything_is_served(
+    tmp_path: Path, environ: dict[str, str], arguments: tuple[str, ...], named: str
+) -> None:
+    """One line that names it, a failure code, and no traceback."""
+    environment = {**ENVIRONMENT, "HOME": str(tmp_path), "PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path), **environ}
+    done = subprocess.run(
+        [sys.executable, "-m", "ccapi", "gateway", "--port=0", f"--workspace={tmp_path}", *arguments],
+        env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=30, check=False,
+    )  # fmt: skip
+    assert done.returncode in {1, 2}
+    assert done.stdout == ""
+    assert named in done.stderr
+    assert "Traceback" not in done.stderr
