@@ -281,7 +281,7 @@ def test_messages_without_tokens_are_taken_whole() -> None:
     assert events[1:-1] == [
         MessageStarted("m1"),
         ThinkingDelta("m1", "hm"),
-        TextDelta("m1", "one"),
+        TextDelta("m1", "one", block=1),
         ToolCalled("t1", "Bash", {"command": "ls"}, "m1"),
         MessageFinished("m1"),
         ToolFinished("t1", "a\nb"),
@@ -377,7 +377,7 @@ def test_unknown_blocks_are_skipped(block: dict[str, Any]) -> None:
     lines = [sj.message_start("m"), sj.block_start(0, block), sj.assistant("m", block), sj.block_stop(0)]
     lines += [sj.block_start(1, sj.text("")), sj.text_delta(1, "after"), sj.message_stop()]
     events, _ = sj.decode(sj.encoded(lines))
-    assert events == [MessageStarted("m"), TextDelta("m", "after"), MessageFinished("m")]
+    assert events == [MessageStarted("m"), TextDelta("m", "after", block=1), MessageFinished("m")]
 
 
 @pytest.mark.parametrize(

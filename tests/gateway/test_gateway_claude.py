@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import re
@@ -16,7 +17,9 @@ from typing import Any
 import pytest
 
 from ccapi.rehearsal import scenario as scenarios
+from ccapi.rehearsal.conversation import Conversation
 from ccapi.rehearsal.turns import ToolCall
+from ccapi.rehearsal.usage import total_input
 from tests.gateway.conftest import Start
 from tests.gateway.harness import SEPARATOR, Gateway, assert_gone, await_that, body, gateway, leave_unanswered
 
@@ -37,6 +40,11 @@ def head(tool: str, argument: str) -> str:
 
 def fenced(text: str) -> str:
     return f"```\n{text}\n```"
+
+
+def input_tokens(request: dict[str, Any]) -> int:
+    """What the scripted model counts for a request."""
+    return total_input(Conversation(request))
 
 
 # --- the main job
@@ -69,6 +77,15 @@ def test_fibonacci_is_complete_and_the_same_both_ways(start: Start, caplog: pyte
     assert fenced(OUTPUT) in confirmation
     assert confirmation.endswith("starting from 0 and 1.")
     assert content.count("---") == 2
+
+    # The usage is what the model charged for all requests of the run, cached input included.
+    assert gateway.model
+    requests, usage = gateway.model.conversation, whole["usage"]
+    assert len(requests) == 6
+    assert usage["prompt_tokens"] == sum(map(input_tokens, requests[3:]))
+    assert usage["total_tokens"] == usage["prompt_tokens"] + usage["completion_tokens"]
+    assert 0 < usage["prompt_tokens_details"]["cached_tokens"] < usage["prompt_tokens"]
+    assert usage["completion_tokens"] > 50
 
 
 def test_tokens_arrive_one_by_one_over_time(start: Start) -> None:
@@ -164,12 +181,9 @@ def test_separators_of_unicode_survive(start: Start) -> None:
 
 def test_thinking_is_reasoning_and_not_content(start: Start) -> None:
     """`reasoning_content`, as it is thought; the content holds only what was said."""
-    gateway = start("thinking")
-    thought = "The question is: why?\nI should think about it before I answer."
-    streamed = gateway.stream("why?")
-    message = gateway.chat("why?")["choices"][0]["message"]
-    assert streamed.reasoning == message["reasoning_content"] == thought
-    assert streamed.content == message["content"] == "I have thought about it. You asked: why?"
+    streamed = start("thinking", speed=1.0).stream("why?")
+    assert streamed.reasoning == "The question is: why?\nI should think about it before I answer."
+    assert streamed.content == "I have thought about it. You asked: why?"
     assert streamed.order.count("reasoning") > 1
     assert streamed.order.index("content") > streamed.order.index("reasoning")
 
@@ -262,26 +276,6 @@ def test_subagents_are_part_of_the_answer_and_of_the_usage(start: Start, tmp_pat
     assert document["usage"]["prompt_tokens"] == sum(map(input_tokens, running.model.conversation))
 
 
-def input_tokens(request: dict[str, Any]) -> int:
-    """What the scripted model counts for a request."""
-    from ccapi.rehearsal.conversation import Conversation
-    from ccapi.rehearsal.usage import total_input
-
-    return total_input(Conversation(request))
-
-
-def test_usage_is_what_the_model_charged(start: Start) -> None:
-    """The sum over all requests of the run, cached input included."""
-    running = start("fibonacci")
-    usage = running.chat(FIBONACCI)["usage"]
-    assert running.model
-    assert len(running.model.conversation) == 3
-    assert usage["prompt_tokens"] == sum(map(input_tokens, running.model.conversation))
-    assert usage["total_tokens"] == usage["prompt_tokens"] + usage["completion_tokens"]
-    assert 0 < usage["prompt_tokens_details"]["cached_tokens"] < usage["prompt_tokens"]
-    assert usage["completion_tokens"] > 50
-
-
 def test_what_happens_in_the_background_is_part_of_the_answer(start: Start, tmp_path: Path) -> None:
     """The CLI ends its turn, waits for the task, and takes another turn: no end at the first `result`."""
     turns = """
@@ -350,18 +344,19 @@ def told(running: Gateway) -> list[dict[str, Any]]:
     return requests
 
 
-@pytest.mark.parametrize(
-    "prompt", ["/compact", "@/etc/hostname and @/etc/passwd", "!ls -l", "#remember this", " /help"]
-)
-def test_a_prompt_is_delivered_literally(echo: Gateway, prompt: str) -> None:
+def test_prompts_are_delivered_literally(echo: Gateway) -> None:
     """Neither a slash command, nor a file to attach, nor a shell line, nor a memory: the model sees the text."""
+    (echo.workspace / "notes.txt").write_text("CONTENT-OF-THE-FILE")
+    prompts = ["/compact", "@notes.txt and @/etc/passwd", "!ls -l", "#remember this", " /help"]
     told(echo)
-    assert echo.content(prompt).strip() == prompt.strip()
-    (request,) = told(echo)
-    sent = json.dumps(request["messages"])
-    assert json.dumps(prompt)[1:-1] in sent
-    assert "root:" not in sent
-    assert Path("/etc/hostname").read_text().strip() not in sent
+    with ThreadPoolExecutor(2) as pool:
+        answers = list(pool.map(echo.content, prompts))
+    assert [answer.strip() for answer in answers] == [prompt.strip() for prompt in prompts]
+    sent = [json.dumps(request["messages"]) for request in told(echo)]
+    assert len(sent) == len(prompts)
+    for prompt in prompts:
+        assert any(json.dumps(prompt) in messages for messages in sent)
+    assert not [messages for messages in sent if "root:" in messages or "CONTENT-OF-THE-FILE" in messages]
 
 
 def test_system_messages_reach_the_model_as_system_prompt(echo: Gateway) -> None:
@@ -401,21 +396,6 @@ def test_a_prompt_of_300_kb_arrives_whole(echo: Gateway) -> None:
     assert prompt in json.dumps(request["messages"])
 
 
-def test_nothing_of_the_prompt_is_on_any_command_line(start: Start) -> None:
-    """While the run is active, no process of the machine shows it."""
-    running = start("slow", speed=1.0)
-    messages = [{"role": "system", "content": "SYSTEM-MARKER"}, {"role": "user", "content": "PROMPT-MARKER"}]
-    with running.streaming(messages) as answers:
-        next(answer for answer in answers if answer.content)
-        await_that(lambda: len(running.processes()) > 1, "the tool's process")
-        for entry in Path("/proc").glob("[0-9]*/cmdline"):
-            try:
-                assert b"-MARKER" not in entry.read_bytes()
-            except OSError:
-                continue
-    assert_gone(running.workspace, within=5)
-
-
 def test_tools_see_no_secret_of_the_gateway(start: Start, tmp_path: Path) -> None:
     """Who asks for the environment, the tool's and that of its parent, gets neither keys nor the gateway's own."""
     turns = """
@@ -451,20 +431,31 @@ def test_two_runs_at_once_do_not_mix(echo: Gateway) -> None:
 # --- leaving
 
 
+def command_lines() -> Iterator[str]:
+    """Those of every process of the machine."""
+    for entry in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            yield entry.read_bytes().decode("utf-8", "replace")
+
+
 @pytest.mark.parametrize("stream", [True, False])
 def test_a_client_that_leaves_ends_claude_and_its_tools(start: Start, stream: bool) -> None:
-    """Neither `claude` nor the shell it started is left 5 s later."""
+    """Neither `claude` nor the shell it started is left 5 s later. While they run, nothing of the prompt is on the
+    command line of any process of the machine.
+    """
     running = start("slow")
+    messages = [{"role": "system", "content": "SYSTEM-MARKER"}, {"role": "user", "content": "PROMPT-MARKER"}]
 
     def tool_runs() -> bool:
         return any("sleep 1" in argv for argv in running.processes().values())
 
     if stream:
-        with running.streaming("go") as answers:
+        with running.streaming(messages) as answers:
             next(answer for answer in answers if answer.content)
             await_that(tool_runs, "the tool's process")
+            assert not [argv for argv in command_lines() if "-MARKER" in argv]
     else:
-        leave_unanswered(running, body("go"), when=tool_runs)
+        leave_unanswered(running, body(messages), when=tool_runs)
     assert_gone(running.workspace, within=5)
 
 

@@ -32,7 +32,6 @@ def refused(running: Gateway, status: int, code: str, **fields: Any) -> dict[str
     ("name", "first", "last"),
     [
         ("flaky", "This answer breaks off in the", "Answered whole at attempt 2."),
-        ("resumed", "The first text came whole.", "The rest came at attempt 2."),
         ("cut-after-tool", "I'll run a command.", "The answer went on after the cut: the tool ran"),
     ],
 )
@@ -106,15 +105,13 @@ def test_a_rate_limit_is_a_429_with_retry_after(start: Start) -> None:
 
 
 def test_a_connection_that_always_breaks_is_an_error_after_what_was_said(start: Start) -> None:
-    """In the stream: the words, then the error, and no [DONE]. Whole: 502."""
-    running = start("broken", max_retries=1)
-    answer = running.stream("hello")
+    """In the stream: the words, then the error, and no [DONE]."""
+    answer = start("broken", max_retries=0).stream("hello")
     assert "This answer breaks off in the" in answer.content
     assert answer.error is not None
     assert answer.error["code"] == "upstream_failed"
     assert not answer.done
     assert answer.finish_reason is None
-    assert refused(running, 502, "upstream_failed")["type"] == "server_error"
 
 
 def test_an_api_that_cannot_be_reached_is_a_502(start: Start) -> None:
@@ -165,13 +162,6 @@ def test_the_change_of_model_is_told_in_the_stream(start: Start) -> None:
     assert {chunk["model"] for chunk in answer.chunks} == {"haiku"}
     assert [comment for comment in answer.comments if "haiku answers instead" in comment]
     assert answer.headers["X-CCAPI-Model"] == "haiku"
-
-
-def test_a_heartbeat_does_not_disturb_the_change_of_model(start: Start) -> None:
-    """Comments come while the one process ends and the other starts."""
-    answer = start("retired-model", heartbeat=0.05).stream("hello", model=OLD)
-    assert answer.content == "You said: hello"
-    assert {chunk["model"] for chunk in answer.chunks} == {"haiku"}
 
 
 def test_without_the_fallback_an_old_model_is_a_404(start: Start) -> None:

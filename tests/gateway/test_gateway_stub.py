@@ -382,10 +382,11 @@ def test_one_line_a_run_says_how_it_ended(stubbed: Gateway, caplog: pytest.LogCa
 def test_a_client_that_left_is_logged(stubbed: Gateway, caplog: pytest.LogCaptureFixture) -> None:
     """So that an operator can tell it from a failure."""
     stubbed.stub.plan({"lines": HALF}, {"sleep": 60})
-    with caplog.at_level(logging.INFO), stubbed.streaming("hello") as answers:
-        next(answer for answer in answers if answer.content)
+    with caplog.at_level(logging.INFO):
+        with stubbed.streaming("hello") as answers:
+            next(answer for answer in answers if answer.content)
+        await_that(lambda: "left by the client" in caplog.text, "the log line", within=5)
     assert_gone(stubbed.workspace, within=5)
-    await_that(lambda: "left by the client" in caplog.text, "the log line", within=5)
 
 
 # --- clients that leave or stall
