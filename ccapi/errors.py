@@ -134,6 +134,14 @@ class RateLimited(CcapiError):
     type = "rate_limit_error"
 
 
+class Busy(CcapiError):
+    """More runs than this gateway does at once, and more waiting than its queue takes."""
+
+    code = "busy"
+    status = 429
+    type = "rate_limit_error"
+
+
 class UpstreamFailed(CcapiError):
     """The model's API failed and the CLI's retries did not help."""
 
