@@ -79,6 +79,12 @@ class InvalidRequest(CcapiError):
     type = "invalid_request_error"
 
 
+class ContextTooLong(InvalidRequest):
+    """Clients look for OpenAI's code, to shorten what they send."""
+
+    code = "context_length_exceeded"
+
+
 class NotFound(CcapiError):
     code = "not_found"
     status = 404
@@ -152,6 +158,12 @@ class UpstreamFailed(CcapiError):
 class Overloaded(UpstreamFailed):
     code = "upstream_overloaded"
     status = 503
+
+
+class UpstreamDenied(UpstreamFailed):
+    code = "upstream_denied"
+    status = 403
+    type = "invalid_request_error"
 
 
 class ModelUnavailable(UpstreamFailed):

@@ -21,6 +21,7 @@ from ccapi.agent.transcript import Transcript
 from ccapi.errors import CcapiError
 from ccapi.gateway.models import Models
 from ccapi.gateway.requests import parse_chat
+from ccapi.gateway.security import log_detail
 from ccapi.gateway.slots import RunSlots
 from ccapi.gateway.sse import EventStream
 from ccapi.redact import redact
@@ -138,6 +139,7 @@ class ChatHandler:
         except CcapiError as error:
             if not stream or not stream.started:
                 raise
+            log_detail(error)
             # In mid-answer: an error event and no `[DONE]`, so that nobody takes the answer for a whole one.
             await stream.data(envelope.dump(error))
             return await stream.finish()

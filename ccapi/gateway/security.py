@@ -55,8 +55,7 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         return await handler(request)
     except CcapiError as error:
-        if error.detail:
-            log.warning("%s: %s (%s)", error.code, redact(error.message), redact(error.detail))
+        log_detail(error)
         return error_response(error)
     except web.RequestPayloadError:  # a Content-Encoding that it has not, a chunk that is none, the client left
         return error_response(InvalidRequest("The request body cannot be read"))
@@ -66,6 +65,12 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
         # The boundary: whatever it is, the client gets a 500 in the known shape and the operator the traceback.
         log.exception("unexpected failure")
         return error_response(CcapiError("The gateway failed unexpectedly; its log says why"))
+
+
+def log_detail(error: CcapiError) -> None:
+    """What the client is not told, for the operator."""
+    if error.detail:
+        log.warning("%s: %s (%s)", error.code, redact(error.message), redact(error.detail))
 
 
 @web.middleware
