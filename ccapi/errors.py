@@ -9,6 +9,7 @@ do about it.
 from __future__ import annotations
 
 import os
+import socket
 from typing import ClassVar
 
 _BY_CODE: dict[str, type[CcapiError]] = {}
@@ -192,12 +193,6 @@ class RunTimeout(CcapiError):
     status = 504
 
 
-class RunCancelled(CcapiError):
-    code = "run_cancelled"
-    exit_code = 130
-    status = 499
-
-
 # --- the host's side
 
 
@@ -216,8 +211,10 @@ class PortBusy(StackFailed):
     code = "port_busy"
 
 
-def port_busy(host: str, port: int, error: OSError) -> PortBusy:
+def port_busy(host: str, port: int, error: OSError) -> CcapiError:
     """For an `OSError` of a server's start; asyncio puts a sentence of its own into `strerror`."""
+    if isinstance(error, socket.gaierror):
+        return UsageError(f"--host {host}: {error.strerror}")
     reason = os.strerror(error.errno) if error.errno else str(error)
     hint = "Take another port with --port, or --port 0 for a free one."
     return PortBusy(f"Cannot listen on {host}:{port}: {reason}", hint=hint)

@@ -117,5 +117,5 @@ def rehearsed(settings: GatewaySettings, url: str, scratch: Path) -> dict[str, s
     """
     dropped = {"ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"}
     environ = {name: value for name, value in settings.environ.items() if name.upper() not in dropped}
-    environ |= {"ANTHROPIC_BASE_URL": url, "ANTHROPIC_API_KEY": "rehearsal", "TMPDIR": str(scratch)}
-    return {"CLAUDE_CONFIG_DIR": str(scratch / "claude-config"), **environ}
+    ours = {"CLAUDE_CONFIG_DIR": str(scratch / "claude-config"), "TMPDIR": str(scratch)}
+    return {**environ, **ours, "ANTHROPIC_BASE_URL": url, "ANTHROPIC_API_KEY": "rehearsal"}
