@@ -9,6 +9,7 @@ do about it.
 from __future__ import annotations
 
 import os
+import socket
 from typing import ClassVar
 
 _BY_CODE: dict[str, type[CcapiError]] = {}
@@ -79,6 +80,12 @@ class InvalidRequest(CcapiError):
     type = "invalid_request_error"
 
 
+class ContextTooLong(InvalidRequest):
+    """Clients look for OpenAI's code, to shorten what they send."""
+
+    code = "context_length_exceeded"
+
+
 class NotFound(CcapiError):
     code = "not_found"
     status = 404
@@ -134,6 +141,14 @@ class RateLimited(CcapiError):
     type = "rate_limit_error"
 
 
+class Busy(CcapiError):
+    """More runs than this gateway does at once, and more waiting than its queue takes."""
+
+    code = "busy"
+    status = 429
+    type = "rate_limit_error"
+
+
 class UpstreamFailed(CcapiError):
     """The model's API failed and the CLI's retries did not help."""
 
@@ -144,6 +159,12 @@ class UpstreamFailed(CcapiError):
 class Overloaded(UpstreamFailed):
     code = "upstream_overloaded"
     status = 503
+
+
+class UpstreamDenied(UpstreamFailed):
+    code = "upstream_denied"
+    status = 403
+    type = "invalid_request_error"
 
 
 class ModelUnavailable(UpstreamFailed):
@@ -172,12 +193,6 @@ class RunTimeout(CcapiError):
     status = 504
 
 
-class RunCancelled(CcapiError):
-    code = "run_cancelled"
-    exit_code = 130
-    status = 499
-
-
 # --- the host's side
 
 
@@ -196,8 +211,10 @@ class PortBusy(StackFailed):
     code = "port_busy"
 
 
-def port_busy(host: str, port: int, error: OSError) -> PortBusy:
+def port_busy(host: str, port: int, error: OSError) -> CcapiError:
     """For an `OSError` of a server's start; asyncio puts a sentence of its own into `strerror`."""
+    if isinstance(error, socket.gaierror):
+        return UsageError(f"--host {host}: {error.strerror}")
     reason = os.strerror(error.errno) if error.errno else str(error)
     hint = "Take another port with --port, or --port 0 for a free one."
     return PortBusy(f"Cannot listen on {host}:{port}: {reason}", hint=hint)

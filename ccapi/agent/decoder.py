@@ -32,19 +32,20 @@ from ccapi.errors import ClaudeFailed
 log = logging.getLogger(__name__)
 
 _SYNTHETIC = "<synthetic>"
-_REFUSED = frozenset({401, 403})
+_REFUSED = 401
+# In the CLI's own prompt to the model after the stream broke, or hit a limit.
+_RESUME = "Resume directly"
 
 
 class _Message:
     """One assistant message as far as it was seen."""
 
-    __slots__ = ("finished", "id", "parent", "position", "streamed", "streaming", "tool_blocks", "tools", "whole")
+    __slots__ = ("finished", "id", "parent", "position", "streamed", "streaming", "tool_blocks", "tools")
 
     def __init__(self, message_id: str, parent: str | None) -> None:
         self.id = message_id
         self.parent = parent
-        self.streamed: dict[str, list[int]] = {"text": [], "thinking": []}  # characters that came as tokens, per block
-        self.whole = {"text": 0, "thinking": 0}  # how many whole blocks of that kind came
+        self.streamed = {"text": 0, "thinking": 0}  # characters of the last block of that kind that came as tokens
         self.tool_blocks: dict[int, str] = {}  # content block index -> tool use id
         self.tools: set[str] = set()
         self.position = 0  # how many whole blocks of any kind came
@@ -127,7 +128,7 @@ class Decoder:
     def _api_retry(self, message: Mapping[str, Any]) -> list[RunEvent]:
         status = message.get("error_status")
         self._retry_after = float(message.get("retry_delay_ms") or 0) / 1000
-        if status in _REFUSED:
+        if status == _REFUSED:
             # The CLI would try a refused sign-in again for minutes.
             self.result = RunFailed(outcome.api_error(status, "", None))
             return []
@@ -163,7 +164,7 @@ class Decoder:
     def _block_start(self, message: _Message, event: Mapping[str, Any]) -> list[RunEvent]:
         block = event["content_block"]
         if block["type"] in message.streamed:
-            message.streamed[block["type"]].append(0)
+            message.streamed[block["type"]] = 0
         if block["type"] == "tool_use":
             message.tool_blocks[event["index"]] = block["id"]
             return [ToolStarted(block["id"], block["name"], message.parent)]
@@ -176,10 +177,10 @@ class Decoder:
         delta = event["delta"]
         match delta["type"]:
             case "text_delta":
-                message.streamed["text"][-1] += len(delta["text"])
+                message.streamed["text"] += len(delta["text"])
                 return [TextDelta(message.id, delta["text"], parent, event["index"])]
             case "thinking_delta":
-                message.streamed["thinking"][-1] += len(delta["thinking"])
+                message.streamed["thinking"] += len(delta["thinking"])
                 return [ThinkingDelta(message.id, delta["thinking"], parent)]
             case "input_json_delta" if event["index"] in message.tool_blocks:
                 return [ToolInputDelta(message.tool_blocks[event["index"]], delta["partial_json"], parent)]
@@ -218,18 +219,19 @@ class Decoder:
 
     @staticmethod
     def _unstreamed(message: _Message, kind: str, text: str) -> str:
-        """The part of a whole block that its tokens did not bring: all of it when there were none."""
-        position = message.whole[kind]
-        message.whole[kind] += 1
-        streamed = message.streamed[kind]
-        return text[streamed[position] :] if position < len(streamed) else text
+        """The part of a whole block that its tokens did not bring: all of it when there were none.
+
+        The CLI says a block whole before its content_block_stop, so it is the last that was started. (It does not say
+        empty blocks whole: they cannot be counted.)
+        """
+        streamed, message.streamed[kind] = message.streamed[kind], 0
+        return text[streamed:]
 
     def _user(self, message: Mapping[str, Any]) -> list[RunEvent]:
         content = message["message"].get("content")
         if not isinstance(content, list):
             return []
-        if message.get("isSynthetic"):
-            # The CLI's own prompt to itself: the stream broke, or hit a limit.
+        if message.get("isSynthetic") and any(_RESUME in block.get("text", "") for block in content):
             return [Notice("resumed", "the model's message was cut off; Claude Code asked it to go on")]
         parent = message.get("parent_tool_use_id")
         results: list[RunEvent] = [

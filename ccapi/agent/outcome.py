@@ -11,11 +11,13 @@ from ccapi.agent.events import FinishReason, RunFailed, RunFinished, Usage
 from ccapi.errors import (
     CcapiError,
     ClaudeFailed,
+    ContextTooLong,
     InvalidRequest,
     ModelUnavailable,
     NotSignedIn,
     Overloaded,
     RateLimited,
+    UpstreamDenied,
     UpstreamFailed,
 )
 
@@ -60,10 +62,13 @@ def from_result(
         return _finished(message, usage, "length")
     text = cli_error.text if cli_error else _error_text(message)
     status = message.get("api_error_status")
+    if "prompt is too long" in text.lower():
+        message_ = "The conversation is longer than the model can take"
+        return RunFailed(ContextTooLong(message_, param="messages", detail=text), usage)
     if isinstance(status, int):
         return RunFailed(api_error(status, text, retry_after), usage)
     if "/login" in text or "Invalid API key" in text:  # no credentials at all: the CLI never asked the API
-        return RunFailed(api_error(401, text, None), usage)
+        return RunFailed(_not_signed_in(text), usage)
     if "API Error" in text:  # the API was reached and broke off, or could not be reached
         return RunFailed(UpstreamFailed(text), usage)
     return RunFailed(ClaudeFailed(f"Claude Code stopped with an error: {text}"), usage)
@@ -76,8 +81,12 @@ def api_error(status: int | None, text: str, retry_after: float | None) -> Ccapi
     """
     detail = text or f"the model's API answered {status}"
     match status:
-        case 401 | 403:
-            return NotSignedIn("Claude is not signed in, or its sign-in is no longer accepted", hint=SIGN_IN_HINT)
+        case 401:
+            return _not_signed_in(detail)
+        case 403 if "/login" in text or "auth" in text.lower():
+            return _not_signed_in(detail)
+        case 403:
+            return UpstreamDenied(f"The model's API refused access: {detail}")
         case 404:
             return ModelUnavailable("The model's API does not serve this model", param="model", detail=detail)
         case 429:
@@ -89,6 +98,11 @@ def api_error(status: int | None, text: str, retry_after: float | None) -> Ccapi
             return InvalidRequest(f"The model's API refused the request: {detail}")
         case _:
             return UpstreamFailed(f"The model's API failed: {detail}")
+
+
+def _not_signed_in(detail: str) -> NotSignedIn:
+    message = "Claude is not signed in, or its sign-in is no longer accepted"
+    return NotSignedIn(message, hint=SIGN_IN_HINT, detail=detail)
 
 
 def usage_of(message: Mapping[str, Any]) -> Usage:

@@ -160,9 +160,14 @@ class Run:
         if self._process.returncode is not None or (self._output_closed and silent >= EXIT_GRACE):
             return self._on_exit()
         result = self._decoder.result
-        leaving = self._stdin_closed and not self._decoder.background
-        if result is not None and silent >= (EXIT_GRACE if leaving else self._agent.idle_timeout):
-            return self._terminate(result)  # complete, but the CLI, or what it left running, does not leave
+        if result is not None and self._stdin_closed:  # complete, but the CLI does not leave
+            background = self._decoder.background
+            if silent >= (self._agent.background_grace if background else EXIT_GRACE):
+                left = [Notice("background", f"{background} tasks in the background end with the run")] * bool(
+                    background
+                )
+                return [*left, *self._terminate(result)]
+            return []
         if silent < self._agent.idle_timeout:
             return []
         message = f"Claude Code gave no sign of life for {self._agent.idle_timeout:g} s"
@@ -197,10 +202,22 @@ def user_message(prompt: str | list[dict[str, Any]]) -> Mapping[str, Any]:
 class Agent:
     """Starts runs. The settings they share live here."""
 
-    def __init__(self, launch: Launch, *, idle_timeout: float = 300.0, model_fallback: bool = True) -> None:
-        """`idle_timeout` is in seconds and bounds a run's silence, not its length."""
+    def __init__(
+        self,
+        launch: Launch,
+        *,
+        idle_timeout: float = 300.0,
+        background_grace: float = 30.0,
+        model_fallback: bool = True,
+    ) -> None:
+        """Both times are in seconds and bound a run's silence, not its length.
+
+        `background_grace` is for commands that an answer left running: one that ends brings another turn, but a server
+        does not end.
+        """
         self.launch = launch
         self.idle_timeout = idle_timeout
+        self.background_grace = background_grace
         self.model_fallback = model_fallback
         self._processes: set[ClaudeProcess] = set()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 
@@ -32,10 +31,6 @@ def main(argv: list[str] | None = None) -> int:
         return error.exit_code
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:
-        # The reader of a pipe left (`| head`): end as a program killed by SIGPIPE would, without a word.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the flush at exit complains
-        return 128 + getattr(signal, "SIGPIPE", 13)
     except Exception as error:
         # The boundary: a defect of ours is one line too, unless the traceback was asked for.
         if debug:

@@ -46,15 +46,6 @@ def ask(base_url: str, prompt: str, *, model: str) -> Iterator[Iterator[Delta]]:
         yield _deltas(response)
 
 
-def health(base_url: str) -> dict[str, Any]:
-    """What `GET /health` says. Raises `GatewayUnreachable` or `GatewayProtocol`."""
-    with _mapped(base_url), httpx.Client(base_url=base_url, timeout=CONNECT_TIMEOUT, trust_env=False) as client:
-        document = _json(client.get("/health").content)
-    if not isinstance(document, dict) or "service" not in document:
-        raise _no_gateway(base_url)
-    return document
-
-
 def _check(response: httpx.Response, base_url: str) -> None:
     """Raise unless this is the beginning of a streamed answer."""
     if response.status_code != httpx.codes.OK:

@@ -71,12 +71,11 @@ def _gateway(directory: Path) -> Iterator[str]:
     """A gateway process with the rehearsal model; its URL."""
     workspace, log = directory / "workspace", directory / "gateway.log"
     workspace.mkdir()
-    environment = {**settings.rehearsal_environment(), "CLAUDE_CONFIG_DIR": str(directory / "claude")}
     command = [paths.interpreter(), "-m", "ccapi", "gateway", "--port=0", f"--rehearsal={SCENARIO}"]
     with log.open("wb") as stderr:
         process = subprocess.Popen(
             [*command, f"--workspace={workspace}"],
-            env=environment,
+            env=settings.rehearsal_environment(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=stderr,

@@ -21,6 +21,7 @@ from ccapi.gateway.chat import ChatHandler
 from ccapi.gateway.http import Runner
 from ccapi.gateway.models import Models
 from ccapi.gateway.settings import GatewaySettings
+from ccapi.gateway.slots import RunSlots, default_slots
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +50,9 @@ def create_app(settings: GatewaySettings) -> web.Application:
     app.router.add_get("/health", health, allow_head=False)
     app.router.add_get("/v1/models", list_models, allow_head=False)
     app.router.add_get("/v1/models/{id:.+}", retrieve_model, allow_head=False)
-    app.router.add_post("/v1/chat/completions", ChatHandler(agent, models, heartbeat=settings.heartbeat).handle)
+    slots = RunSlots(settings.max_runs or default_slots(), settings.max_queue)
+    chat = ChatHandler(agent, models, slots, heartbeat=settings.heartbeat)
+    app.router.add_post("/v1/chat/completions", chat.handle)
     return app
 
 
@@ -114,5 +117,5 @@ def rehearsed(settings: GatewaySettings, url: str, scratch: Path) -> dict[str, s
     """
     dropped = {"ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"}
     environ = {name: value for name, value in settings.environ.items() if name.upper() not in dropped}
-    environ |= {"ANTHROPIC_BASE_URL": url, "ANTHROPIC_API_KEY": "rehearsal", "TMPDIR": str(scratch)}
-    return {"CLAUDE_CONFIG_DIR": str(scratch / "claude-config"), **environ}
+    ours = {"CLAUDE_CONFIG_DIR": str(scratch / "claude-config"), "TMPDIR": str(scratch)}
+    return {**environ, **ours, "ANTHROPIC_BASE_URL": url, "ANTHROPIC_API_KEY": "rehearsal"}

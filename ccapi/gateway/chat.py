@@ -21,6 +21,8 @@ from ccapi.agent.transcript import Transcript
 from ccapi.errors import CcapiError
 from ccapi.gateway.models import Models
 from ccapi.gateway.requests import parse_chat
+from ccapi.gateway.security import log_detail
+from ccapi.gateway.slots import RunSlots
 from ccapi.gateway.sse import EventStream
 from ccapi.redact import redact
 from ccapi.wire import envelope
@@ -115,9 +117,10 @@ def usage_object(usage: Usage) -> dict[str, Any]:
 class ChatHandler:
     """The route. `heartbeat` is in seconds."""
 
-    def __init__(self, agent: Agent, models: Models, *, heartbeat: float) -> None:
+    def __init__(self, agent: Agent, models: Models, slots: RunSlots, *, heartbeat: float) -> None:
         self._agent = agent
         self._models = models
+        self._slots = slots
         self._heartbeat = heartbeat
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
@@ -125,13 +128,23 @@ class ChatHandler:
         asked = self._models.resolve(chat.model)
         completion = Completion(chat.model, asked, include_usage=chat.include_usage)
         question = RunRequest(prompt=chat.prompt(), model=asked, system=chat.system())
-        answer = self._stream if chat.stream else self._whole
-        async with self._agent.run(question) as run:
-            with _logged(completion, run):
-                return await answer(request, run, completion)
+        stream = EventStream(request, {_MODEL_HEADER: asked}) if chat.stream else None
+        try:
+            async with (
+                self._slots.slot(stream.comment if stream else _nothing, self._heartbeat),
+                self._agent.run(question) as run,
+            ):
+                with _logged(completion, run):
+                    return await (self._stream(stream, run, completion) if stream else self._whole(run, completion))
+        except CcapiError as error:
+            if not stream or not stream.started:
+                raise
+            log_detail(error)
+            # In mid-answer: an error event and no `[DONE]`, so that nobody takes the answer for a whole one.
+            await stream.data(envelope.dump(error))
+            return await stream.finish()
 
-    async def _whole(self, request: web.Request, run: Run, completion: Completion) -> web.StreamResponse:
-        del request
+    async def _whole(self, run: Run, completion: Completion) -> web.StreamResponse:
         content, reasoning = [], []
         while not run.ended:
             events = await run.next(self._heartbeat)
@@ -144,23 +157,25 @@ class ChatHandler:
         document = completion.whole(run.model, "".join(content), "".join(reasoning))
         return web.json_response(document, headers={_MODEL_HEADER: str(run.model)})
 
-    async def _stream(self, request: web.Request, run: Run, completion: Completion) -> web.StreamResponse:
-        stream = EventStream(request)
+    async def _stream(self, stream: EventStream, run: Run, completion: Completion) -> web.StreamResponse:
         while not run.ended:
             events = await run.next(max(0.05, self._heartbeat - stream.silent_for))
             if not stream.started:
                 stream.headers[_MODEL_HEADER] = str(run.model)
             for notice in _notices(events):
                 await stream.comment(notice)
-            chunks = completion.chunks(run.model, events)
-            if isinstance(completion.end, RunFailed):
-                return await _broken_off(stream, chunks, completion.end.error)
-            if chunks:
+            if chunks := completion.chunks(run.model, events):
                 await stream.data(*chunks)
             elif stream.silent_for >= self._heartbeat:  # a tool call being written is many events, and no text
                 await stream.comment()
+        if isinstance(completion.end, RunFailed):
+            raise completion.end.error
         await stream.data(*completion.last_chunks(run.model), "[DONE]")
         return await stream.finish()
+
+
+async def _nothing() -> None:
+    """A client that is not streamed to learns nothing while it waits."""
 
 
 def _notices(events: list[RunEvent]) -> list[str]:
@@ -169,14 +184,6 @@ def _notices(events: list[RunEvent]) -> list[str]:
     for message in messages:
         log.warning("%s", message)
     return messages
-
-
-async def _broken_off(stream: EventStream, chunks: list[dict[str, Any]], error: CcapiError) -> web.StreamResponse:
-    """A failure in mid-answer is an error event and no `[DONE]`: nobody may take the answer for a whole one."""
-    if not stream.started:
-        raise error
-    await stream.data(*chunks, envelope.dump(error))
-    return await stream.finish()
 
 
 @contextlib.contextmanager

@@ -24,10 +24,10 @@ class Models:
 
         Raises `InvalidRequest` for what is no model name at all and `ModelNotFound` for an unknown one.
         """
-        if not _WELL_FORMED.fullmatch(name):
-            raise InvalidRequest("'model' is not a model name", param="model")
         if name in self._mapping:
             return self._mapping[name]
+        if not _WELL_FORMED.fullmatch(name):
+            raise InvalidRequest("'model' is not a model name", param="model")
         if name.removesuffix("[1m]") in ALIASES or _CLAUDE_ID.fullmatch(name):
             return name
         raise ModelNotFound(

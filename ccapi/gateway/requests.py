@@ -24,26 +24,47 @@ class TextPart(_Lenient):
     text: str
 
 
-class Message(_Lenient):
-    role: Literal["system", "developer", "user", "assistant", "tool", "function"]
-    content: str | Annotated[list[TextPart], Field(min_length=1)] | None = None
+class RefusalPart(_Lenient):
+    type: Literal["refusal"]
+    refusal: str
 
     @property
     def text(self) -> str:
-        """The content as one text; parts are texts of their own, so they are set apart."""
-        if isinstance(self.content, list):
-            return "\n\n".join(part.text for part in self.content)
-        return self.content or ""
+        return self.refusal
+
+
+class FunctionCall(_Lenient):
+    name: str
+    arguments: str = ""
+
+
+class ToolCall(_Lenient):
+    """A call of a client's function in the history of another model's making."""
+
+    function: FunctionCall | None = None
+
+
+class Message(_Lenient):
+    role: Literal["system", "developer", "user", "assistant", "tool", "function"]
+    content: str | list[TextPart | RefusalPart] | None = None
+    tool_calls: list[ToolCall] | None = None
+
+    @property
+    def text(self) -> str:
+        """The content as one text; parts and calls are texts of their own, so they are set apart."""
+        parts = [part.text for part in self.content] if isinstance(self.content, list) else [self.content or ""]
+        called = [call.function for call in self.tool_calls or () if call.function]
+        return "\n\n".join(filter(None, [*parts, *(f"[called {one.name}({one.arguments})]" for one in called)]))
 
 
 class StreamOptions(_Lenient):
-    include_usage: bool = False
+    include_usage: bool | None = None
 
 
 class ChatRequest(_Lenient):
     model: str
     messages: Annotated[list[Message], Field(min_length=1)]
-    stream: bool = False
+    stream: bool | None = None
     stream_options: StreamOptions | None = None
     n: Literal[1] | None = None
     logprobs: Literal[False] | None = None
@@ -102,7 +123,7 @@ def _field(location: tuple[int | str, ...]) -> str:
     for step in location:
         if isinstance(step, int):
             path += f"[{step}]"
-        elif step.isidentifier() and step not in {"str", "list"}:
+        elif step.isidentifier() and step.islower() and step not in {"str", "list"}:
             path += f".{step}" if path else step
     return path
 

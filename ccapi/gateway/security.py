@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-_LOOPBACK_HOST = re.compile(r"(?:localhost|127\.0\.0\.1|\[::1\])(?::\d{1,5})?")
+_LOOPBACK_HOST = re.compile(r"(?:localhost|127\.0\.0\.1|\[::1\])(?::\d{1,5})?", re.IGNORECASE)
 HEADERS = {
     "Cache-Control": "no-store",
     "X-Content-Type-Options": "nosniff",
@@ -55,15 +55,22 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         return await handler(request)
     except CcapiError as error:
-        if error.detail:
-            log.warning("%s: %s (%s)", error.code, redact(error.message), redact(error.detail))
+        log_detail(error)
         return error_response(error)
+    except web.RequestPayloadError:  # a Content-Encoding that it has not, a chunk that is none, the client left
+        return error_response(InvalidRequest("The request body cannot be read"))
     except web.HTTPException as error:
         return error_response(_from_http(error), allow=error.headers.get("Allow"))
     except Exception:
         # The boundary: whatever it is, the client gets a 500 in the known shape and the operator the traceback.
         log.exception("unexpected failure")
         return error_response(CcapiError("The gateway failed unexpectedly; its log says why"))
+
+
+def log_detail(error: CcapiError) -> None:
+    """What the client is not told, for the operator."""
+    if error.detail:
+        log.warning("%s: %s (%s)", error.code, redact(error.message), redact(error.detail))
 
 
 @web.middleware

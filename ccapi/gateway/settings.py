@@ -28,6 +28,8 @@ class GatewaySettings:
     run_timeout: float = 300.0  # without any event
     heartbeat: float = 10.0  # between SSE comments while nothing happens
     max_body: int = 32 * 1024 * 1024
+    max_runs: int = 0  # at once; 0: as many as the memory takes
+    max_queue: int = 64  # requests that wait for a slot
     max_retries: int = 4  # of a failed request to the model's API, by the CLI
     model_map: Mapping[str, str] = field(default_factory=dict)
     model_fallback: bool = True
@@ -47,6 +49,8 @@ def from_environment(environ: Mapping[str, str] | None = None, **flags: object) 
         "run_timeout": _number(environ, "CCAPI_RUN_TIMEOUT"),
         "heartbeat": _number(environ, "CCAPI_HEARTBEAT"),
         "max_body": _whole(environ, "CCAPI_MAX_BODY", 1),
+        "max_runs": _whole(environ, "CCAPI_MAX_RUNS", 1),
+        "max_queue": _whole(environ, "CCAPI_MAX_QUEUE", 0),
         "max_retries": _whole(environ, "CCAPI_MAX_RETRIES", 0),
         "model_map": _model_map(environ),
         "model_fallback": _switch(environ, "CCAPI_MODEL_FALLBACK"),

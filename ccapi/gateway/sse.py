@@ -16,9 +16,9 @@ from aiohttp import web
 class EventStream:
     """An SSE response that starts with its first write, so that a failure before it can still choose the status."""
 
-    def __init__(self, request: web.Request) -> None:
+    def __init__(self, request: web.Request, headers: Mapping[str, str]) -> None:
         self._request = request
-        self._response = web.StreamResponse(headers={"X-Accel-Buffering": "no"})
+        self._response = web.StreamResponse(headers={"X-Accel-Buffering": "no", **headers})
         self._response.content_type = "text/event-stream"
         self._response.charset = "utf-8"
         self._last_write = time.monotonic()

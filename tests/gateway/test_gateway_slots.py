@@ -1,0 +1,64 @@
+"""How many runs go on at once, and what the others are told."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from ccapi.gateway.slots import default_slots
+from tests.agent import streamjson as sj
+from tests.gateway.conftest import Start
+from tests.gateway.harness import Gateway, await_that, body
+
+LEFT = {"await_end_of_input": None}
+
+
+@pytest.fixture
+def narrow(start: Start) -> Gateway:
+    """One slot, and room for one that waits; a run takes two seconds."""
+    gateway = start(max_runs=1, max_queue=1, heartbeat=0.1)
+    gateway.stub.plan({"await_input": 2}, {"sleep": 2}, {"lines": sj.answer("Done.")}, LEFT)
+    return gateway
+
+
+def test_one_runs_one_waits_and_the_third_is_sent_away(narrow: Gateway) -> None:
+    """The third is told when to come back, and nothing is started for it; the other two are answered in turn."""
+    with ThreadPoolExecutor() as pool:
+        first = pool.submit(narrow.chat, "first")
+        await_that(narrow.processes, "the first run")
+        with narrow.streaming("second") as second:
+            next(second)  # a heartbeat: it waits in the queue
+            refused = narrow.post(body("third"))
+            assert len(narrow.processes()) == 1
+            *_, answer = second
+        assert first.result()["choices"][0]["message"]["content"] == "Done."
+    assert answer.content == "Done."
+    assert answer.done
+    assert refused.status_code == 429
+    assert refused.json()["error"]["code"] == "busy"
+    assert int(refused.headers["Retry-After"]) > 0
+
+
+def test_who_leaves_the_queue_takes_no_slot_with_them(narrow: Gateway) -> None:
+    """A client that leaves while it waits makes room for the next, and one that leaves its run frees the slot."""
+    with narrow.streaming("runs") as running:
+        next(running)
+        with narrow.streaming("waits, and leaves") as waiting:
+            next(waiting)
+        assert await_that(lambda: admitted(narrow), "a place in the queue")
+    assert narrow.content("last") == "Done."
+
+
+def admitted(gateway: Gateway) -> bool:
+    """Whether a streamed request is let into the queue; it leaves at once."""
+    with (
+        gateway.client() as client,
+        client.stream("POST", "/v1/chat/completions", json=body("next", stream=True)) as response,
+    ):
+        return response.status_code == 200
+
+
+def test_the_default_follows_the_memory() -> None:
+    """At least one, and no more than a machine's memory takes."""
+    assert 1 <= default_slots() <= 10_000
