@@ -16,6 +16,7 @@ from ccapi.errors import (
     NotSignedIn,
     Overloaded,
     RateLimited,
+    UpstreamDenied,
     UpstreamFailed,
 )
 from tests.agent import streamjson as sj
@@ -41,7 +42,7 @@ def failure(**options: Any) -> CcapiError:
     [
         (400, InvalidRequest, 400, "invalid_request_error"),
         (401, NotSignedIn, 401, "authentication_error"),
-        (403, NotSignedIn, 401, "authentication_error"),
+        (403, UpstreamDenied, 403, "invalid_request_error"),
         (404, ModelUnavailable, 404, "invalid_request_error"),
         (413, InvalidRequest, 400, "invalid_request_error"),
         (429, RateLimited, 429, "rate_limit_error"),

@@ -36,7 +36,7 @@ def refused(**fields: Any) -> InvalidRequest:
 def test_the_smallest_request() -> None:
     """A model and a user message."""
     chat = parsed()
-    assert (chat.model, chat.prompt(), chat.system(), chat.stream, chat.include_usage) == (
+    assert (chat.model, chat.prompt(), chat.system(), bool(chat.stream), chat.include_usage) == (
         "sonnet",
         "hello",
         None,
@@ -156,7 +156,7 @@ def test_a_body_that_is_no_object(document: Any) -> None:
         ({"messages": [{"content": "hello"}]}, "messages[0].role"),
         ({"messages": [{"role": "robot", "content": "hello"}]}, "messages[0].role"),
         ({"messages": [{"role": "user", "content": 5}]}, "messages[0].content"),
-        ({"messages": [{"role": "user", "content": []}]}, "messages[0].content"),
+        ({"messages": [{"role": "user", "content": []}]}, "messages"),
         ({"messages": [{"role": "user", "content": [{"type": "text"}]}]}, "messages[0].content[0].text"),
         ({"messages": [{"role": "user", "content": [{"type": "text", "text": 5}]}]}, "messages[0].content[0].text"),
         ({"messages": [{"role": "user", "content": [{"text": "a"}]}]}, "messages[0].content[0].type"),
@@ -243,3 +243,20 @@ def test_no_value_of_the_request_is_repeated(where: str) -> None:
         "role": {"messages": [{"role": marker, "content": marker}]},
     }
     assert "MARKER" not in refused(**wrong[where]).message
+
+
+def test_what_other_models_left_in_the_history_is_replayed() -> None:
+    """A refusal and the calls of a client's functions are told as text; nulls count as not given."""
+    history = [
+        {"role": "user", "content": "weather?"},
+        {"role": "assistant", "content": None, "tool_calls": [{"function": {"name": "w", "arguments": '{"c": 1}'}}]},
+        {"role": "tool", "tool_call_id": "1", "content": "rain"},
+        {"role": "assistant", "content": [{"type": "refusal", "refusal": "I won't."}]},
+        {"role": "user", "content": "and now?"},
+    ]
+    document = {"model": "sonnet", "messages": history, "stream": None, "stream_options": {"include_usage": None}}
+    chat = parse_chat(json.dumps(document).encode())
+    assert not chat.stream
+    assert not chat.include_usage
+    for part in ('[called w({"c": 1})]', "rain", "I won't.", "and now?"):
+        assert part in chat.prompt()
