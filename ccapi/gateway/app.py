@@ -74,7 +74,12 @@ def create_agent(settings: GatewaySettings) -> Agent:
     )
     claude = find_claude(settings.claude, settings.environ.get("PATH"))
     launch = Launch(claude, settings.workspace, environment, child_secrets(settings.environ), mode)
-    return Agent(launch, idle_timeout=settings.run_timeout, model_fallback=settings.model_fallback)
+    return Agent(
+        launch,
+        idle_timeout=settings.run_timeout,
+        background_grace=settings.background_grace,
+        model_fallback=settings.model_fallback,
+    )
 
 
 @asynccontextmanager

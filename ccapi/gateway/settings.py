@@ -26,6 +26,7 @@ class GatewaySettings:
     port: int = 8000
     workspace: Path = field(default_factory=Path.cwd)
     run_timeout: float = 300.0  # without any event
+    background_grace: float = 30.0  # for commands that a finished answer left running
     heartbeat: float = 10.0  # between SSE comments while nothing happens
     max_body: int = 32 * 1024 * 1024
     max_runs: int = 0  # at once; 0: as many as the memory takes
@@ -47,6 +48,7 @@ def from_environment(environ: Mapping[str, str] | None = None, **flags: object) 
     environ = {**_credentials(environ), **{name: value for name, value in environ.items() if value}}
     read: dict[str, object] = {
         "run_timeout": _number(environ, "CCAPI_RUN_TIMEOUT"),
+        "background_grace": _number(environ, "CCAPI_BACKGROUND_GRACE"),
         "heartbeat": _number(environ, "CCAPI_HEARTBEAT"),
         "max_body": _whole(environ, "CCAPI_MAX_BODY", 1),
         "max_runs": _whole(environ, "CCAPI_MAX_RUNS", 1),

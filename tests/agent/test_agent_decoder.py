@@ -491,3 +491,22 @@ def test_interleaved_subagents_keep_their_own_messages() -> None:
         if isinstance(event, TextDelta):
             texts[event.message_id, event.parent] = texts.get((event.message_id, event.parent), "") + event.text
     assert texts == {("m", None): "m1m2", ("a", "A"): "a1a2", ("b", "B"): "b1b2"}
+
+
+@pytest.mark.parametrize("blank", ["", "\n\n"])
+def test_blocks_that_are_not_said_whole_shift_nothing(blank: str) -> None:
+    """The CLI says an empty or blank text block by tokens only; the text of the next one is still said once."""
+    lines = [
+        sj.message_start("m"),
+        sj.block_start(0, {"type": "text", "text": ""}),
+        *([sj.text_delta(0, blank)] if blank else []),
+        sj.block_stop(0),
+        sj.block_start(1, {"type": "text", "text": ""}),
+        sj.text_delta(1, "Hello there."),
+        sj.assistant("m", sj.text("Hello there.")),
+        sj.block_stop(1),
+        sj.message_stop(),
+        sj.result(),
+    ]
+    events, _ = sj.decode(sj.encoded(lines))
+    assert sj.said(events) == blank + "Hello there."

@@ -11,6 +11,7 @@ from ccapi.agent.events import RunFailed, RunFinished, Usage
 from ccapi.errors import (
     CcapiError,
     ClaudeFailed,
+    ContextTooLong,
     InvalidRequest,
     ModelUnavailable,
     NotSignedIn,
@@ -171,3 +172,31 @@ def test_missing_numbers_are_zero(usage: Any) -> None:
     ended = end(usage=usage)
     assert isinstance(ended, RunFinished)
     assert ended.usage == Usage()
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("Prompt is too long", ContextTooLong),
+        ("API Error: 400 prompt is too long: 250000 tokens > 200000 maximum", ContextTooLong),
+    ],
+)
+def test_a_conversation_that_is_too_long_has_openais_code(text: str, kind: type[CcapiError]) -> None:
+    """Clients look for it, to shorten what they send."""
+    ended = end(synthetic=text, is_error=True)
+    assert isinstance(ended, RunFailed)
+    assert type(ended.error) is kind
+    assert (ended.error.code, ended.error.status) == ("context_length_exceeded", 400)
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("Failed to authenticate. API Error: 403 OAuth authentication is not allowed", NotSignedIn),
+        ("Please run /login · API Error: 403", NotSignedIn),
+        ("API Error: 403 Blocked by proxy", UpstreamDenied),
+    ],
+)
+def test_a_403_is_a_missing_sign_in_only_if_it_says_so(text: str, kind: type[CcapiError]) -> None:
+    """A proxy in between says 403 as well."""
+    assert type(outcome.api_error(403, text, None)) is kind

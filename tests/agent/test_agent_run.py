@@ -307,6 +307,20 @@ async def test_messages_after_the_first_result_are_part_of_the_answer(agent: Mak
     assert events[-1].turns == 2
 
 
+async def test_what_does_not_end_in_the_background_does_not_hold_the_answer(agent: MakeAgent, stub: Stub) -> None:
+    """A server that the answer left running: after the grace the answer is complete, and a notice says what ends."""
+    stub.plan(
+        {"lines": [sj.init(), sj.state("running"), sj.background("b1")]},
+        {"lines": [*sj.streamed("m1", sj.text("Server runs.")), sj.result(), sj.state("idle")]},
+        {"sleep": 60},
+    )
+    began = time.monotonic()
+    events = await ask(agent(background_grace=1.5), wait=1)
+    assert time.monotonic() - began < 10
+    assert isinstance(events[-1], RunFinished)
+    assert [event.kind for event in events if isinstance(event, Notice)] == ["background"]
+
+
 async def test_a_turn_that_is_owed_is_waited_for(agent: MakeAgent, stub: Stub) -> None:
     """The state is still `running` at the `result`: stdin stays open until it is `idle`."""
     stub.plan(

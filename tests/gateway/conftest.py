@@ -7,11 +7,16 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 from tests.gateway.harness import Gateway, gateway
 
 Start = Callable[..., Gateway]
+
+# How long an example takes says something about this machine only.
+hypothesis.settings.register_profile("ccapi", deadline=None)
+hypothesis.settings.load_profile("ccapi")
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import logging
 import re
 import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -453,14 +454,29 @@ def test_a_client_that_stalls_holds_the_cli_back(start: Start) -> None:
 
 def test_two_runs_at_once_do_not_mix(stubbed: Gateway) -> None:
     """Each client gets the answer to its own question."""
-    from concurrent.futures import ThreadPoolExecutor
-
     replay(stubbed, "fibonacci")
     expected = sj.transcript(sj.decode(sj.recorded("fibonacci"))[0])
     with ThreadPoolExecutor(4) as pool:
         answers = list(pool.map(lambda n: stubbed.stream(f"question {n}"), range(4)))
     assert all(answer.content == expected for answer in answers)
     assert len({answer.chunks[0]["id"] for answer in answers}) == 4
+
+
+def test_a_burst_is_held_to_the_limits(start: Start) -> None:
+    """Two slots, two places in the queue, twelve requests in the same moment: four answers, eight refusals, and never
+    more than two processes (G18).
+    """
+    gateway = start(max_runs=2, max_queue=2)
+    gateway.stub.plan({"await_input": 2}, {"sleep": 1}, {"lines": sj.answer("Hello.")}, LEFT)
+    most = 0
+    with ThreadPoolExecutor(12) as pool:
+        asked = [pool.submit(gateway.post, body("hello")) for _ in range(12)]
+        while not all(one.done() for one in asked):
+            most = max(most, len(gateway.processes()))
+            time.sleep(0.01)
+    statuses = sorted(one.result().status_code for one in asked)
+    assert statuses == [200] * 4 + [429] * 8
+    assert most == 2
 
 
 def test_the_gateway_goes_on_after_failures(stubbed: Gateway) -> None:
