@@ -52,6 +52,10 @@ def from_code(code: str | None) -> type[CcapiError]:
     return _BY_CODE.get(code or "", CcapiError)
 
 
+class OutputFailed(CcapiError):
+    code = "output_failed"
+
+
 # --- what the person typed, or the client sent
 
 

@@ -49,6 +49,20 @@ def _integer(value: Any) -> int:
     return int(value)
 
 
+def _whole(value: Any) -> int:
+    number = _integer(value)
+    if number < 0:
+        raise ValueError
+    return number
+
+
+def _count(value: Any) -> int:
+    number = _whole(value)
+    if number == 0:
+        raise ValueError
+    return number
+
+
 def _seconds(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         raise ValueError  # noqa: TRY004 -- as above
@@ -101,6 +115,23 @@ TABLE: tuple[Setting, ...] = (
         "seconds, more than 0",
         "A run that shows no event for this long is ended. There is no limit on a run's total time.",
         _seconds,
+    ),
+    Setting(
+        "gateway.background_grace",
+        120.0,
+        "seconds, more than 0",
+        "How long a finished answer waits, in silence, for commands it left running in the background.",
+        _seconds,
+    ),
+    Setting(
+        "gateway.max_runs",
+        None,
+        "a whole number, 1 or more",
+        "Runs at once; others wait. Unset: as many as the memory takes, at 250 MB each.",
+        _count,
+    ),
+    Setting(
+        "gateway.max_queue", 64, "a whole number", "Requests that wait for a run to end; more are refused.", _whole
     ),
     Setting(
         "models.map",
@@ -185,8 +216,12 @@ class Settings:
 
     def gateway_environment(self) -> dict[str, str]:
         """What the gateway must be told, in the names of `ccapi.gateway.settings`."""
+        runs = self._get("gateway.max_runs")
         return {
             "CCAPI_RUN_TIMEOUT": format(self._get("gateway.timeout"), "g"),
+            "CCAPI_BACKGROUND_GRACE": format(self._get("gateway.background_grace"), "g"),
+            "CCAPI_MAX_RUNS": str(runs) if runs else "",
+            "CCAPI_MAX_QUEUE": str(self._get("gateway.max_queue")),
             "CCAPI_MODEL_MAP": ",".join(f"{name}={model}" for name, model in self._get("models.map").items()),
             "CCAPI_MODEL_FALLBACK": "on" if self._get("models.fallback") else "off",
         }

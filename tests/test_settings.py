@@ -21,6 +21,9 @@ GOOD: dict[str, tuple[str, str, Any]] = {
         "gpt-4o=sonnet, o3=opus",
         {"gpt-4o": "sonnet", "o3": "opus"},
     ),
+    "gateway.background_grace": ("2.5", "2.5", 2.5),
+    "gateway.max_runs": ("3", "3", 3),
+    "gateway.max_queue": ("0", "0", 0),
     "models.fallback": ("false", "off", False),
     "stack.workspace": ('"/srv/work"', "/srv/work", Path("/srv/work")),
     "stack.ca_file": ('"/etc/ca.pem"', "/etc/ca.pem", Path("/etc/ca.pem")),
@@ -30,6 +33,9 @@ GOOD: dict[str, tuple[str, str, Any]] = {
 BAD_TOML = {
     "gateway.port": ["0", "65536", "-1", '"eighty"', "true", "8000.5", "[8000]"],
     "gateway.timeout": ["0", "-1", "true", '"soon"', "inf", "nan", "[]"],
+    "gateway.background_grace": ["0", "true"],
+    "gateway.max_runs": ["0", "-1", "1.5", '"some"'],
+    "gateway.max_queue": ["-1", "true", "[]"],
     "models.map": [
         '"gpt-4o"',
         "5",
@@ -142,6 +148,9 @@ def test_the_names_of_variables() -> None:
     assert {setting.env for setting in TABLE} == {
         "CCAPI_GATEWAY_PORT",
         "CCAPI_GATEWAY_TIMEOUT",
+        "CCAPI_GATEWAY_BACKGROUND_GRACE",
+        "CCAPI_GATEWAY_MAX_RUNS",
+        "CCAPI_GATEWAY_MAX_QUEUE",
         "CCAPI_MODELS_MAP",
         "CCAPI_MODELS_FALLBACK",
         "CCAPI_STACK_WORKSPACE",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -27,6 +28,8 @@ SIGN_IN_HINT = (
 )
 DEFAULT_RETRY_AFTER = 30.0  # seconds, when the API refused for its rate limit and named no time
 
+# In a 403 that is about the account. (The CLI says "Failed to authenticate" of any, a proxy's included.)
+_SIGN_IN = re.compile(r"/login|oauth|api[ -]?key|permission_error|authentication_error", re.IGNORECASE)
 _FINISH_REASONS: Mapping[str, FinishReason] = {
     "max_tokens": "length",
     "model_context_window_exceeded": "length",
@@ -83,7 +86,7 @@ def api_error(status: int | None, text: str, retry_after: float | None) -> Ccapi
     match status:
         case 401:
             return _not_signed_in(detail)
-        case 403 if "/login" in text or "auth" in text.lower():
+        case 403 if _SIGN_IN.search(text):
             return _not_signed_in(detail)
         case 403:
             return UpstreamDenied(f"The model's API refused access: {detail}")

@@ -158,13 +158,19 @@ class ClaudeProcess:
 
     async def _sweep(self) -> None:
         """Kill what it left behind: tools run in process groups of their own and survive its SIGKILL."""
-        for _ in range(3):  # a dying shell may have started one more in between
-            left = [pid for pid in _marked(self._mark) if pid != os.getpid()]
+        # TERM first: a shell may hold a lock that its exit trap removes. Twice KILL: one may have started another.
+        for number, grace in ((signal.SIGTERM, 0.2), (_kill_signal(), 0.02), (_kill_signal(), 0.02)):
+            left = _marked(self._mark)
             if not left:
                 return
             for pid in left:
                 with contextlib.suppress(ProcessLookupError, PermissionError):
-                    os.kill(pid, _kill_signal())
+                    os.kill(pid, number)
+            await self._vanished(grace)
+
+    async def _vanished(self, grace: float) -> None:
+        deadline = asyncio.get_running_loop().time() + grace
+        while _marked(self._mark) and asyncio.get_running_loop().time() < deadline:  # noqa: ASYNC110 -- no child of ours
             await asyncio.sleep(0.02)
 
     def _transport_close(self) -> None:

@@ -113,7 +113,8 @@ class Run:
                 self._output_closed = True
                 await self._process.exited(EXIT_GRACE)
                 return self._on_exit()
-            self._last_sign = asyncio.get_running_loop().time()
+            if not lines or any(line.startswith(b"{") for line in lines):  # anything else is no sign of life
+                self._last_sign = asyncio.get_running_loop().time()
             for line in lines:
                 events += self._decoder.feed(line)
         except CcapiError as error:
@@ -207,7 +208,7 @@ class Agent:
         launch: Launch,
         *,
         idle_timeout: float = 300.0,
-        background_grace: float = 30.0,
+        background_grace: float = 120.0,
         model_fallback: bool = True,
     ) -> None:
         """Both times are in seconds and bound a run's silence, not its length.

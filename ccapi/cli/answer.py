@@ -23,7 +23,7 @@ class AnswerPrinter:
     """Feed it the pieces of an answer; leaving the block ends the last line and says what is missing."""
 
     def __init__(self) -> None:
-        self._terminal = sys.stdout.isatty()
+        self._terminal = output.terminal(sys.stdout)
         self._line = ""  # the unfinished line, as far as it is held back
         self._at_start = True  # nothing of the current line was shown yet
         self._fence = ""  # the fence that the current code block was opened with
@@ -41,7 +41,7 @@ class AnswerPrinter:
         if self._wrote and unfinished:
             output.write("\n")
         if kind is KeyboardInterrupt:
-            if sys.stderr.isatty():
+            if output.terminal(sys.stderr):
                 output.note("")  # the terminal has just shown ^C
             output.note(output.styled("interrupted; the run was ended", _DIM))
 
@@ -59,7 +59,7 @@ class AnswerPrinter:
 
     def comment(self, text: str) -> None:
         """A sign of life; worth a line when it says more than that."""
-        if text == "keep-alive" or not sys.stderr.isatty():
+        if text == "keep-alive" or not output.terminal(sys.stderr):
             return
         if self._terminal and not self._at_start:
             self._newline()

@@ -9,10 +9,10 @@ import re
 import sys
 from typing import TYPE_CHECKING, Any, TextIO
 
+from ccapi.errors import CcapiError, OutputFailed
+
 if TYPE_CHECKING:
     from rich.console import Console
-
-    from ccapi.errors import CcapiError
 
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -29,9 +29,17 @@ def prepare() -> None:
 
 
 def write(text: str) -> None:
-    """Data, untouched, to stdout, at once (a pipe must see an answer as it streams)."""
-    sys.stdout.write(text)
-    sys.stdout.flush()
+    """Data, untouched, to stdout, at once (a pipe must see an answer as it streams). Raises `OutputFailed`."""
+    if sys.stdout is None:
+        raise OutputFailed("Standard output is closed")
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise  # the reader left: no failure of ours
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the flush at exit fails as well
+        raise OutputFailed(f"Standard output cannot be written: {error.strerror}") from None
 
 
 def write_json(value: Any) -> None:
@@ -41,8 +49,15 @@ def write_json(value: Any) -> None:
 
 def note(text: str) -> None:
     """A line for the person, on stderr."""
+    if sys.stderr is None:
+        return
     sys.stderr.write(text + "\n")
     sys.stderr.flush()
+
+
+def terminal(stream: TextIO | None) -> bool:
+    """Whether a person reads it. (Python has no stream at all for a descriptor that was closed.)"""
+    return stream is not None and stream.isatty()
 
 
 def printable(text: str) -> str:
@@ -69,7 +84,7 @@ def colour(stream: TextIO) -> bool:
         return False
     if os.environ.get("FORCE_COLOR"):
         return True
-    return stream.isatty() and os.environ.get("TERM") != "dumb"
+    return terminal(stream) and os.environ.get("TERM") != "dumb"
 
 
 def console(*, stderr: bool = True) -> Console:
@@ -81,4 +96,4 @@ def console(*, stderr: bool = True) -> Console:
 
 def interactive() -> bool:
     """Whether a person can be asked: stdin and stderr are terminals, and this is no CI."""
-    return sys.stdin.isatty() and sys.stderr.isatty() and not os.environ.get("CI")
+    return terminal(sys.stdin) and terminal(sys.stderr) and not os.environ.get("CI")

@@ -49,7 +49,7 @@ class ProgressView:
     def _begin(self, phase: str) -> None:
         self._end()
         self._phase, self._said = phase, set()
-        self._live = _live_line() if sys.stderr.isatty() else None
+        self._live = _live_line() if output.terminal(sys.stderr) else None
         if self._live is None:
             output.note(f"{phase} ...")
             return

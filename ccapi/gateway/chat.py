@@ -128,7 +128,7 @@ class ChatHandler:
         asked = self._models.resolve(chat.model)
         completion = Completion(chat.model, asked, include_usage=chat.include_usage)
         question = RunRequest(prompt=chat.prompt(), model=asked, system=chat.system())
-        stream = EventStream(request, {_MODEL_HEADER: asked}) if chat.stream else None
+        stream = EventStream(request, {_MODEL_HEADER: asked}, timeout=self._agent.idle_timeout) if chat.stream else None
         try:
             async with (
                 self._slots.slot(stream.comment if stream else _nothing, self._heartbeat),

@@ -59,6 +59,9 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
         return error_response(error)
     except web.RequestPayloadError:  # a Content-Encoding that it has not, a chunk that is none, the client left
         return error_response(InvalidRequest("The request body cannot be read"))
+    except ConnectionResetError as error:
+        log.info("a client was lost: %s", error)
+        raise
     except web.HTTPException as error:
         return error_response(_from_http(error), allow=error.headers.get("Allow"))
     except Exception:

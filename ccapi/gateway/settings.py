@@ -26,7 +26,7 @@ class GatewaySettings:
     port: int = 8000
     workspace: Path = field(default_factory=Path.cwd)
     run_timeout: float = 300.0  # without any event
-    background_grace: float = 30.0  # for commands that a finished answer left running
+    background_grace: float = 120.0  # for commands that a finished answer left running
     heartbeat: float = 10.0  # between SSE comments while nothing happens
     max_body: int = 32 * 1024 * 1024
     max_runs: int = 0  # at once; 0: as many as the memory takes

@@ -5,6 +5,7 @@ Source: WHATWG HTML, "Server-sent events".
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import Mapping
@@ -16,8 +17,10 @@ from aiohttp import web
 class EventStream:
     """An SSE response that starts with its first write, so that a failure before it can still choose the status."""
 
-    def __init__(self, request: web.Request, headers: Mapping[str, str]) -> None:
+    def __init__(self, request: web.Request, headers: Mapping[str, str], *, timeout: float) -> None:
+        """A client that takes nothing for `timeout` seconds is given up: it holds a run."""
         self._request = request
+        self._timeout = timeout
         self._response = web.StreamResponse(headers={"X-Accel-Buffering": "no", **headers})
         self._response.content_type = "text/event-stream"
         self._response.charset = "utf-8"
@@ -51,7 +54,13 @@ class EventStream:
         return self._response
 
     async def _write(self, text: str) -> None:
-        if not self._response.prepared:
-            await self._response.prepare(self._request)
-        await self._response.write(text.encode("ascii", "backslashreplace"))
+        try:
+            async with asyncio.timeout(self._timeout):
+                if not self._response.prepared:
+                    await self._response.prepare(self._request)
+                await self._response.write(text.encode("ascii", "backslashreplace"))
+        except TimeoutError:
+            if self._request.transport:
+                self._request.transport.abort()
+            raise ConnectionResetError("the client does not read") from None
         self._last_write = time.monotonic()

@@ -210,4 +210,5 @@ def _locked(host: Host, report: Report) -> AbstractContextManager[None]:
 
 def _is_stuck(container: Container) -> bool:
     """Whether it would not become healthy by being left alone, as compose does with what runs as wanted."""
-    return container.state == "paused" or (container.state == "running" and container.health != "healthy")
+    unhealthy = container.state == "running" and container.health != "healthy"
+    return unhealthy or container.state in {"paused", "restarting", "dead"}

@@ -41,7 +41,7 @@ def warnings(wanted: StackSpec) -> Iterator[str]:
         url = urlsplit(value)
         if name.endswith("_PROXY") and url.password:
             yield f"{name} has a password in it, which `docker inspect` shows"
-        if name == "ANTHROPIC_BASE_URL" and url.hostname in {"localhost", "127.0.0.1", "::1"}:
+        if name != "NO_PROXY" and url.hostname in {"localhost", "127.0.0.1", "::1"}:
             yield f"{name} is {value}, which inside the container is the container itself"
 
 

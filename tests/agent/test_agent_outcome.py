@@ -194,7 +194,7 @@ def test_a_conversation_that_is_too_long_has_openais_code(text: str, kind: type[
     [
         ("Failed to authenticate. API Error: 403 OAuth authentication is not allowed", NotSignedIn),
         ("Please run /login · API Error: 403", NotSignedIn),
-        ("API Error: 403 Blocked by proxy", UpstreamDenied),
+        ("Failed to authenticate. API Error: 403 Blocked by proxy", UpstreamDenied),
     ],
 )
 def test_a_403_is_a_missing_sign_in_only_if_it_says_so(text: str, kind: type[CcapiError]) -> None:
