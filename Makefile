@@ -29,15 +29,16 @@ format: $(VENV)/.dev
 clean:
 	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache
 
-$(BIN)/python:
+# pip, not python: where ensurepip is missing (Debian's python3-venv), a broken .venv has the one without the other.
+$(BIN)/pip:
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.local: $(BIN)/python pyproject.toml
+$(VENV)/.local: pyproject.toml | $(BIN)/pip
 	@echo "Installing ccapi and Claude Code into $(VENV) (once; about 400 MB) ..."
 	@$(BIN)/pip install --quiet --disable-pip-version-check -e '.[local]'
 	@touch $@
 
-$(VENV)/.dev: $(BIN)/python pyproject.toml
+$(VENV)/.dev: pyproject.toml | $(BIN)/pip
 	@echo "Installing ccapi and its tools into $(VENV) (once) ..."
 	@$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev]'
 	@touch $@ $(VENV)/.local

@@ -191,6 +191,11 @@ class ClaudeFailed(CcapiError):
     status = 502
 
 
+class GatewayStopping(CcapiError):
+    code = "gateway_stopping"
+    status = 503
+
+
 class RunTimeout(CcapiError):
     code = "run_timeout"
     exit_code = 124

@@ -164,7 +164,13 @@ TABLE: tuple[Setting, ...] = (
     Setting(
         "stack.base_image", "debian:trixie-slim", "an image name", "Debian image that the build starts from.", _text
     ),
-    Setting("oauth.port", 8888, "a port, 1 to 65535", "Port of the OAuth proxy on 127.0.0.1.", _port),
+    Setting(
+        "oauth.port",
+        8888,
+        "a port, 1 to 65535",
+        "Port of the OAuth proxy (which comes with a later version) on 127.0.0.1.",
+        _port,
+    ),
 )
 _BY_KEY = {setting.key: setting for setting in TABLE}
 

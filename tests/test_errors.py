@@ -24,6 +24,7 @@ TABLE = {
     "wrong_host": ("WrongHost", 1, 421, INVALID),
     "not_signed_in": ("NotSignedIn", 4, 401, "authentication_error"),
     "rate_limited": ("RateLimited", 1, 429, "rate_limit_error"),
+    "gateway_stopping": ("GatewayStopping", 1, 503, SERVER),
     "output_failed": ("OutputFailed", 1, 500, SERVER),
     "busy": ("Busy", 1, 429, "rate_limit_error"),
     "context_length_exceeded": ("ContextTooLong", 1, 400, INVALID),

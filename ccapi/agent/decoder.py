@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -60,7 +61,9 @@ class Decoder:
     background), so the owner decides when the run is over. `control` holds the responses to control requests.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, fixed_credential: bool = True) -> None:
+        """`fixed_credential`: there is no stored login, which the CLI would renew after a first 401."""
+        self._last_refusal = 1 if fixed_credential else 2
         self.result: RunFinished | RunFailed | None = None
         self.idle: bool | None = None  # whether no turn is owed any more; None while the CLI says nothing about it
         self.background = 0  # tasks that go on in the background and will bring another turn when they end
@@ -97,6 +100,8 @@ class Decoder:
                 return self._system(message)
             case "result":
                 return self._result(message)
+            case "rate_limit_event":
+                return self._rate_limit(message.get("rate_limit_info") or {})
             case other:
                 log.debug("ignored a message of type %r", other)
                 return []
@@ -128,7 +133,7 @@ class Decoder:
     def _api_retry(self, message: Mapping[str, Any]) -> list[RunEvent]:
         status = message.get("error_status")
         self._retry_after = float(message.get("retry_delay_ms") or 0) / 1000
-        if status == _REFUSED:
+        if status == _REFUSED and int(message.get("attempt") or 1) >= self._last_refusal:
             # The CLI would try a refused sign-in again for minutes.
             self.result = RunFailed(outcome.api_error(status, "", None))
             return []
@@ -136,6 +141,12 @@ class Decoder:
         attempt, limit = message.get("attempt"), message.get("max_retries")
         text = f"the model's API failed: {reason}; retry {attempt} of {limit} in {self._retry_after:.1f} s"
         return [Notice("api_retry", text)]
+
+    def _rate_limit(self, info: Mapping[str, Any]) -> list[RunEvent]:
+        """A subscription's limit says when it ends (`resetsAt`, Unix seconds)."""
+        if info.get("status") == "rejected" and isinstance(info.get("resetsAt"), int | float):
+            self._retry_after = max(1.0, info["resetsAt"] - time.time())
+        return []
 
     def _result(self, message: Mapping[str, Any]) -> list[RunEvent]:
         if not isinstance(self.result, RunFailed):
@@ -181,7 +192,7 @@ class Decoder:
                 return [TextDelta(message.id, delta["text"], parent, event["index"])]
             case "thinking_delta":
                 message.streamed["thinking"] += len(delta["thinking"])
-                return [ThinkingDelta(message.id, delta["thinking"], parent)]
+                return [ThinkingDelta(message.id, delta["thinking"], parent, event["index"])]
             case "input_json_delta" if event["index"] in message.tool_blocks:
                 return [ToolInputDelta(message.tool_blocks[event["index"]], delta["partial_json"], parent)]
             case _:
@@ -210,7 +221,7 @@ class Decoder:
                 return [TextDelta(message.id, rest, message.parent, message.position)] if rest else []
             case "thinking":
                 rest = self._unstreamed(message, "thinking", block["thinking"])
-                return [ThinkingDelta(message.id, rest, message.parent)] if rest else []
+                return [ThinkingDelta(message.id, rest, message.parent, message.position)] if rest else []
             case "tool_use" if block["id"] not in message.tools:
                 message.tools.add(block["id"])
                 return [ToolCalled(block["id"], block["name"], block["input"], message.id, message.parent)]

@@ -52,6 +52,7 @@ class ThinkingDelta:
     message_id: str
     text: str
     parent: str | None = None
+    block: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,6 +58,11 @@ class Launch:
     secrets: Mapping[str, str] = field(default_factory=dict)
     permission_mode: str = "default"
 
+    @property
+    def fixed_credential(self) -> bool:
+        """Whether the credential is one of the environment, and no stored login."""
+        return bool(self.secrets) or "ANTHROPIC_AUTH_TOKEN" in self.environment
+
     def argv(self, model: str | None) -> list[str]:
         """`--flag=value`, so that no value that came from a request can become a flag."""
         argv = [str(self.binary), *_ARGUMENTS, f"--permission-mode={self.permission_mode}"]

@@ -26,7 +26,8 @@ SIGN_IN_HINT = (
     "Sign in with `claude auth login` (in the container: `docker exec -it claude-code-api claude auth login`), "
     "or give the gateway ANTHROPIC_API_KEY or CLAUDE_CODE_OAUTH_TOKEN."
 )
-DEFAULT_RETRY_AFTER = 30.0  # seconds, when the API refused for its rate limit and named no time
+# Seconds, when the API named no time: the CLI itself gives up at once if it is told to wait for longer than this.
+DEFAULT_RETRY_AFTER = 60.0
 
 # In a 403 that is about the account. (The CLI says "Failed to authenticate" of any, a proxy's included.)
 _SIGN_IN = re.compile(r"/login|oauth|api[ -]?key|permission_error|authentication_error", re.IGNORECASE)

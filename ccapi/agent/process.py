@@ -17,7 +17,7 @@ from typing import Any
 
 from ccapi.agent.framer import LineFramer
 from ccapi.agent.launch import Launch
-from ccapi.errors import ClaudeNotFound
+from ccapi.errors import ClaudeFailed, ClaudeNotFound
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +59,8 @@ class ClaudeProcess:
                 preexec_fn=_die_with_parent(),
             )
         except OSError as error:
+            if not launch.workspace.is_dir():
+                raise ClaudeFailed("The workspace is gone", detail=str(error)) from error
             raise ClaudeNotFound(f"Claude Code cannot be started: {error.strerror}", detail=str(error)) from error
         finally:
             for descriptor in pipes.values():
@@ -78,6 +80,10 @@ class ClaudeProcess:
         """The last of what it wrote to stderr."""
         return self._stderr.decode("utf-8", "replace").strip()
 
+    async def stderr_read(self) -> None:
+        """Wait until the last of its stderr was read (not for long: a grandchild may hold the pipe)."""
+        await asyncio.wait([self._stderr_reader], timeout=0.2)
+
     async def send(self, message: Mapping[str, Any]) -> None:
         """One line to its stdin; nothing happens when it no longer reads (its end is seen on stdout)."""
         stdin = self._process.stdin
@@ -92,7 +98,10 @@ class ClaudeProcess:
             self._process.stdin.close()
 
     async def read(self) -> list[bytes] | None:
-        """The next whole lines (perhaps none yet), or None once stdout is closed."""
+        """The next whole lines (perhaps none yet), or None once stdout is closed, or the process is being ended."""
+        if self._ending is not None:
+            await asyncio.shield(self._ending)
+            return None
         stdout = self._process.stdout
         assert stdout is not None
         chunk = await stdout.read(CHUNK)

@@ -22,7 +22,7 @@ from ccapi.agent.decoder import Decoder
 from ccapi.agent.events import MessageStarted, Notice, RunEvent, RunFailed, RunFinished
 from ccapi.agent.launch import Launch
 from ccapi.agent.process import ClaudeProcess
-from ccapi.errors import CcapiError, ClaudeFailed, ModelUnavailable, RunTimeout
+from ccapi.errors import CcapiError, ClaudeFailed, GatewayStopping, ModelUnavailable, RunTimeout
 
 log = logging.getLogger(__name__)
 
@@ -89,7 +89,8 @@ class Run:
         return []
 
     async def _start(self) -> None:
-        self._decoder, self._stdin_closed, self._output_closed = Decoder(), False, False
+        self._decoder = Decoder(fixed_credential=self._agent.launch.fixed_credential)
+        self._stdin_closed = self._output_closed = False
         self._process = await self._agent.start(self.model)
         self._last_sign = asyncio.get_running_loop().time()
         # A task, because a large prompt waits until the CLI reads it, and `next` watches over that.
@@ -112,6 +113,7 @@ class Run:
             if lines is None:
                 self._output_closed = True
                 await self._process.exited(EXIT_GRACE)
+                await self._process.stderr_read()
                 return self._on_exit()
             if not lines or any(line.startswith(b"{") for line in lines):  # anything else is no sign of life
                 self._last_sign = asyncio.get_running_loop().time()
@@ -151,6 +153,8 @@ class Run:
         """The process is gone. Without a `result` the answer is not complete, and says so."""
         if self._decoder.result is not None:
             return self._terminate(self._decoder.result)
+        if self._agent.closing:
+            return self._terminate(RunFailed(GatewayStopping("The gateway was stopped before the answer was complete")))
         return self._terminate(RunFailed(_died(self._process.returncode, self._process.stderr)))
 
     def _silence(self) -> list[RunEvent]:
@@ -164,10 +168,8 @@ class Run:
         if result is not None and self._stdin_closed:  # complete, but the CLI does not leave
             background = self._decoder.background
             if silent >= (self._agent.background_grace if background else EXIT_GRACE):
-                left = [Notice("background", f"{background} tasks in the background end with the run")] * bool(
-                    background
-                )
-                return [*left, *self._terminate(result)]
+                notice = Notice("background", f"still running in the background, ended with the run: {background}")
+                return [notice, *self._terminate(result)] if background else self._terminate(result)
             return []
         if silent < self._agent.idle_timeout:
             return []
@@ -220,6 +222,7 @@ class Agent:
         self.idle_timeout = idle_timeout
         self.background_grace = background_grace
         self.model_fallback = model_fallback
+        self.closing = False
         self._processes: set[ClaudeProcess] = set()
 
     async def start(self, model: str | None) -> ClaudeProcess:
@@ -238,5 +241,6 @@ class Agent:
         return Run(self, request)
 
     async def close(self) -> None:
-        """End every process that still lives, also those whose caller was cancelled while it ended them."""
+        """End every process that still lives; runs in the middle of an answer fail with `GatewayStopping`."""
+        self.closing = True
         await asyncio.gather(*(process.end() for process in self._processes))

@@ -14,12 +14,15 @@ _PERSISTED = re.compile(
     r"(?:\nPreview \(first [^)]*\):\n(?P<preview>.*?)(?:\n\.\.\.)?)?\n?</persisted-output>\s*",
     re.DOTALL,
 )
+_LAUNCHED = "Async agent launched successfully."
 _UNITS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3}
 
 
 def tool_finished(block: Mapping[str, Any], extra: Any, parent: str | None) -> ToolFinished:
     """`block` is the `tool_result` block, `extra` the message's `tool_use_result` (any shape, or none)."""
     text = _text(block.get("content"))
+    if text.startswith(_LAUNCHED):  # the rest is the CLI's own bookkeeping
+        text = "(runs in the background)"
     tool_use_id, is_error = str(block["tool_use_id"]), bool(block.get("is_error"))
     persisted = _PERSISTED.fullmatch(text)
     details = extra if isinstance(extra, Mapping) else {}

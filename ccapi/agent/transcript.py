@@ -27,7 +27,7 @@ _GAP = "\n\n"
 _NESTED = "↳ "  # before each step of a subagent, once per depth
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Speech:
     """What a subagent says in one message."""
 
@@ -35,13 +35,13 @@ class _Speech:
     text: str
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Call:
     """A tool call. `steps` are a subagent's that have not been written yet, in the order in which they began."""
 
     name: str
     head: str
-    nested: bool  # made by a subagent
+    root: _Call | None  # the top-level call it belongs to; None for a top-level call itself
     steps: list[_Speech | _Call] = field(default_factory=list)
     result: str | None = None
     head_written: bool = False
@@ -60,6 +60,7 @@ class Transcript:
         self._waiting: list[_Call] = []  # top-level calls in their order, not written to their end
         self._calls: dict[str, _Call] = {}  # every call whose result has not come, by tool use id
         self._late: list[str] = []  # results that came after their message was over
+        self._background: list[_Call] = []  # calls that are written, but whose subagent still speaks
 
     def feed(self, event: RunEvent) -> str:
         """What this event adds to the transcript; often nothing."""
@@ -78,7 +79,7 @@ class Transcript:
                 self._text_open = False
                 return self._release()
             case RunFinished() | RunFailed():
-                return self._release(final=True)
+                return self._release(final=True) + self._from_background(final=True)
             case _:
                 return ""
 
@@ -100,17 +101,18 @@ class Transcript:
         parent = self._calls.get(event.parent) if event.parent else None
         if event.parent and parent is None:
             return ""  # a subagent of nobody
-        call = _Call(event.name, toolmarkdown.call(event.name, event.input), nested=parent is not None)
+        root = (parent.root or parent) if parent else None
+        call = _Call(event.name, toolmarkdown.call(event.name, event.input), root)
         self._calls[event.tool_use_id] = call
         (parent.steps if parent else self._waiting).append(call)
-        return self._release()
+        return self._inside(root) if root else self._release()
 
     def _finished(self, event: ToolFinished) -> str:
-        call = self._calls.pop(event.tool_use_id, None)
-        if call is None:
+        call = self._calls.get(event.tool_use_id)  # it stays: a subagent in the background speaks after its result
+        if call is None or call.result is not None:
             return ""
         call.result = toolmarkdown.result(event.output, is_error=event.is_error, full_size=event.full_size)
-        if not call.nested and call not in self._waiting:
+        if call.root is None and call not in self._waiting:
             # Its message is long over (it went on in the background): name it again, after the current text.
             self._late += [f"**{call.name}** (result)", call.result]
         return self._release()
@@ -124,6 +126,12 @@ class Transcript:
             last.text += event.text
         else:
             call.steps.append(_Speech(event.message_id, event.text))
+        return self._inside(call.root or call)
+
+    def _inside(self, root: _Call) -> str:
+        """Something was added below a top-level call."""
+        if root not in self._waiting and root not in self._background:
+            self._background.append(root)
         return self._release()
 
     # --- what is due
@@ -141,6 +149,17 @@ class Transcript:
             self._waiting.pop(0)
         due += "".join(self._block(text) for text in self._late)
         self._late.clear()
+        return due + self._from_background(final=False)
+
+    def _from_background(self, *, final: bool) -> str:
+        """What subagents did whose call was written long ago: under its name, as soon as a step of it is whole."""
+        due = ""
+        for call in self._background:
+            blocks: list[str] = []
+            while call.steps and (final or _complete(call.steps)):
+                blocks += _blocks(call.steps.pop(0), 1)
+            if blocks:
+                due += "".join(self._block(text) for text in (f"**{call.name}** (in the background)", *blocks))
         return due
 
     def _top_level(self, call: _Call, *, final: bool) -> str:

@@ -14,7 +14,12 @@ from typing import Self
 from ccapi.cli import output
 
 _FENCE = re.compile(r"(`{3,})[^`]*")
-_TOOL = re.compile(r"(↳ )?\*\*([^*]+)\*\*(?: (`+)(.+?)\3)?")
+# A tool call, not a model's own bold line: Claude Code's tools by name, MCP tools by their prefix.
+_TOOL_NAMES = (
+    r"mcp__\w+|Agent|Bash|Edit|ExitPlanMode|Glob|Grep|Monitor|MultiEdit|NotebookEdit|Read|Skill|Task\w*|Todo\w+|"
+    r"ToolSearch|Web\w+|Workflow|Write"
+)
+_TOOL = re.compile(rf"((?:↳ )*)\*\*((?:{_TOOL_NAMES})(?: \([^)]*\))?)\*\*(?: (`+)(.+?)\3)?")
 _DECIDES_AT_END = "`*-↳"  # first characters of lines whose look depends on the whole line
 _DIM, _BOLD, _TOOL_STYLE = "2", "1", "1;36"
 
@@ -117,7 +122,7 @@ class AnswerPrinter:
             return self._style("─" * 40, _DIM)
         if tool := _TOOL.fullmatch(line):
             argument = f" {_code(tool[4])}" if tool[4] else ""
-            return f"{tool[1] or ''}{self._style('● ' + tool[2], _TOOL_STYLE)}{argument}"
+            return f"{tool[1]}{self._style('● ' + tool[2], _TOOL_STYLE)}{argument}"
         return line
 
     def _gutter(self) -> None:

@@ -61,7 +61,7 @@ def terminal(stream: TextIO | None) -> bool:
 
 
 def printable(text: str) -> str:
-    """`text` of others without what would command the terminal: everything but newlines and tabs."""
+    """`text` of others without what would command the terminal: only newlines and tabs stay."""
     return _CONTROL.sub("", text.replace("\r\n", "\n"))
 
 

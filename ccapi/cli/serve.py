@@ -21,7 +21,7 @@ import typer
 from ccapi import settings as host_settings
 from ccapi.cli import output
 from ccapi.cli.options import OptionalScenario
-from ccapi.errors import port_busy
+from ccapi.errors import OutputFailed, port_busy
 
 if TYPE_CHECKING:
     from ccapi.gateway.settings import GatewaySettings
@@ -140,7 +140,8 @@ def _say_url(settings: GatewaySettings, port: int) -> None:
     if settings.in_container:
         return  # which address of the host leads here only Docker knows
     host = settings.host
-    output.write(f"Gateway on http://{f'[{host}]' if ':' in host else host}:{port}\n")
+    with contextlib.suppress(OutputFailed):  # a server goes on, whether or not somebody reads its first line
+        output.write(f"Gateway on http://{f'[{host}]' if ':' in host else host}:{port}\n")
 
 
 def _hide_from_the_agent() -> None:

@@ -34,7 +34,7 @@ def create_app(settings: GatewaySettings) -> web.Application:
     models = Models(settings.model_map)
     app = web.Application(middlewares=[security.errors, security.guard], client_max_size=settings.max_body)
     app.on_response_prepare.append(security.set_headers)
-    app.cleanup_ctx.append(lambda _: _closing(agent))
+    app.on_shutdown.append(lambda _: agent.close())
     started = int(time.time())
 
     async def health(_: web.Request) -> web.Response:
@@ -54,11 +54,6 @@ def create_app(settings: GatewaySettings) -> web.Application:
     chat = ChatHandler(agent, models, slots, heartbeat=settings.heartbeat)
     app.router.add_post("/v1/chat/completions", chat.handle)
     return app
-
-
-async def _closing(agent: Agent) -> AsyncIterator[None]:
-    yield
-    await agent.close()
 
 
 def create_agent(settings: GatewaySettings) -> Agent:

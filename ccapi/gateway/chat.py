@@ -45,18 +45,24 @@ class Completion:
         self._asked = asked
         self._include_usage = include_usage
         self._opened = False
+        self._thinking: tuple[str, int] | None = None  # the message and block of the last thinking
 
     def feed(self, events: Iterable[RunEvent]) -> tuple[str, str]:
         """The content and the reasoning that these events add."""
         content, reasoning = [], []
         for event in events:
             if isinstance(event, ThinkingDelta) and event.parent is None:
-                reasoning.append(event.text)
+                reasoning.append(self._thought(event))
                 continue
             if isinstance(event, RunFinished | RunFailed):
                 self.end = event
             content.append(self.transcript.feed(event))
         return "".join(content), "".join(reasoning)
+
+    def _thought(self, event: ThinkingDelta) -> str:
+        """The delta, after a blank line if another block of thinking came before."""
+        previous, self._thinking = self._thinking, (event.message_id, event.block)
+        return event.text if previous in {None, self._thinking} else f"\n\n{event.text}"
 
     def chunks(self, model: str | None, events: Iterable[RunEvent]) -> list[dict[str, Any]]:
         """The chunks that these events are worth, the one that opens the message included."""
@@ -137,12 +143,9 @@ class ChatHandler:
                 with _logged(completion, run):
                     return await (self._stream(stream, run, completion) if stream else self._whole(run, completion))
         except CcapiError as error:
-            if not stream or not stream.started:
+            if not stream:
                 raise
-            log_detail(error)
-            # In mid-answer: an error event and no `[DONE]`, so that nobody takes the answer for a whole one.
-            await stream.data(envelope.dump(error))
-            return await stream.finish()
+            return await _broken_off(stream, error)
 
     async def _whole(self, run: Run, completion: Completion) -> web.StreamResponse:
         content, reasoning = [], []
@@ -169,9 +172,18 @@ class ChatHandler:
             elif stream.silent_for >= self._heartbeat:  # a tool call being written is many events, and no text
                 await stream.comment()
         if isinstance(completion.end, RunFailed):
-            raise completion.end.error
+            return await _broken_off(stream, completion.end.error)  # at once, not after the process has ended
         await stream.data(*completion.last_chunks(run.model), "[DONE]")
         return await stream.finish()
+
+
+async def _broken_off(stream: EventStream, error: CcapiError) -> web.StreamResponse:
+    """In mid-answer a failure is an error event and no `[DONE]`, so that nobody takes the answer for a whole one."""
+    if not stream.started:
+        raise error
+    log_detail(error)
+    await stream.data(envelope.dump(error))
+    return await stream.finish()
 
 
 async def _nothing() -> None:
@@ -189,13 +201,16 @@ def _notices(events: list[RunEvent]) -> list[str]:
 @contextlib.contextmanager
 def _logged(completion: Completion, run: Run) -> Iterator[None]:
     """One line a run, however it ends."""
-    began = time.monotonic()
+    began, cut_short = time.monotonic(), "left by the client"
     try:
         yield
+    except Exception as unexpected:
+        cut_short = type(unexpected).__name__
+        raise
     finally:
         match completion.end:
             case None:
-                outcome = "left by the client"
+                outcome = cut_short
             case RunFailed(error=error):
                 outcome = f"{error.code}: {redact(error.message)}"
             case RunFinished(finish_reason=reason):

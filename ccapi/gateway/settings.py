@@ -49,7 +49,7 @@ def from_environment(environ: Mapping[str, str] | None = None, **flags: object) 
     read: dict[str, object] = {
         "run_timeout": _number(environ, "CCAPI_RUN_TIMEOUT"),
         "background_grace": _number(environ, "CCAPI_BACKGROUND_GRACE"),
-        "heartbeat": _number(environ, "CCAPI_HEARTBEAT"),
+        "heartbeat": _number(environ, "CCAPI_HEARTBEAT", most=30),  # clients give up after a minute of silence
         "max_body": _whole(environ, "CCAPI_MAX_BODY", 1),
         "max_runs": _whole(environ, "CCAPI_MAX_RUNS", 1),
         "max_queue": _whole(environ, "CCAPI_MAX_QUEUE", 0),
@@ -82,15 +82,15 @@ def _invalid(name: str, expected: str, value: str) -> SettingInvalid:
     return SettingInvalid(f"{name}: expected {expected}, not {value!r}")
 
 
-def _number(environ: Mapping[str, str], name: str) -> float | None:
+def _number(environ: Mapping[str, str], name: str, most: float = 1e9) -> float | None:
     if not (value := environ.get(name)):
         return None
     try:
         number = float(value)
     except ValueError:
         number = 0.0
-    if not 0 < number < 1e9:
-        raise _invalid(name, "seconds, more than 0", value)
+    if not 0 < number <= most:
+        raise _invalid(name, "seconds, more than 0" + (f" and at most {most:g}" if most < 1e9 else ""), value)
     return number
 
 

@@ -6,6 +6,7 @@ No key is checked: the server says what its scenario says, to whoever asks.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import math
 import secrets
@@ -130,18 +131,19 @@ async def _stream(request: web.Request, reply: Reply, speed: float) -> web.Strea
     request_id = _request_id()
     headers = {"Content-Type": "text/event-stream; charset=utf-8", "Cache-Control": "no-cache"} | request_id
     response = web.StreamResponse(headers=headers)
-    await response.prepare(request)
-    for event in reply.events():
-        match event:
-            case Wait(seconds):
-                await asyncio.sleep(seconds * speed)
-            case Failure(status, message):
-                await response.write(_sse(error_body(status, message, *request_id.values())))
-            case Cut():
-                await asyncio.sleep(_BEFORE_CUT)
-                _cut(request)
-            case dict():
-                await response.write(_sse(event))
+    with contextlib.suppress(ConnectionError):  # Claude Code left
+        await response.prepare(request)
+        for event in reply.events():
+            match event:
+                case Wait(seconds):
+                    await asyncio.sleep(seconds * speed)
+                case Failure(status, message):
+                    await response.write(_sse(error_body(status, message, *request_id.values())))
+                case Cut():
+                    await asyncio.sleep(_BEFORE_CUT)
+                    _cut(request)
+                case dict():
+                    await response.write(_sse(event))
     return response
 
 

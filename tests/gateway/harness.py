@@ -283,7 +283,7 @@ def gateway(
     """
     workspace = directory / "workspace"
     workspace.mkdir(parents=True, exist_ok=True)
-    own = {"PATH": ENVIRONMENT["PATH"], "HOME": str(directory), "CLAUDE_CONFIG_DIR": str(directory / "claude")}
+    own = {"PATH": ENVIRONMENT["PATH"], "HOME": str(directory)}
     wanted = GatewaySettings(
         port=0,
         workspace=workspace,

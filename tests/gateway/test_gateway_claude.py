@@ -143,18 +143,18 @@ def test_5_mb_of_output_are_shown_as_far_as_they_were_kept(start: Start) -> None
 
 def test_a_large_result_of_an_mcp_tool_is_whole(start: Start, tmp_path: Path) -> None:
     """Another tool, another limit of the CLI: 60,000 characters of a real MCP server."""
-    config = tmp_path / "gateway" / "claude"
+    config = tmp_path / "gateway" / "scratch" / "claude-config"
     config.mkdir(parents=True)
     server = {"type": "stdio", "command": sys.executable, "args": [str(Path(__file__).parent / "mcp_server.py")]}
     (config / ".claude.json").write_text(json.dumps({"mcpServers": {"repeater": server}}))
     turns = """
         [[turn]]
-        when.prompt = '^go$'
+        when.results = 0
         [[turn.step]]
         tool = "ToolSearch"
         input.query = "select:mcp__repeater__repeat"
         [[turn]]
-        when.results = 0
+        when.results = 1
         [[turn.step]]
         tool = "mcp__repeater__repeat"
         input.count = 60000

@@ -286,7 +286,7 @@ def refuse(status: int | None, text: str) -> list[dict[str, Any]]:
     [
         (400, 400, "invalid_request", "invalid_request_error"),
         (401, 401, "not_signed_in", "authentication_error"),
-        (403, 401, "not_signed_in", "authentication_error"),
+        (403, 403, "upstream_denied", "invalid_request_error"),
         (404, 404, "model_unavailable", "invalid_request_error"),
         (429, 429, "rate_limited", "rate_limit_error"),
         (500, 502, "upstream_failed", "server_error"),
@@ -450,6 +450,16 @@ def test_a_client_that_stalls_holds_the_cli_back(start: Start) -> None:
         await_that(stands_still, "the CLI waits for the reader")
         assert seen[-1] < 40_000_000  # of 200 MB
     assert_gone(gateway.workspace, within=5)
+
+
+def test_a_client_that_stalls_for_too_long_is_given_up(start: Start) -> None:
+    """It holds a run, so it is not waited for longer than for a silent CLI: the run ends, the client keeps its socket."""
+    gateway = start(run_timeout=1.0)
+    head = [sj.init(), sj.message_start("m1"), sj.block_start(0, sj.text(""))]
+    gateway.stub.plan({"lines": head}, {"repeat": {"times": 20_000, "line": sj.text_delta(0, "x" * 10_000)}})
+    with gateway.streaming("hello") as answers:
+        next(answer for answer in answers if answer.content)
+        await_that(lambda: not gateway.processes(), "the end of the run", within=10)
 
 
 def test_two_runs_at_once_do_not_mix(stubbed: Gateway) -> None:
