@@ -33,6 +33,7 @@ class _Speech:
 
     message_id: str
     text: str
+    ended: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -61,6 +62,7 @@ class Transcript:
         self._calls: dict[str, _Call] = {}  # every call whose result has not come, by tool use id
         self._late: list[str] = []  # results that came after their message was over
         self._background: list[_Call] = []  # calls that are written, but whose subagent still speaks
+        self._speaker: _Call | None = None  # the one of these that wrote last, with nothing after it
 
     def feed(self, event: RunEvent) -> str:
         """What this event adds to the transcript; often nothing."""
@@ -78,13 +80,15 @@ class Transcript:
             case MessageFinished(parent=None):
                 self._text_open = False
                 return self._release()
+            case MessageFinished(parent=str(parent)):
+                return self._subagent_said(parent, event)
             case RunFinished() | RunFailed():
-                return self._release(final=True) + self._from_background(final=True)
+                return self._release(final=True) + self._from_background(spoken=True, final=True)
             case _:
                 return ""
 
     def _new_message(self) -> str:
-        due = self._release(final=True)
+        due = self._release(final=True) + self._from_background(spoken=True)
         self.messages += 1
         self._gap = SEPARATOR if self._wrote else ""
         self._text_open, self._text_block = True, -1
@@ -128,6 +132,14 @@ class Transcript:
             call.steps.append(_Speech(event.message_id, event.text))
         return self._inside(call.root or call)
 
+    def _subagent_said(self, parent: str, event: MessageFinished) -> str:
+        call = self._calls.get(parent)
+        last = call.steps[-1] if call and call.steps else None
+        if not isinstance(last, _Speech) or last.message_id != event.message_id:
+            return ""
+        last.ended = True
+        return self._release()
+
     def _inside(self, root: _Call) -> str:
         """Something was added below a top-level call."""
         if root not in self._waiting and root not in self._background:
@@ -149,17 +161,22 @@ class Transcript:
             self._waiting.pop(0)
         due += "".join(self._block(text) for text in self._late)
         self._late.clear()
-        return due + self._from_background(final=False)
+        return due + self._from_background()
 
-    def _from_background(self, *, final: bool) -> str:
-        """What subagents did whose call was written long ago: under its name, as soon as a step of it is whole."""
+    def _from_background(self, *, spoken: bool = False, final: bool = False) -> str:
+        """What subagents did whose call was written long ago: under its name, as soon as a step of it is whole.
+
+        `spoken`: nothing more is said in their current messages; `final`: no result comes any more, either.
+        """
         due = ""
         for call in self._background:
             blocks: list[str] = []
-            while call.steps and (final or _complete(call.steps)):
+            while call.steps and (final or _complete(call.steps, spoken=spoken)):
                 blocks += _blocks(call.steps.pop(0), 1)
             if blocks:
-                due += "".join(self._block(text) for text in (f"**{call.name}** (in the background)", *blocks))
+                heading = [] if self._speaker is call else [f"{call.head.splitlines()[0]} (in the background)"]
+                due += "".join(self._block(text) for text in (*heading, *blocks))
+                self._speaker = call
         return due
 
     def _top_level(self, call: _Call, *, final: bool) -> str:
@@ -176,6 +193,7 @@ class Transcript:
             return ""
         gap = self._gap.removeprefix("\n") if self._line_ended else self._gap
         self._gap, self._wrote, self._line_ended = "", True, False
+        self._speaker = None
         return gap + text
 
     def _line(self, text: str) -> str:
@@ -191,10 +209,10 @@ class Transcript:
         return self._write(text)
 
 
-def _complete(steps: list[_Speech | _Call]) -> bool:
+def _complete(steps: list[_Speech | _Call], *, spoken: bool = False) -> bool:
     """Whether the first of these steps can be written: nothing will be added to it."""
     first = steps[0]
-    return first.result is not None if isinstance(first, _Call) else len(steps) > 1
+    return first.result is not None if isinstance(first, _Call) else spoken or first.ended or len(steps) > 1
 
 
 def _blocks(step: _Speech | _Call, depth: int) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from typing import Any
 
 import pytest
@@ -253,6 +254,17 @@ def test_retries_of_the_api_are_notices() -> None:
     assert isinstance(decoder.result, RunFinished)
 
 
+def test_a_stored_login_may_renew_itself_once() -> None:
+    """Without a credential in the environment the first 401 may only mean that the CLI has to renew its token."""
+    decoder = Decoder(fixed_credential=False)
+    lines = sj.encoded([sj.api_retry(401, attempt=1), sj.api_retry(401, attempt=2)])
+    assert [event.kind for event in decoder.feed(lines[0]) if isinstance(event, Notice)] == ["api_retry"]
+    assert decoder.result is None
+    decoder.feed(lines[1])
+    assert isinstance(decoder.result, RunFailed)
+    assert isinstance(decoder.result.error, NotSignedIn)
+
+
 def test_a_refused_sign_in_is_final_at_the_first_refusal() -> None:
     """The CLI would go on for minutes; the decoder does not wait for its `result`."""
     decoder = Decoder()
@@ -467,6 +479,27 @@ def test_the_last_synthetic_text_is_not_blamed_for_a_later_failure() -> None:
     assert isinstance(decoder.result, RunFailed)
     assert "the disk is full" in decoder.result.error.message
     assert "Connection lost" not in decoder.result.error.message
+
+
+def test_a_subscriptions_limit_says_when_it_ends() -> None:
+    """The time to come back is the end of the limit, not the delay of the last retry."""
+    info = {"status": "rejected", "resetsAt": time.time() + 90, "rateLimitType": "five_hour"}
+    limit = {"type": "rate_limit_event", "rate_limit_info": info}
+    lines = [sj.api_retry(429, delay_ms=500), limit, sj.result(is_error=True, api_error_status=429, result="limit")]
+    _, decoder = sj.decode(sj.encoded(lines))
+    assert isinstance(decoder.result, RunFailed)
+    assert isinstance(decoder.result.error, RateLimited)
+    assert 85 < (decoder.result.error.retry_after or 0) <= 91
+
+
+@pytest.mark.parametrize(
+    "info", [None, {}, {"status": "allowed", "resetsAt": 9e9}, {"status": "rejected"}, {"resetsAt": "x"}]
+)
+def test_a_limit_that_is_not_reached_changes_nothing(info: Any) -> None:
+    """The CLI tells of its limits in passing, too."""
+    events, decoder = sj.decode(sj.encoded([{"type": "rate_limit_event", "rate_limit_info": info}, sj.result()]))
+    assert events == [decoder.result]
+    assert isinstance(decoder.result, RunFinished)
 
 
 def test_a_limit_of_the_caller_ends_with_the_reason_length() -> None:

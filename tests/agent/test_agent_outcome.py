@@ -76,7 +76,7 @@ def test_a_missing_sign_in_says_how() -> None:
         assert word in (error.hint or "")
 
 
-@pytest.mark.parametrize(("told", "answered"), [(1.217, 2), (60.0, 60), (None, 30)])
+@pytest.mark.parametrize(("told", "answered"), [(1.217, 2), (60.0, 60), (None, 60)])
 def test_a_rate_limit_says_when_to_come_back(told: float | None, answered: int) -> None:
     """Whole seconds, never less than the API asked for; a cautious default when it named none."""
     assert outcome.api_error(429, "API Error: 429", told).retry_after == answered

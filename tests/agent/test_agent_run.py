@@ -16,7 +16,7 @@ from ccapi.agent.launch import Launch
 from ccapi.agent.run import Agent, Run, RunRequest, family_alias
 from ccapi.errors import CcapiError, ClaudeFailed, ClaudeNotFound, ModelUnavailable, NotSignedIn, RunTimeout
 from tests.agent import streamjson as sj
-from tests.agent.stub import STUB, Stub
+from tests.agent.stub import ENVIRONMENT, STUB, Stub
 from tests.gateway.harness import await_that, processes_in
 
 MakeAgent = Callable[..., Agent]
@@ -448,7 +448,7 @@ async def test_a_workspace_that_is_gone_is_a_clear_failure(workspace: Path) -> N
     """Someone removed the directory while the gateway was running."""
     await asyncio.to_thread(workspace.rmdir)
     one = Agent(Launch(STUB, workspace, {}))
-    with pytest.raises(ClaudeNotFound):
+    with pytest.raises(ClaudeFailed, match="workspace is gone"):
         async with one.run(QUESTION):
             pass
 
@@ -462,9 +462,19 @@ async def test_a_refused_sign_in_ends_the_run_at_the_first_refusal(agent: MakeAg
     """The CLI goes on trying for a minute; the run does not wait for it."""
     stub.plan({"lines": [sj.init(), sj.api_retry(401, error="authentication_failed")]}, {"sleep": 60})
     began = time.monotonic()
-    events = await ask(agent())
+    events = await ask(Agent(Launch(STUB, stub.workspace, ENVIRONMENT, secrets={"KEY_FILE_DESCRIPTOR": "sk-1"})))
     assert type(error_of(events)) is NotSignedIn
     assert time.monotonic() - began < 3
+
+
+async def test_a_stored_sign_in_may_renew_itself_once(agent: MakeAgent, stub: Stub) -> None:
+    """The CLI refreshes its token after the first refusal; only a second one is final."""
+    once = sj.api_retry(401, error="authentication_failed", attempt=1)
+    stub.plan({"lines": [sj.init(), once, *sj.answer("Renewed.")[1:]]}, {"await_end_of_input": None})
+    assert sj.transcript(await ask(agent())) == "Renewed."
+    twice = sj.api_retry(401, error="authentication_failed", attempt=2)
+    stub.plan({"lines": [sj.init(), once, twice]}, {"sleep": 60})
+    assert type(error_of(await ask(agent()))) is NotSignedIn
 
 
 async def test_an_unserved_model_is_asked_for_once_more_by_its_alias(agent: MakeAgent, stub: Stub) -> None:

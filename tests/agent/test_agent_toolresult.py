@@ -112,6 +112,12 @@ def test_a_result_without_text_is_empty(content: Any) -> None:
     assert finished(content).output == ""
 
 
+def test_what_the_cli_tells_the_model_of_a_background_agent_is_no_output() -> None:
+    """Ids and warnings that it says are never to be shown."""
+    told = "Async agent launched successfully. (This tool result is internal metadata)\nagentId: a7cd488fd0cacaf5d"
+    assert finished([{"type": "text", "text": told}]).output == "(runs in the background)"
+
+
 def test_an_error_stays_an_error() -> None:
     """`is_error` is carried, for small outputs and large ones."""
     assert finished("Exit code 3", is_error=True).is_error

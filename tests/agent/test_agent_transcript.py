@@ -328,6 +328,68 @@ def test_parallel_calls_of_a_subagent_stand_in_the_order_of_the_model(order: lis
     assert rendered(subagent("A", *calls, *results)) == "\n\n".join([*expected, output("report")])
 
 
+# --- subagents in the background: their call has its result before they begin
+
+
+def in_the_background(*later: RunEvent) -> list[RunEvent]:
+    """Two calls that return at once, what comes while the run goes on, and a last message."""
+    calls = [task("A", "look"), task("B", "search")]
+    results = [ToolFinished("A", "(runs in the background)"), ToolFinished("B", "(runs in the background)")]
+    last = [MessageStarted("m3"), TextDelta("m3", "Both are back."), MessageFinished("m3")]
+    return [MessageStarted("m1"), *calls, MessageFinished("m1"), *results, *later, *last, END]
+
+
+SAID_LATER: list[RunEvent] = [
+    MessageStarted("a1", "A"),
+    TextDelta("a1", "a speaks", "A"),
+    MessageFinished("a1", "A"),
+    MessageStarted("b1", "B"),
+    TextDelta("b1", "b speaks", "B"),
+    call("ib", "ls b", "b1", "B"),
+    MessageFinished("b1", "B"),
+    ToolFinished("ib", "files b", parent="B"),
+]
+
+
+def test_what_a_subagent_does_in_the_background_is_shown_under_its_own_name() -> None:
+    """Two subagents of the same tool: a reader can tell whose step it is."""
+    text = rendered(in_the_background(*SAID_LATER))
+    of_a, of_b = text.index("a speaks"), text.index("b speaks")
+    assert "`look`" in text[:of_a].rsplit("**Task**", 1)[1]
+    assert "`search`" in text[of_a:of_b].rsplit("**Task**", 1)[1]
+    assert f"↳ {head('ls b')}\n\n{output('files b')}" in text
+
+
+def test_what_a_subagent_said_stands_before_the_answer_that_followed_it() -> None:
+    """The last message was given in reaction to it, and nothing of the background comes after it."""
+    text = rendered(in_the_background(*SAID_LATER))
+    assert text.endswith(f"{SEPARATOR}Both are back.")
+
+
+def test_the_background_does_not_break_into_a_text() -> None:
+    """A subagent speaks while the model does: the model's text stays in one piece."""
+    speaking: list[RunEvent] = [
+        MessageStarted("m2"),
+        TextDelta("m2", "I am "),
+        *SAID_LATER,
+        TextDelta("m2", "waiting."),
+    ]
+    text = rendered(in_the_background(*speaking, MessageFinished("m2")))
+    assert "I am waiting." in text
+
+
+def test_the_recorded_subagents_in_the_background() -> None:
+    """The same with what the real CLI printed: the final answer is the end of the transcript."""
+    events, _ = sj.decode(sj.recorded("background-subagents"))
+    text = rendered(events)
+    assert text.count("Subagent speaks.") == 2
+    for name in ("A", "B"):
+        report = f"Subagent report: from-sub-sub task {name}"
+        assert text.count(report) == 1
+        assert text.index(report) < text.rindex(SEPARATOR)
+    assert "internal metadata" not in text.split("All over")[0]
+
+
 STEPS_A: list[RunEvent] = [
     TextDelta("a1", "a speaks", "A"),
     call("ia", "ls a", "a1", "A"),

@@ -10,6 +10,7 @@ TOOL = {
     "name": "repeat",
     "description": "Answers with so many characters.",
     "inputSchema": {"type": "object", "properties": {"count": {"type": "integer"}}},
+    "_meta": {"anthropic/alwaysLoad": True},  # Claude Code would else search for it first
 }
 
 

@@ -151,11 +151,6 @@ def test_a_large_result_of_an_mcp_tool_is_whole(start: Start, tmp_path: Path) ->
         [[turn]]
         when.results = 0
         [[turn.step]]
-        tool = "ToolSearch"
-        input.query = "select:mcp__repeater__repeat"
-        [[turn]]
-        when.results = 1
-        [[turn.step]]
         tool = "mcp__repeater__repeat"
         input.count = 60000
         [[turn]]

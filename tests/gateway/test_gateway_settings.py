@@ -25,6 +25,9 @@ def test_the_defaults() -> None:
     [
         ("CCAPI_RUN_TIMEOUT", "12.5", "run_timeout", 12.5),
         ("CCAPI_HEARTBEAT", "3", "heartbeat", 3.0),
+        ("CCAPI_BACKGROUND_GRACE", "60", "background_grace", 60.0),
+        ("CCAPI_MAX_RUNS", "2", "max_runs", 2),
+        ("CCAPI_MAX_QUEUE", "0", "max_queue", 0),
         ("CCAPI_MAX_BODY", "1000", "max_body", 1000),
         ("CCAPI_MAX_RETRIES", "0", "max_retries", 0),
         ("CCAPI_MODEL_MAP", "gpt-4o=sonnet, gpt-3 = haiku", "model_map", {"gpt-4o": "sonnet", "gpt-3": "haiku"}),
@@ -47,6 +50,9 @@ def test_each_variable_sets_its_field(name: str, value: str, field: str, parsed:
     [
         *(("CCAPI_RUN_TIMEOUT", value) for value in ("soon", "0", "-1", "nan", "inf")),
         ("CCAPI_HEARTBEAT", "0"),
+        ("CCAPI_HEARTBEAT", "61"),  # clients give up after a minute of silence
+        ("CCAPI_MAX_RUNS", "0"),
+        ("CCAPI_MAX_QUEUE", "-1"),
         ("CCAPI_MAX_BODY", "1e6"),
         ("CCAPI_MAX_BODY", "0"),
         ("CCAPI_MAX_RETRIES", "-1"),

@@ -30,7 +30,7 @@ COMPLETE = [
         "overloaded",
         "big-output-5mb",
     ),
-    *("cut-after-tool", "early-result", "background", "subagents", "token-limit", "refusal"),
+    *("cut-after-tool", "early-result", "background", "subagents", "background-subagents", "token-limit", "refusal"),
 ]
 LEFT = {"await_end_of_input": None}
 
@@ -98,6 +98,18 @@ def test_the_usage_is_claudes_own(stubbed: Gateway) -> None:
     assert streamed.chunks[-1]["usage"] == expected
     assert all(chunk["usage"] is None for chunk in streamed.chunks[:-1])
     assert all("usage" not in chunk for chunk in stubbed.stream("hello").chunks)
+
+
+def test_thoughts_of_their_own_are_set_apart(stubbed: Gateway) -> None:
+    """Two blocks of thinking are two paragraphs of `reasoning_content`, in both forms; no text runs into another."""
+    first = sj.streamed(
+        "m1", sj.thinking("one one"), sj.thinking("two two"), sj.text("A"), sj.tool_use("t1", command="x")
+    )
+    second = sj.streamed("m2", sj.thinking("three three"), sj.text("B"))
+    stubbed.stub.plan({"lines": [sj.init(), *first, sj.tool_result("t1", "y"), *second, sj.result()]}, LEFT)
+    thought = "one one\n\ntwo two\n\nthree three"
+    assert stubbed.stream("hello").reasoning == thought
+    assert stubbed.chat("hello")["choices"][0]["message"]["reasoning_content"] == thought
 
 
 def test_a_line_of_2_mb_arrives_whole_over_http(stubbed: Gateway) -> None:
@@ -453,7 +465,7 @@ def test_a_client_that_stalls_holds_the_cli_back(start: Start) -> None:
 
 
 def test_a_client_that_stalls_for_too_long_is_given_up(start: Start) -> None:
-    """It holds a run, so it is not waited for longer than for a silent CLI: the run ends, the client keeps its socket."""
+    """It holds a run, so it is not waited for longer than for a silent CLI."""
     gateway = start(run_timeout=1.0)
     head = [sj.init(), sj.message_start("m1"), sj.block_start(0, sj.text(""))]
     gateway.stub.plan({"lines": head}, {"repeat": {"times": 20_000, "line": sj.text_delta(0, "x" * 10_000)}})
