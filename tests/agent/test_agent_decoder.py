@@ -259,8 +259,7 @@ def test_a_stored_login_may_renew_itself_once() -> None:
     decoder = Decoder(fixed_credential=False)
     lines = sj.encoded([sj.api_retry(401, attempt=1), sj.api_retry(401, attempt=2)])
     assert [event.kind for event in decoder.feed(lines[0]) if isinstance(event, Notice)] == ["api_retry"]
-    assert decoder.result is None
-    decoder.feed(lines[1])
+    assert decoder.feed(lines[1]) == []
     assert isinstance(decoder.result, RunFailed)
     assert isinstance(decoder.result.error, NotSignedIn)
 

@@ -333,9 +333,12 @@ def test_parallel_calls_of_a_subagent_stand_in_the_order_of_the_model(order: lis
 
 def in_the_background(*later: RunEvent) -> list[RunEvent]:
     """Two calls that return at once, what comes while the run goes on, and a last message."""
-    calls = [task("A", "look"), task("B", "search")]
-    results = [ToolFinished("A", "(runs in the background)"), ToolFinished("B", "(runs in the background)")]
-    last = [MessageStarted("m3"), TextDelta("m3", "Both are back."), MessageFinished("m3")]
+    calls: list[RunEvent] = [task("A", "look"), task("B", "search")]
+    results: list[RunEvent] = [
+        ToolFinished("A", "(runs in the background)"),
+        ToolFinished("B", "(runs in the background)"),
+    ]
+    last: list[RunEvent] = [MessageStarted("m3"), TextDelta("m3", "Both are back."), MessageFinished("m3")]
     return [MessageStarted("m1"), *calls, MessageFinished("m1"), *results, *later, *last, END]
 
 
