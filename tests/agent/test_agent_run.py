@@ -199,7 +199,9 @@ async def test_garbage_among_the_lines_is_ignored(agent: MakeAgent, stub: Stub) 
 async def test_broken_json_is_a_failure_after_what_was_said(agent: MakeAgent, stub: Stub) -> None:
     """Everything before the broken line is kept, also when it came in the same read."""
     stub.plan(
-        {"lines": [sj.init(), *sj.streamed("m1", sj.text("Hello."))]}, {"raw": '{"type": "assist\n'}, {"sleep": 60}
+        {"lines": [sj.init(), *sj.streamed("m1", sj.text("Hello."))]},
+        {"raw": '{"type": "assist\n'},
+        {"await_end_of_input": None},
     )
     events = await ask(agent())
     assert sj.said(events) == "Hello."
@@ -211,7 +213,7 @@ async def test_broken_json_in_the_same_read_keeps_what_was_said(agent: MakeAgent
     import json
 
     said = "".join(json.dumps(line) + "\n" for line in [sj.init(), *sj.streamed("m1", sj.text("Hello."))])
-    stub.plan({"raw": said + '{"type": "assist\n'}, {"sleep": 60})
+    stub.plan({"raw": said + '{"type": "assist\n'}, {"await_end_of_input": None})
     events = await ask(agent())
     assert sj.said(events) == "Hello."
     assert type(error_of(events)) is ClaudeFailed
@@ -246,7 +248,7 @@ async def test_a_run_that_speaks_now_and_then_is_not_silent(agent: MakeAgent, st
 
 async def test_next_gives_nothing_after_a_while_of_silence(agent: MakeAgent, stub: Stub) -> None:
     """That is what heartbeats are made of."""
-    stub.plan({"lines": [sj.init()]}, {"sleep": 60})
+    stub.plan({"lines": [sj.init()]}, {"await_end_of_input": None})
     async with agent().run(QUESTION) as run:
         await run.next(5)
         began = time.monotonic()
@@ -460,7 +462,7 @@ def refused(status: int, error: str, text: str) -> list[dict[str, Any]]:
 
 async def test_a_refused_sign_in_ends_the_run_at_the_first_refusal(agent: MakeAgent, stub: Stub) -> None:
     """The CLI goes on trying for a minute; the run does not wait for it."""
-    stub.plan({"lines": [sj.init(), sj.api_retry(401, error="authentication_failed")]}, {"sleep": 60})
+    stub.plan({"lines": [sj.init(), sj.api_retry(401, error="authentication_failed")]}, {"await_end_of_input": None})
     began = time.monotonic()
     events = await ask(Agent(Launch(STUB, stub.workspace, ENVIRONMENT, secrets={"KEY_FILE_DESCRIPTOR": "sk-1"})))
     assert type(error_of(events)) is NotSignedIn
@@ -473,7 +475,7 @@ async def test_a_stored_sign_in_may_renew_itself_once(agent: MakeAgent, stub: St
     stub.plan({"lines": [sj.init(), once, *sj.answer("Renewed.")[1:]]}, {"await_end_of_input": None})
     assert sj.transcript(await ask(agent())) == "Renewed."
     twice = sj.api_retry(401, error="authentication_failed", attempt=2)
-    stub.plan({"lines": [sj.init(), once, twice]}, {"sleep": 60})
+    stub.plan({"lines": [sj.init(), once, twice]}, {"await_end_of_input": None})
     assert type(error_of(await ask(agent()))) is NotSignedIn
 
 

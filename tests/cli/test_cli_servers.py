@@ -131,7 +131,7 @@ def test_bad_settings_of_the_gateway(cli: Cli, name: str, value: str, expected: 
     [
         ("CCAPI_RUN_TIMEOUT", "0", "seconds, more than 0"),
         ("CCAPI_RUN_TIMEOUT", "nan", "seconds, more than 0"),
-        ("CCAPI_HEARTBEAT", "-1", "seconds, more than 0"),
+        ("CCAPI_HEARTBEAT", "-1", "seconds, more than 0 and at most 30"),
         ("CCAPI_MAX_BODY", "1e6", "a whole number, 1 or more"),
         ("CCAPI_MAX_BODY", "0", "a whole number, 1 or more"),
         ("CCAPI_MAX_RETRIES", "many", "a whole number, 0 or more"),

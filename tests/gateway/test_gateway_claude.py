@@ -55,7 +55,7 @@ def test_fibonacci_is_complete_and_the_same_both_ways(start: Start, caplog: pyte
     gateway = start("fibonacci")
     with caplog.at_level(logging.INFO):
         streamed = gateway.stream(FIBONACCI, stream_options={"include_usage": True})
-        assert "Aggregated 3 assistant messages; stop" in caplog.text
+        await_that(lambda: "Aggregated 3 assistant messages; stop" in caplog.text, "the log line", within=5)
     (gateway.workspace / "fibonacci.py").unlink()  # so that both runs find the same workspace
     whole = gateway.chat(FIBONACCI)
 
@@ -103,12 +103,12 @@ def test_60_steps_are_complete(start: Start, caplog: pytest.LogCaptureFixture) -
     gateway = start("long")
     with caplog.at_level(logging.INFO):
         answer = gateway.stream("go")
+        await_that(lambda: "Aggregated 61 assistant messages; stop" in caplog.text, "the log line", within=5)
     segments = answer.content.split(SEPARATOR)
     for n, segment in enumerate(segments[:-1], 1):
         call = head("Bash", f"echo 'output of step {n}'")
         assert segment == f"Step {n} of 60.\n\n{call}\n\n{fenced(f'output of step {n}')}"
     assert segments[60:] == ["All 60 steps are done; the last one printed: output of step 60"]
-    assert "Aggregated 61 assistant messages; stop" in caplog.text
     assert answer.finish_reason == "stop"
 
 

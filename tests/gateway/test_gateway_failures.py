@@ -74,11 +74,6 @@ def test_an_unaccepted_sign_in_fails_at_the_first_refusal(start: Start) -> None:
     assert_gone(running.workspace, within=5)
 
 
-def test_an_unaccepted_sign_in_is_a_status_in_the_stream_too(start: Start) -> None:
-    """Nothing was sent before it."""
-    refused(start("unauthenticated", max_retries=10), 401, "not_signed_in", stream=True)
-
-
 def test_no_sign_in_at_all_says_how(start: Start) -> None:
     """Neither a key nor a login: the CLI never asks the API."""
     running = start("chat", environ={"ANTHROPIC_API_KEY": ""})
@@ -127,13 +122,6 @@ def test_an_api_that_cannot_be_reached_is_a_502(start: Start) -> None:
         refused(other, 502, "upstream_failed")
 
 
-def test_a_request_that_the_api_refuses_is_a_400(start: Start, tmp_path: Path) -> None:
-    """With the API's own words."""
-    turns = '[[turn]]\n[[turn.step]]\nerror = 400\nmessage = "prompt is too odd"\n'
-    error = refused(start(scenario(tmp_path, turns)), 400, "invalid_request")
-    assert "prompt is too odd" in error["message"]
-
-
 # --- models that are no longer served
 
 
@@ -172,11 +160,6 @@ def test_without_the_fallback_an_old_model_is_a_404(start: Start) -> None:
     assert running.model
     assert {request["model"] for request in running.model.conversation} == {OLD}
     assert running.content("hello", model="haiku") == "You said: hello"
-
-
-def test_a_model_without_a_family_has_no_fallback(start: Start) -> None:
-    """Nothing is guessed for `claude-2.1`."""
-    refused(start("retired-model"), 404, "model_unavailable", model="claude-2.1")
 
 
 # --- answers that stop at a limit

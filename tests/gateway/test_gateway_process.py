@@ -151,11 +151,8 @@ def test_the_environment_of_the_gateway_is_closed_to_the_agent(tmp_path: Path) -
     ("environ", "arguments", "named"),
     [
         ({"CCAPI_RUN_TIMEOUT": "soon"}, (), "CCAPI_RUN_TIMEOUT"),
-        ({"CCAPI_LOG_LEVEL": "LOUD"}, (), "CCAPI_LOG_LEVEL"),
-        ({"CCAPI_PERMISSION_MODE": "yolo"}, (), "CCAPI_PERMISSION_MODE"),
         ({"CCAPI_CLAUDE": "/no/such/claude"}, (), "/no/such/claude"),
         ({}, ("--rehearsal=fibonaci",), "fibonacci"),
-        ({}, ("--host=0.0.0.0",), "loopback"),
     ],
 )
 def test_what_is_wrong_is_said_before_anything_is_served(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from ccapi.gateway.slots import default_slots
+from ccapi.errors import Busy
+from ccapi.gateway.slots import RunSlots, default_slots
 from tests.agent import streamjson as sj
 from tests.gateway.conftest import Start
 from tests.gateway.harness import Gateway, await_that, body
@@ -57,6 +59,51 @@ def admitted(gateway: Gateway) -> bool:
         client.stream("POST", "/v1/chat/completions", json=body("next", stream=True)) as response,
     ):
         return response.status_code == 200
+
+
+async def test_requests_of_the_same_moment_are_counted_one_by_one() -> None:
+    """Twelve at once for two slots and two places: eight are refused, whatever the order in which their tasks run."""
+    slots, over = RunSlots(2, 2), asyncio.Event()
+
+    async def nothing() -> None:
+        pass
+
+    async def run() -> str:
+        try:
+            async with slots.slot(nothing, 60.0):
+                await over.wait()
+        except Busy:
+            return "refused"
+        return "answered"
+
+    runs = [asyncio.create_task(run()) for _ in range(12)]
+    await asyncio.wait(runs, timeout=0.1)
+    over.set()
+    ends = await asyncio.gather(*runs)
+    assert (ends.count("answered"), ends.count("refused")) == (4, 8)
+
+
+async def test_a_slot_survives_whoever_is_cancelled() -> None:
+    """Waiting, running, or in the very moment in which the slot is given: afterwards all slots are free."""
+    slots = RunSlots(1, 10)
+
+    async def nothing() -> None:
+        pass
+
+    async def run() -> None:
+        async with slots.slot(nothing, 60.0):
+            await asyncio.sleep(0)
+
+    for steps in range(8):
+        runs = [asyncio.create_task(run()) for _ in range(3)]
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        for one in runs:
+            one.cancel()
+        await asyncio.wait(runs)
+        async with asyncio.timeout(1):
+            await run()
+        assert slots.waiting == 0
 
 
 def test_the_default_follows_the_memory() -> None:
