@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -44,6 +45,14 @@ def docker_engine() -> None:
             if os.environ.get("CI"):
                 pytest.fail(message)
             pytest.skip(message)
+
+
+def pytest_configure() -> None:
+    """Ctrl-C works in every child, also when the tests themselves run in the background of a shell.
+
+    Such a shell starts its children with SIGINT ignored, and a shell script cannot trap what was ignored at its start.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
