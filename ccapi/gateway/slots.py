@@ -25,24 +25,32 @@ class RunSlots:
     def __init__(self, slots: int, queue: int) -> None:
         self.slots = slots
         self.queue = queue
-        self.waiting = 0
+        self._admitted = 0  # running and waiting; counted at once, as a slot is taken only some steps of the loop later
         self._semaphore = asyncio.Semaphore(slots)
+
+    @property
+    def waiting(self) -> int:
+        """Requests in the queue."""
+        return max(0, self._admitted - self.slots)
 
     @asynccontextmanager
     async def slot(self, waiting: Callable[[], Awaitable[None]], every: float) -> AsyncIterator[None]:
         """A slot for the block. While there is none, `waiting` is called every so many seconds. Raises `Busy`."""
-        if self._semaphore.locked() and self.waiting >= self.queue:
-            message = f"All {self.slots} run slots are taken and {self.waiting} requests wait already"
+        if self._admitted >= self.slots + self.queue:
+            message = f"All {self.slots} run slots are taken and {self.queue} requests wait already"
             raise Busy(message, retry_after=_RETRY_AFTER)
-        await self._acquire(waiting, every)
+        self._admitted += 1
         try:
-            yield
+            await self._acquire(waiting, every)
+            try:
+                yield
+            finally:
+                self._semaphore.release()
         finally:
-            self._semaphore.release()
+            self._admitted -= 1
 
     async def _acquire(self, waiting: Callable[[], Awaitable[None]], every: float) -> None:
         acquiring = asyncio.ensure_future(self._semaphore.acquire())
-        self.waiting += 1
         try:
             while not (await asyncio.wait([acquiring], timeout=every))[0]:
                 await waiting()
@@ -51,8 +59,6 @@ class RunSlots:
             if not acquiring.cancel() and not acquiring.cancelled():
                 self._semaphore.release()
             raise
-        finally:
-            self.waiting -= 1
 
 
 def default_slots() -> int:
