@@ -168,19 +168,21 @@ class ClaudeProcess:
     async def _sweep(self) -> None:
         """Kill what it left behind: tools run in process groups of their own and survive its SIGKILL."""
         # TERM first: a shell may hold a lock that its exit trap removes. Twice KILL: one may have started another.
+        left = _marked(self._mark)
         for number, grace in ((signal.SIGTERM, 0.2), (_kill_signal(), 0.02), (_kill_signal(), 0.02)):
-            left = _marked(self._mark)
             if not left:
                 return
             for pid in left:
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.kill(pid, number)
-            await self._vanished(grace)
+            left = await self._left_after(grace)
 
-    async def _vanished(self, grace: float) -> None:
+    async def _left_after(self, grace: float) -> list[int]:
+        """The marked processes that are still there after `grace` seconds; returns at once when none is."""
         deadline = asyncio.get_running_loop().time() + grace
-        while _marked(self._mark) and asyncio.get_running_loop().time() < deadline:  # noqa: ASYNC110 -- no child of ours
+        while (left := _marked(self._mark)) and asyncio.get_running_loop().time() < deadline:  # noqa: ASYNC110 -- not ours
             await asyncio.sleep(0.02)
+        return left
 
     def _transport_close(self) -> None:
         transport = getattr(self._process, "_transport", None)  # the public class has no close()
