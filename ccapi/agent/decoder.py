@@ -13,7 +13,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from ccapi.agent import outcome
-from ccapi.agent.events import (
+from ccapi.agent.toolresult import tool_finished
+from ccapi.errors import ClaudeFailed
+from ccapi.wire.events import (
     MessageFinished,
     MessageStarted,
     Notice,
@@ -27,8 +29,6 @@ from ccapi.agent.events import (
     ToolInputDelta,
     ToolStarted,
 )
-from ccapi.agent.toolresult import tool_finished
-from ccapi.errors import ClaudeFailed
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ccapi.agent.events import FinishReason, RunFailed, RunFinished, Usage
 from ccapi.errors import (
     CcapiError,
     ClaudeFailed,
@@ -21,6 +20,7 @@ from ccapi.errors import (
     UpstreamDenied,
     UpstreamFailed,
 )
+from ccapi.wire.events import FinishReason, RunFailed, RunFinished, Usage
 
 SIGN_IN_HINT = (
     "Sign in with `claude auth login` (in the container: `docker exec -it claude-code-api claude auth login`), "

@@ -19,10 +19,10 @@ from types import TracebackType
 from typing import Any, Self
 
 from ccapi.agent.decoder import Decoder
-from ccapi.agent.events import MessageStarted, Notice, RunEvent, RunFailed, RunFinished
 from ccapi.agent.launch import Launch
 from ccapi.agent.process import ClaudeProcess
 from ccapi.errors import CcapiError, ClaudeFailed, GatewayStopping, ModelUnavailable, RunTimeout
+from ccapi.wire.events import MessageStarted, Notice, RunEvent, RunFailed, RunFinished
 
 log = logging.getLogger(__name__)
 

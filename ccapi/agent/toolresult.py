@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from ccapi.agent.events import ToolFinished
+from ccapi.wire.events import ToolFinished
 
 # What the CLI tells the model when it moved an output into a file, with a preview of it.
 _PERSISTED = re.compile(

@@ -15,9 +15,7 @@ from typing import Any
 
 from aiohttp import web
 
-from ccapi.agent.events import Notice, RunEvent, RunFailed, RunFinished, ThinkingDelta, Usage
 from ccapi.agent.run import Agent, Run, RunRequest
-from ccapi.agent.transcript import Transcript
 from ccapi.errors import CcapiError
 from ccapi.gateway.models import Models
 from ccapi.gateway.requests import parse_chat
@@ -26,6 +24,8 @@ from ccapi.gateway.slots import RunSlots
 from ccapi.gateway.sse import EventStream
 from ccapi.redact import redact
 from ccapi.wire import envelope
+from ccapi.wire.events import Notice, RunEvent, RunFailed, RunFinished, ThinkingDelta, Usage
+from ccapi.wire.transcript import Transcript
 
 log = logging.getLogger(__name__)
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from ccapi.agent.decoder import Decoder
-from ccapi.agent.events import RunEvent, TextDelta, ThinkingDelta
-from ccapi.agent.transcript import Transcript
+from ccapi.wire.events import RunEvent, TextDelta, ThinkingDelta
+from ccapi.wire.transcript import Transcript
 
 DATA = Path(__file__).parent / "data"
 MODEL = "claude-sonnet-5-5"

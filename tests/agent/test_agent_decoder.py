@@ -12,7 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ccapi.agent.decoder import Decoder
-from ccapi.agent.events import (
+from ccapi.errors import (
+    ClaudeFailed,
+    InvalidRequest,
+    ModelUnavailable,
+    NotSignedIn,
+    RateLimited,
+    UpstreamFailed,
+)
+from ccapi.wire.events import (
     MessageFinished,
     MessageStarted,
     Notice,
@@ -26,14 +34,6 @@ from ccapi.agent.events import (
     ToolInputDelta,
     ToolStarted,
     Usage,
-)
-from ccapi.errors import (
-    ClaudeFailed,
-    InvalidRequest,
-    ModelUnavailable,
-    NotSignedIn,
-    RateLimited,
-    UpstreamFailed,
 )
 from tests.agent import streamjson as sj
 

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from ccapi.agent import outcome
-from ccapi.agent.events import RunFailed, RunFinished, Usage
 from ccapi.errors import (
     CcapiError,
     ClaudeFailed,
@@ -20,6 +19,7 @@ from ccapi.errors import (
     UpstreamDenied,
     UpstreamFailed,
 )
+from ccapi.wire.events import RunFailed, RunFinished, Usage
 from tests.agent import streamjson as sj
 
 

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from ccapi.agent.events import Notice, RunEvent, RunFailed, RunFinished, ToolFinished
 from ccapi.agent.launch import Launch
 from ccapi.agent.run import Agent, Run, RunRequest, family_alias
 from ccapi.errors import CcapiError, ClaudeFailed, ClaudeNotFound, ModelUnavailable, NotSignedIn, RunTimeout
+from ccapi.wire.events import Notice, RunEvent, RunFailed, RunFinished, ToolFinished
 from tests.agent import streamjson as sj
 from tests.agent.stub import ENVIRONMENT, STUB, Stub
 from tests.gateway.harness import await_that, processes_in

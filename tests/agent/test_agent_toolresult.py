@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ccapi.agent.events import ToolFinished
 from ccapi.agent.toolresult import tool_finished
+from ccapi.wire.events import ToolFinished
 from tests.agent import streamjson as sj
 
 KEPT = "".join(f"{n:05} {'x' * 93}\n" for n in range(1, 301))[:30_000]

@@ -82,13 +82,17 @@ class ToolCalled:
 
 @dataclass(frozen=True, slots=True)
 class ToolFinished:
-    """A tool's result. `full_size` (bytes) is set when the CLI kept only a part of the output in `output`."""
+    """A tool's result. `full_size` (bytes) is set when the CLI kept only a part of the output in `output`.
+
+    `stored` is the file in which the CLI keeps all of it; for the gateway alone, never sent to a client.
+    """
 
     tool_use_id: str
     output: str
     is_error: bool = False
     full_size: int | None = None
     parent: str | None = None
+    stored: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +113,11 @@ class Notice:
 
 @dataclass(frozen=True, slots=True)
 class RunFinished:
-    """The end of an answer that is complete, or that stopped at a limit (`finish_reason`)."""
+    """The end of an answer that is complete, or that stopped at a limit (`finish_reason`).
+
+    Usage and cost are this run's alone. `structured` is the output that a JSON schema asked for, as a JSON value;
+    `checkpoint` names the place in the session's history at which this answer ends.
+    """
 
     session_id: str
     finish_reason: FinishReason
@@ -117,6 +125,8 @@ class RunFinished:
     cost_usd: float = 0.0
     turns: int = 0
     duration_ms: int = 0
+    structured: Any = None
+    checkpoint: str = ""
 
 
 @dataclass(frozen=True, slots=True)

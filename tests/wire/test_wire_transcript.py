@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ccapi.agent import toolmarkdown
-from ccapi.agent.events import (
+from ccapi.errors import ClaudeFailed
+from ccapi.wire import toolmarkdown
+from ccapi.wire.events import (
     MessageFinished,
     MessageStarted,
     Notice,
@@ -26,8 +27,7 @@ from ccapi.agent.events import (
     ToolInputDelta,
     ToolStarted,
 )
-from ccapi.agent.transcript import SEPARATOR, Transcript
-from ccapi.errors import ClaudeFailed
+from ccapi.wire.transcript import SEPARATOR, Transcript
 from tests.agent import streamjson as sj
 
 END = RunFinished("s", "stop")

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ccapi.agent import toolmarkdown
-from ccapi.agent.events import (
+from ccapi.wire import toolmarkdown
+from ccapi.wire.events import (
     MessageFinished,
     MessageStarted,
     RunEvent,

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ccapi.agent import toolmarkdown
+from ccapi.wire import toolmarkdown
 
 TOOLS = ["Bash", "Write", "Edit", "Read", "Glob", "Grep", "Task", "Agent", "WebFetch", "mcp__github__get_issue"]
 WITH_BACKTICKS = st.text(alphabet="`~ab\n \r\u2028", max_size=40) | st.text(max_size=40)
