@@ -100,6 +100,37 @@ class ModelNotFound(NotFound):
     code = "model_not_found"
 
 
+class SessionNotFound(NotFound):
+    code = "session_not_found"
+
+
+class ResponseNotFound(NotFound):
+    code = "response_not_found"
+
+
+class KeyInvalid(CcapiError):
+    """No API key, or one that the gateway does not know (any more)."""
+
+    code = "invalid_api_key"
+    status = 401
+    type = "authentication_error"
+
+
+class NotPermitted(InvalidRequest):
+    """More than the policy of the caller's key, or of this gateway, allows."""
+
+    code = "not_permitted"
+    status = 403
+
+
+class TooManyRequests(CcapiError):
+    """More requests than the key's rate allows."""
+
+    code = "rate_limit_exceeded"
+    status = 429
+    type = "rate_limit_error"
+
+
 class MethodNotAllowed(InvalidRequest):
     code = "method_not_allowed"
     status = 405
@@ -188,6 +219,13 @@ class ClaudeFailed(CcapiError):
     """The `claude` process ended, or spoke, in a way that leaves the answer incomplete."""
 
     code = "claude_failed"
+    status = 502
+
+
+class StructuredOutputFailed(CcapiError):
+    """The model did not give an output that fits the JSON schema."""
+
+    code = "structured_output_failed"
     status = 502
 
 
