@@ -25,6 +25,11 @@ def state_dir(home: str | None = None) -> Path:
     return _home(home, "state", _DIRS.user_state_path)
 
 
+def keys_dir(home: str | None = None) -> Path:
+    """The API keys' hashes, in a directory of their own: the container is given it to read."""
+    return state_dir(home) / "keys"
+
+
 def cache_dir(home: str | None = None) -> Path:
     """What can be made again at any time, such as the staged build context."""
     return _home(home, "cache", _DIRS.user_cache_path)

@@ -1,13 +1,15 @@
-"""The host's settings: one table, and where each value came from.
+"""The settings: one table, and where each value came from.
 
-Precedence: flag > environment (`CCAPI_*`) > project file (`./ccapi.toml`) > user file > default. The gateway in the
-container has settings of its own (`ccapi.gateway.settings`); `Settings.gateway_environment` is the bridge.
+Precedence: flag > environment (`CCAPI_*`) > project file (`./ccapi.toml`) > user file > default. The gateway is told
+its settings by the environment, under the same names; `Settings.gateway_environment` writes them down for it.
 """
 
 from __future__ import annotations
 
 import difflib
+import ipaddress
 import os
+import re
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,17 +20,32 @@ from ccapi import paths
 from ccapi.errors import SettingInvalid
 
 PROJECT_FILE = "ccapi.toml"
+PERMISSION_MODES = (
+    "plan",
+    "default",
+    "dontAsk",
+    "acceptEdits",
+    "bypassPermissions",
+)  # from the narrowest to the widest
+WORKSPACE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+_LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+_MOST_SILENCE = 30  # seconds; clients give up after a minute of it
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One row of the table. `parse` takes what TOML, the environment or a flag gave, and raises `ValueError`."""
+    """One row of the table. `parse` takes what TOML, the environment or a flag gave, and raises `ValueError`.
+
+    `gateway`: the gateway is told of it, so a change takes `ccapi up` (or a restart of `ccapi gateway`).
+    """
 
     key: str
     default: Any
     expected: str
     help: str
     parse: Callable[[Any], Any]
+    gateway: bool = False
 
     @property
     def env(self) -> str:
@@ -72,6 +89,22 @@ def _seconds(value: Any) -> float:
     return seconds
 
 
+def _heartbeat(value: Any) -> float:
+    if (seconds := _seconds(value)) > _MOST_SILENCE:
+        raise ValueError
+    return seconds
+
+
+def _one_of(*choices: str) -> Callable[[Any], str]:
+    def parse(value: Any) -> str:
+        for choice in choices:
+            if isinstance(value, str) and value.lower() == choice.lower():
+                return choice
+        raise ValueError
+
+    return parse
+
+
 def _switch(value: Any) -> bool:
     if isinstance(value, bool):
         return value
@@ -79,6 +112,20 @@ def _switch(value: Any) -> bool:
         return {"true": True, "on": True, "1": True, "false": False, "off": False, "0": False}[str(value).lower()]
     except KeyError:
         raise ValueError from None
+
+
+def _moment(value: Any) -> float:
+    return 0.0 if value in {0, "0"} and not isinstance(value, bool) else _seconds(value)
+
+
+def _address(value: Any) -> str:
+    return str(ipaddress.ip_address("127.0.0.1" if value == "localhost" else _text(value)))
+
+
+def _workspace(value: Any) -> str:
+    if value != "." and not (isinstance(value, str) and WORKSPACE_NAME.fullmatch(value)):
+        raise ValueError
+    return str(value)
 
 
 def _path(value: Any) -> Path:
@@ -108,13 +155,22 @@ def _model_map(value: Any) -> dict[str, str]:
 
 
 TABLE: tuple[Setting, ...] = (
-    Setting("gateway.port", 8000, "a port, 1 to 65535", "Port of the API on 127.0.0.1.", _port),
+    Setting("gateway.port", 8000, "a port, 1 to 65535", "Port of the API.", _port),
+    Setting(
+        "gateway.host",
+        "127.0.0.1",
+        "an IP address",
+        "Address of this machine on which the API is published. Any but loopback's needs API keys.",
+        _address,
+        gateway=True,
+    ),
     Setting(
         "gateway.timeout",
         300.0,
         "seconds, more than 0",
         "A run that shows no event for this long is ended. There is no limit on a run's total time.",
         _seconds,
+        gateway=True,
     ),
     Setting(
         "gateway.background_grace",
@@ -122,6 +178,31 @@ TABLE: tuple[Setting, ...] = (
         "seconds, more than 0",
         "How long a finished answer waits, in silence, for commands it left running in the background.",
         _seconds,
+        gateway=True,
+    ),
+    Setting(
+        "gateway.shutdown_grace",
+        20.0,
+        "seconds",
+        "How long runs may go on when the gateway is told to stop, before they end with an error.",
+        _moment,
+        gateway=True,
+    ),
+    Setting(
+        "gateway.heartbeat",
+        10.0,
+        f"seconds, more than 0 and at most {_MOST_SILENCE}",
+        "Time between signs of life in a stream while nothing happens.",
+        _heartbeat,
+        gateway=True,
+    ),
+    Setting(
+        "gateway.max_body",
+        32 * 1024 * 1024,
+        "a whole number, 1 or more",
+        "Size of a request in bytes.",
+        _count,
+        gateway=True,
     ),
     Setting(
         "gateway.max_runs",
@@ -129,9 +210,96 @@ TABLE: tuple[Setting, ...] = (
         "a whole number, 1 or more",
         "Runs at once; others wait. Unset: as many as the memory takes, at 250 MB each.",
         _count,
+        gateway=True,
     ),
     Setting(
-        "gateway.max_queue", 64, "a whole number", "Requests that wait for a run to end; more are refused.", _whole
+        "gateway.max_queue",
+        64,
+        "a whole number",
+        "Requests that wait for a run to end; more are refused.",
+        _whole,
+        gateway=True,
+    ),
+    Setting(
+        "gateway.max_retries",
+        4,
+        "a whole number",
+        "How often Claude Code repeats a failed request to the model's API.",
+        _whole,
+        gateway=True,
+    ),
+    Setting(
+        "gateway.permission_mode",
+        None,
+        f"one of {', '.join(PERMISSION_MODES)}",
+        "What the agent may do unasked. Unset: everything in the container, outside of it what `default` allows.",
+        _one_of(*PERMISSION_MODES),
+        gateway=True,
+    ),
+    Setting(
+        "gateway.default_workspace",
+        None,
+        "a workspace's name, or .",
+        "Directory below the mounted one for requests that name none; . is the mounted one itself. "
+        "Unset: `default` on a Docker volume, else .",
+        _workspace,
+        gateway=True,
+    ),
+    Setting(
+        "api.require_key",
+        False,
+        "true or false",
+        "Every request needs an API key (ccapi key create), also on this machine.",
+        _switch,
+        gateway=True,
+    ),
+    Setting(
+        "pool.size",
+        2,
+        "a whole number",
+        "Claude Code processes that are started before anybody asks; 0: none.",
+        _whole,
+        gateway=True,
+    ),
+    Setting(
+        "pool.sessions",
+        4,
+        "a whole number",
+        "Processes that are kept for their conversation's next turn; 0: none.",
+        _whole,
+        gateway=True,
+    ),
+    Setting(
+        "pool.session_idle",
+        300.0,
+        "seconds, more than 0",
+        "How long such a process is kept.",
+        _seconds,
+        gateway=True,
+    ),
+    Setting(
+        "pool.max_age",
+        600.0,
+        "seconds, more than 0",
+        "Age at which a process that nobody needed is replaced.",
+        _seconds,
+        gateway=True,
+    ),
+    Setting(
+        "pool.memory",
+        None,
+        "a whole number, 1 or more",
+        "Memory in MB that all these processes may take while they wait. Unset: a fifth of what there is.",
+        _count,
+        gateway=True,
+    ),
+    Setting(
+        "sessions.keep_days",
+        30,
+        "a whole number, 1 or more",
+        "Days after which conversations and responses that nobody continued are forgotten.",
+        _count,
+        gateway=True,
     ),
     Setting(
         "models.map",
@@ -139,6 +307,7 @@ TABLE: tuple[Setting, ...] = (
         "a table of names and Claude models",
         "Other names that clients may ask for, such as gpt-4o = 'sonnet'.",
         _model_map,
+        gateway=True,
     ),
     Setting(
         "models.fallback",
@@ -146,7 +315,25 @@ TABLE: tuple[Setting, ...] = (
         "true or false",
         "Retry once with the family's current model when the API no longer serves the one asked for.",
         _switch,
+        gateway=True,
     ),
+    Setting(
+        "models.small",
+        "haiku",
+        "a model's name",
+        "Model for the titles, tags and follow-up questions that Open WebUI asks for in the background.",
+        _text,
+        gateway=True,
+    ),
+    Setting(
+        "log.level",
+        "INFO",
+        f"one of {', '.join(_LOG_LEVELS)}",
+        "What the gateway logs.",
+        _one_of(*_LOG_LEVELS),
+        gateway=True,
+    ),
+    Setting("log.format", "text", "one of text, json", "How the gateway logs.", _one_of("text", "json"), gateway=True),
     Setting(
         "stack.workspace",
         None,
@@ -190,12 +377,13 @@ class Settings:
     resolved: Mapping[str, Resolved]
     home: str | None = None
 
-    def _get(self, key: str) -> Any:
+    def value(self, key: str) -> Any:
+        """The value of a row of the table."""
         return self.resolved[key].value
 
     @property
     def port(self) -> int:
-        return int(self._get("gateway.port"))
+        return int(self.value("gateway.port"))
 
     @property
     def base_url(self) -> str:
@@ -204,33 +392,39 @@ class Settings:
 
     @property
     def workspace(self) -> Path | None:
-        value: Path | None = self._get("stack.workspace")
+        value: Path | None = self.value("stack.workspace")
         return value
 
     @property
     def ca_file(self) -> Path | None:
-        value: Path | None = self._get("stack.ca_file")
+        value: Path | None = self.value("stack.ca_file")
         return value
 
     @property
     def base_image(self) -> str:
-        return str(self._get("stack.base_image"))
+        return str(self.value("stack.base_image"))
 
     @property
     def oauth_port(self) -> int:
-        return int(self._get("oauth.port"))
+        return int(self.value("oauth.port"))
+
+    @property
+    def host(self) -> str:
+        return str(self.value("gateway.host"))
 
     def gateway_environment(self) -> dict[str, str]:
-        """What the gateway must be told, in the names of `ccapi.gateway.settings`."""
-        runs = self._get("gateway.max_runs")
-        return {
-            "CCAPI_RUN_TIMEOUT": format(self._get("gateway.timeout"), "g"),
-            "CCAPI_BACKGROUND_GRACE": format(self._get("gateway.background_grace"), "g"),
-            "CCAPI_MAX_RUNS": str(runs) if runs else "",
-            "CCAPI_MAX_QUEUE": str(self._get("gateway.max_queue")),
-            "CCAPI_MODEL_MAP": ",".join(f"{name}={model}" for name, model in self._get("models.map").items()),
-            "CCAPI_MODEL_FALLBACK": "on" if self._get("models.fallback") else "off",
-        }
+        """What a gateway must be told, by the names of the table's rows. Defaults are its own, too, and left out."""
+        rows = (row for row in TABLE if row.gateway and self.resolved[row.key].origin != "default")
+        return {row.env: _written(self.value(row.key)) for row in rows}
+
+
+def _written(value: Any) -> str:
+    """A value as the environment holds it: each row's `parse` reads it back."""
+    if isinstance(value, Mapping):
+        return ",".join(f"{name}={model}" for name, model in value.items())
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return format(value, "g") if isinstance(value, float) else str(value)
 
 
 def load(
@@ -238,17 +432,19 @@ def load(
     *,
     environ: Mapping[str, str] | None = None,
     directory: Path | None = None,
+    files: bool = True,
 ) -> Settings:
     """Resolve every setting. `flags` holds keys of the table; `None` values count as not given.
 
-    Raises `SettingInvalid`, which names the place, what was expected, and what is near it.
+    `files` False: neither of the two files counts. Raises `SettingInvalid`, which names the place, what was expected,
+    and what is near it.
     """
     environ = os.environ if environ is None else environ
     home = home_directory(environ)
-    files = [(directory or Path.cwd()) / PROJECT_FILE, paths.config_file(home)]
+    places = [(directory or Path.cwd()) / PROJECT_FILE, paths.config_file(home)] if files else []
     layers: list[tuple[str, Mapping[str, Any]]] = [("flag", {k: v for k, v in (flags or {}).items() if v is not None})]
     layers.append(("environment", {s.key: environ[s.env] for s in TABLE if environ.get(s.env)}))
-    layers += [(str(file), _read(file)) for file in files if file.is_file()]
+    layers += [(str(file), _read(file)) for file in places if file.is_file()]
     return Settings({setting.key: _resolve(setting, layers) for setting in TABLE}, home)
 
 
@@ -267,12 +463,6 @@ def docker_environment(environ: Mapping[str, str] | None = None) -> dict[str, st
     names = {"PATH", "HOME", "USER", "TMPDIR", "SSH_AUTH_SOCK", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR"}
     prefixes = ("DOCKER_", "BUILDX_", "BUILDKIT_")
     return {name: value for name, value in environ.items() if name in names or name.startswith(prefixes)}
-
-
-def gateway_environment(settings: Settings, environ: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The environment of a gateway on this machine: it says most, then the settings."""
-    environ = os.environ if environ is None else environ
-    return {**settings.gateway_environment(), **environ}
 
 
 def in_container(environ: Mapping[str, str] | None = None) -> bool:

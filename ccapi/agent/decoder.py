@@ -10,9 +10,10 @@ import json
 import logging
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
-from ccapi.agent import outcome
+from ccapi.agent import control, outcome
 from ccapi.agent.toolresult import tool_finished
 from ccapi.errors import ClaudeFailed
 from ccapi.wire.events import (
@@ -55,10 +56,10 @@ class _Message:
 
 
 class Decoder:
-    """Stateful: feed it every line of one process, in order.
+    """Stateful: feed it every line of one turn, in order.
 
     `result` holds the terminal event of the turn once the CLI announced it; more messages may still follow (work in the
-    background), so the owner decides when the run is over. `control` holds the responses to control requests.
+    background), so the owner decides when the run is over.
     """
 
     def __init__(self, *, fixed_credential: bool = True) -> None:
@@ -68,6 +69,7 @@ class Decoder:
         self.idle: bool | None = None  # whether no turn is owed any more; None while the CLI says nothing about it
         self.background = 0  # tasks that go on in the background and will bring another turn when they end
         self.session_id = ""
+        self._checkpoint = ""  # the id of the last line that the conversation's own history got
         self._messages: dict[str, _Message] = {}
         self._current: dict[str | None, _Message] = {}  # the message being written, per parent
         self._cli_error: outcome.CliError | None = None
@@ -100,6 +102,9 @@ class Decoder:
                 return self._system(message)
             case "result":
                 return self._result(message)
+            case "control_response":
+                control.raise_if_refused(message)
+                return []
             case "rate_limit_event":
                 return self._rate_limit(message.get("rate_limit_info") or {})
             case other:
@@ -150,7 +155,10 @@ class Decoder:
 
     def _result(self, message: Mapping[str, Any]) -> list[RunEvent]:
         if not isinstance(self.result, RunFailed):
-            self.result = outcome.from_result(message, cli_error=self._cli_error, retry_after=self._retry_after)
+            result = outcome.from_result(message, cli_error=self._cli_error, retry_after=self._retry_after)
+            if isinstance(result, RunFinished):
+                result = replace(outcome.together(self.result, result), checkpoint=self._checkpoint)
+            self.result = result
         return [event for parent in list(self._current) for event in self._finish_open(parent)]
 
     # --- tokens
@@ -207,6 +215,7 @@ class Decoder:
             text = "".join(block.get("text", "") for block in body["content"] if block.get("type") == "text")
             self._cli_error = outcome.CliError(text, str(message.get("error", "")))
             return []
+        self._note_checkpoint(message)
         events = self._open(body["id"], message.get("parent_tool_use_id"))
         state = self._messages[body["id"]]
         for block in body["content"]:
@@ -238,10 +247,15 @@ class Decoder:
         streamed, message.streamed[kind] = message.streamed[kind], 0
         return text[streamed:]
 
+    def _note_checkpoint(self, message: Mapping[str, Any]) -> None:
+        if message.get("parent_tool_use_id") is None and isinstance(message.get("uuid"), str):
+            self._checkpoint = message["uuid"]
+
     def _user(self, message: Mapping[str, Any]) -> list[RunEvent]:
         content = message["message"].get("content")
         if not isinstance(content, list):
             return []
+        self._note_checkpoint(message)
         if message.get("isSynthetic") and any(_RESUME in block.get("text", "") for block in content):
             return [Notice("resumed", "the model's message was cut off; Claude Code asked it to go on")]
         parent = message.get("parent_tool_use_id")

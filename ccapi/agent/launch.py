@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import importlib.util
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ccapi.agent.options import Resume, RunOptions
 from ccapi.errors import ClaudeNotFound
 
 # What Claude Code itself is told from the gateway's environment: an allow-list, so that nothing else of the gateway's
@@ -41,7 +42,18 @@ _ARGUMENTS = (
     "--setting-sources=user",
 )
 
-PERMISSION_MODES = ("default", "acceptEdits", "dontAsk", "plan", "bypassPermissions")
+
+NO_THINKING = "none"  # an effort that the CLI has another word for
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One process to be started. `secrets`: see `Launch`."""
+
+    argv: Sequence[str]
+    directory: Path
+    environment: Mapping[str, str]
+    secrets: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +75,62 @@ class Launch:
         """Whether the credential is one of the environment, and no stored login."""
         return bool(self.secrets) or "ANTHROPIC_AUTH_TOKEN" in self.environment
 
-    def argv(self, model: str | None) -> list[str]:
+    @property
+    def config_dir(self) -> Path:
+        """Where the CLI keeps its settings, logins and sessions."""
+        if configured := self.environment.get("CLAUDE_CONFIG_DIR"):
+            return Path(configured)
+        return Path(self.environment.get("HOME") or Path.home()) / ".claude"
+
+    def command(self, options: RunOptions, resume: Resume | None = None) -> Command:
         """`--flag=value`, so that no value that came from a request can become a flag."""
-        argv = [str(self.binary), *_ARGUMENTS, f"--permission-mode={self.permission_mode}"]
-        return [*argv, f"--model={model}"] if model else argv
+        flags = [
+            f"--permission-mode={self._permission_mode(options)}",
+            *_flag("model", options.model),
+            *_flag("effort", options.effort if options.effort != NO_THINKING else None),
+            *_flag("max-turns", options.max_turns),
+            *_flag("max-budget-usd", options.max_budget_usd),
+            *_flag("json-schema", options.json_schema),
+            *_tool_flags(options),
+            *([] if options.persist else ["--no-session-persistence"]),
+            *(_resume_flags(resume) if resume else []),
+        ]
+        environment = {**self.environment, **_limits(options)}
+        directory = options.workspace or self.workspace
+        return Command([str(self.binary), *_ARGUMENTS, *flags], directory, environment, self.secrets)
+
+    def _permission_mode(self, options: RunOptions) -> str:
+        # A list of tools is all there is: what is not on it must not be asked for, which `dontAsk` sees to.
+        return "dontAsk" if options.tools is not None else options.permission_mode or self.permission_mode
+
+
+def _flag(name: str, value: object) -> list[str]:
+    return [] if value is None else [f"--{name}={value}"]
+
+
+def _tool_flags(options: RunOptions) -> list[str]:
+    flags = []
+    if options.tools is not None:
+        builtin = [name.split("(")[0] for name in options.tools if not name.startswith("mcp__")]
+        flags.append(f"--tools={','.join(dict.fromkeys(builtin))}")
+        flags += [f"--allowedTools={','.join(options.tools)}"] if options.tools else ["--strict-mcp-config"]
+    if options.denied_tools:
+        flags.append(f"--disallowedTools={','.join(options.denied_tools)}")
+    return flags
+
+
+def _resume_flags(resume: Resume) -> list[str]:
+    flags = [f"--resume={resume.session_id}", *_flag("resume-session-at", resume.at)]
+    return [*flags, "--fork-session"] if resume.fork else flags
+
+
+def _limits(options: RunOptions) -> dict[str, str]:
+    limits = {}
+    if options.max_output_tokens is not None:
+        limits["CLAUDE_CODE_MAX_OUTPUT_TOKENS"] = str(options.max_output_tokens)
+    if options.effort == NO_THINKING:
+        limits["MAX_THINKING_TOKENS"] = "0"
+    return limits
 
 
 def find_claude(explicit: str | None = None, path: str | None = None) -> Path:

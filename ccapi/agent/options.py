@@ -8,11 +8,9 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """Hashable, as processes that were started with equal options can stand in for each other.
+    """Hashable, as processes that were started with equal options can stand in for each other."""
 
-    The model is not among them: a process that runs can be told another one.
-    """
-
+    model: str | None = None  # None: the CLI's default
     workspace: Path | None = None  # None: the launch's
     system: str | None = None  # appended to Claude Code's own system prompt
     permission_mode: str | None = None  # None: the launch's
@@ -24,3 +22,16 @@ class RunOptions:
     max_output_tokens: int | None = None  # of one message
     json_schema: str | None = None  # as JSON text
     persist: bool = True  # whether the CLI writes a session that can be resumed
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """A session to go on with.
+
+    `at` is the checkpoint (`RunFinished.checkpoint`) after which it goes on, whatever came later; None is its end. With
+    `fork` the session stays as it is, and a copy with an id of its own goes on.
+    """
+
+    session_id: str
+    at: str | None = None
+    fork: bool = False

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, replace
 from typing import Any
 
 from ccapi.errors import (
@@ -17,6 +17,8 @@ from ccapi.errors import (
     NotSignedIn,
     Overloaded,
     RateLimited,
+    SessionNotFound,
+    StructuredOutputFailed,
     UpstreamDenied,
     UpstreamFailed,
 )
@@ -31,6 +33,7 @@ DEFAULT_RETRY_AFTER = 60.0
 
 # In a 403 that is about the account. (The CLI says "Failed to authenticate" of any, a proxy's included.)
 _SIGN_IN = re.compile(r"/login|oauth|api[ -]?key|permission_error|authentication_error", re.IGNORECASE)
+_NO_SESSION = re.compile(r"No (?:conversation|message) found with")
 _FINISH_REASONS: Mapping[str, FinishReason] = {
     "max_tokens": "length",
     "model_context_window_exceeded": "length",
@@ -66,6 +69,12 @@ def from_result(
         return _finished(message, usage, "length")
     text = cli_error.text if cli_error else _error_text(message)
     status = message.get("api_error_status")
+    if subtype == "error_max_structured_output_retries":
+        return RunFailed(
+            StructuredOutputFailed("The model gave no output that fits the JSON schema", detail=text), usage
+        )
+    if _NO_SESSION.search(text):
+        return RunFailed(SessionNotFound("The session is no longer there", detail=text), usage)
     if "prompt is too long" in text.lower():
         message_ = "The conversation is longer than the model can take"
         return RunFailed(ContextTooLong(message_, param="messages", detail=text), usage)
@@ -109,15 +118,31 @@ def _not_signed_in(detail: str) -> NotSignedIn:
     return NotSignedIn(message, hint=SIGN_IN_HINT, detail=detail)
 
 
+def together(earlier: RunFinished | RunFailed | None, later: RunFinished) -> RunFinished:
+    """Two results of one run as one: work in the background brings another turn after the first."""
+    if not isinstance(earlier, RunFinished):
+        return later
+    columns = zip(astuple(earlier.usage), astuple(later.usage), strict=True)
+    return replace(
+        later,
+        usage=Usage(*(sum(column) for column in columns)),
+        cost_usd=earlier.cost_usd + later.cost_usd,
+        turns=earlier.turns + later.turns,
+        duration_ms=earlier.duration_ms + later.duration_ms,
+    )
+
+
 def usage_of(message: Mapping[str, Any]) -> Usage:
-    """Tokens over all model calls: `modelUsage`, which counts subagents and earlier turns too; else `usage`."""
-    models = message.get("modelUsage")
+    """Tokens over all model calls since the last result, subagents' included; else those that `usage` has."""
+    models = message.get(_SINCE_LAST_RESULT)
     if isinstance(models, Mapping) and models:
         counted = [_counts(one, *_BY_MODEL) for one in models.values()]
         return Usage(*(sum(column) for column in zip(*counted, strict=True)))
     return Usage(*_counts(message.get("usage"), *_BY_TURN))
 
 
+# By model. (`modelUsage` and `total_cost_usd` count the whole session.)
+_SINCE_LAST_RESULT = "model_usage_since_last_result"
 # The CLI's names for the fields of `Usage`, in their order.
 _BY_MODEL = ("inputTokens", "outputTokens", "cacheReadInputTokens", "cacheCreationInputTokens")
 _BY_TURN = ("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
@@ -132,10 +157,19 @@ def _finished(message: Mapping[str, Any], usage: Usage, reason: FinishReason) ->
         session_id=str(message.get("session_id", "")),
         finish_reason=reason,
         usage=usage,
-        cost_usd=float(message.get("total_cost_usd") or 0.0),
+        cost_usd=_cost(message),
         turns=int(message.get("num_turns") or 0),
         duration_ms=int(message.get("duration_ms") or 0),
+        structured=message.get("structured_output"),
     )
+
+
+def _cost(message: Mapping[str, Any]) -> float:
+    """US dollars, as the CLI reckons them by list price."""
+    models = message.get(_SINCE_LAST_RESULT)
+    if not isinstance(models, Mapping):
+        return float(message.get("total_cost_usd") or 0.0)
+    return sum(float(one.get("costUSD") or 0.0) for one in models.values() if isinstance(one, Mapping))
 
 
 def _error_text(message: Mapping[str, Any]) -> str:

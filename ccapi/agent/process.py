@@ -15,8 +15,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from ccapi.agent import control
 from ccapi.agent.framer import LineFramer
-from ccapi.agent.launch import Launch
+from ccapi.agent.launch import Command
 from ccapi.errors import ClaudeFailed, ClaudeNotFound
 
 log = logging.getLogger(__name__)
@@ -40,26 +41,26 @@ class ClaudeProcess:
         self._ending: asyncio.Task[None] | None = None
 
     @classmethod
-    async def start(cls, launch: Launch, model: str | None) -> ClaudeProcess:
+    async def start(cls, command: Command) -> ClaudeProcess:
         """Start it in a process group of its own. Raises `ClaudeNotFound` when it cannot be executed."""
         mark = uuid.uuid4().hex
-        pipes = {variable: _filled_pipe(secret) for variable, secret in launch.secrets.items()}
+        pipes = {variable: _filled_pipe(secret) for variable, secret in command.secrets.items()}
         descriptors = {variable: str(descriptor) for variable, descriptor in pipes.items()}
         try:
             process = await asyncio.create_subprocess_exec(
-                *launch.argv(model),
+                *command.argv,
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,
-                env={**launch.environment, **descriptors, _MARK: mark},
-                cwd=launch.workspace,
+                env={**command.environment, **descriptors, _MARK: mark},
+                cwd=command.directory,
                 pass_fds=tuple(pipes.values()),
                 limit=CHUNK,
                 start_new_session=True,
                 preexec_fn=_die_with_parent(),
             )
         except OSError as error:
-            if not launch.workspace.is_dir():
+            if not command.directory.is_dir():
                 raise ClaudeFailed("The workspace is gone", detail=str(error)) from error
             raise ClaudeNotFound(f"Claude Code cannot be started: {error.strerror}", detail=str(error)) from error
         finally:
@@ -84,12 +85,31 @@ class ClaudeProcess:
         """Wait until the last of its stderr was read (not for long: a grandchild may hold the pipe)."""
         await asyncio.wait([self._stderr_reader], timeout=0.2)
 
-    async def send(self, message: Mapping[str, Any]) -> None:
-        """One line to its stdin; nothing happens when it no longer reads (its end is seen on stdout)."""
+    @property
+    def alive(self) -> bool:
+        """Whether it runs: neither ended nor stopped by a signal (Linux; elsewhere only the former is seen)."""
+        if self.returncode is not None or self._ending is not None:
+            return False
+        try:
+            state = Path(f"/proc/{self.pid}/stat").read_text("ascii", "replace").rsplit(")", 1)[1].split()[0]
+        except (OSError, IndexError):
+            return not sys.platform.startswith("linux")
+        return state not in {"T", "t", "Z", "X"}
+
+    @property
+    def memory(self) -> int:
+        """Bytes that are this process's own (Linux; elsewhere 0)."""
+        with contextlib.suppress(OSError, ValueError):
+            _, resident, shared, *_ = Path(f"/proc/{self.pid}/statm").read_text("ascii").split()
+            return (int(resident) - int(shared)) * os.sysconf("SC_PAGE_SIZE")
+        return 0
+
+    async def send(self, *messages: Mapping[str, Any]) -> None:
+        """A line each to its stdin; nothing happens when it no longer reads (its end is seen on stdout)."""
         stdin = self._process.stdin
         assert stdin is not None
         with contextlib.suppress(ConnectionError, RuntimeError):
-            stdin.write(json.dumps(message).encode("ascii") + b"\n")
+            stdin.write(b"".join(json.dumps(message).encode("ascii") + b"\n" for message in messages))
             await stdin.drain()
 
     def close_stdin(self) -> None:
@@ -146,13 +166,12 @@ class ClaudeProcess:
 
     async def _interrupt(self) -> None:
         """Ask first: tools end in order and the session file is written to its end."""
-        request = {"type": "control_request", "request_id": "end", "request": {"subtype": "interrupt"}}
         stdout = self._process.stdout
         assert stdout is not None
         # RuntimeError: the run's owner is still reading, and keeps the pipe empty itself.
         with contextlib.suppress(TimeoutError, RuntimeError, ConnectionError):
             async with asyncio.timeout(INTERRUPT_GRACE):
-                await self.send(request)
+                await self.send(control.request("interrupt"))
                 self.close_stdin()
                 while await stdout.read(CHUNK):  # it must not hang in a full pipe
                     pass

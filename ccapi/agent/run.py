@@ -6,39 +6,44 @@
                 ...
 
 `run.next` yields the events in order; the last one is the only `RunFinished` or `RunFailed`. Leaving the block ends the
-process, whatever it is doing.
+process, whatever it is doing, unless its answer is complete and it can wait for the conversation's next turn.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from ccapi.agent.decoder import Decoder
 from ccapi.agent.launch import Launch
-from ccapi.agent.process import ClaudeProcess
-from ccapi.errors import CcapiError, ClaudeFailed, GatewayStopping, ModelUnavailable, RunTimeout
+from ccapi.agent.options import Resume, RunOptions
+from ccapi.agent.pool import Pool, PoolLimits
+from ccapi.agent.worker import Worker
+from ccapi.errors import CcapiError, ClaudeFailed, GatewayStopping, InvalidRequest, ModelUnavailable, RunTimeout
 from ccapi.wire.events import MessageStarted, Notice, RunEvent, RunFailed, RunFinished
 
 log = logging.getLogger(__name__)
 
 # After the CLI said that its turn is over and stdin was closed, it writes its session and leaves. Seconds.
 EXIT_GRACE = 5.0
+# A process that waited begins a turn at once. One that shows nothing for so many seconds is replaced.
+WAKE_GRACE = 5.0
 _SLICE = 1.0  # seconds between looks at a silent process
 _FAMILIES = ("haiku", "sonnet", "opus")
+_NO_POOL = PoolLimits(size=0, sessions=0)
 
 
 @dataclass(frozen=True, slots=True)
 class RunRequest:
-    """What is asked. `prompt` is the user's text or Messages API content blocks; `model` None is the CLI's default."""
+    """What is asked. `prompt` is the user's text or Messages API content blocks."""
 
-    prompt: str | list[dict[str, Any]]
-    model: str | None = None
-    system: str | None = None
+    prompt: str | Sequence[dict[str, Any]]
+    options: RunOptions = field(default_factory=RunOptions)
+    resume: Resume | None = None
 
 
 def family_alias(model: str | None) -> str | None:
@@ -51,13 +56,14 @@ class Run:
     """See the module. `model` is the one that really answers."""
 
     def __init__(self, agent: Agent, request: RunRequest) -> None:
-        self.model = request.model
+        self.model = request.options.model
         self.ended = False
         self._agent = agent
         self._request = request
-        self._fallback = family_alias(request.model) if agent.model_fallback else None
-        self._switching: asyncio.Task[None] | None = None
+        self._fallback = family_alias(request.options.model) if agent.model_fallback else None
+        self._switching: asyncio.Task[Notice] | None = None
         self._answering = False
+        self._reusable = False
 
     async def __aenter__(self) -> Self:
         await self._start()
@@ -69,7 +75,17 @@ class Run:
         if self._switching:
             await asyncio.wait([self._switching])
         self._prompting.cancel()
-        await self._agent.end(self._process)
+        await self._agent.done(self._worker, reusable=self._reusable)
+
+    @property
+    def session_id(self) -> str:
+        """Claude Code's id for the conversation; empty until it was said."""
+        return self._decoder.session_id
+
+    @property
+    def start(self) -> Literal["cold", "ready", "kept"]:
+        """Whether the process had to be started, stood ready, or had been kept from the conversation's last turn."""
+        return ("kept" if self._request.resume else "ready") if self._worker.pooled else "cold"
 
     async def next(self, wait: float) -> list[RunEvent]:
         """The events that came, or none after `wait` seconds of silence. Not to be called once `ended`."""
@@ -88,27 +104,26 @@ class Run:
                     return events
         return []
 
-    async def _start(self) -> None:
+    async def _start(self, *, cold: bool = False) -> None:
         self._decoder = Decoder(fixed_credential=self._agent.launch.fixed_credential)
         self._stdin_closed = self._output_closed = False
-        self._process = await self._agent.start(self.model)
+        options = replace(self._request.options, model=self.model)
+        self._worker = await self._agent.worker(options, self._request.resume, cold=cold)
+        self._process = self._worker.process
+        self._heard = not self._worker.pooled
         self._last_sign = asyncio.get_running_loop().time()
         # A task, because a large prompt waits until the CLI reads it, and `next` watches over that.
-        self._prompting = asyncio.create_task(self._prompt(self._process))
-
-    async def _prompt(self, process: ClaudeProcess) -> None:
-        initialize: dict[str, Any] = {"subtype": "initialize", "hooks": None}
-        if self._request.system:
-            initialize["appendSystemPrompt"] = self._request.system
-        await process.send({"type": "control_request", "request_id": "initialize", "request": initialize})
-        await process.send(user_message(self._request.prompt))
+        turn = user_message(self._request.prompt)
+        self._prompting = asyncio.create_task(self._worker.ask(turn))
 
     async def _step(self) -> list[RunEvent]:
         """Read once. Everything that ends the run is turned into the terminal event here."""
         events: list[RunEvent] = []
         try:
             if self._switching:
-                return await self._switched(self._switching)
+                notice = await asyncio.shield(self._switching)
+                self._switching = None
+                return [notice]
             lines = await self._process.read()
             if lines is None:
                 self._output_closed = True
@@ -121,7 +136,10 @@ class Run:
                 events += self._decoder.feed(line)
         except CcapiError as error:
             return events + self._terminate(RunFailed(error))
-        self._answering = self._answering or any(isinstance(event, MessageStarted) for event in events)
+        self._heard = self._heard or bool(self._decoder.session_id)
+        if not self._answering and any(isinstance(event, MessageStarted) for event in events):
+            self._answering = True
+            self._agent.pool.refill()  # the model is at work: the machine has time
         return events + self._on_result()
 
     def _on_result(self) -> list[RunEvent]:
@@ -132,25 +150,35 @@ class Run:
                 self._switching = asyncio.create_task(self._switch())
                 return []
             return self._terminate(result)
+        if isinstance(result, RunFinished) and self._decoder.idle and not self._decoder.background:
+            self._reusable = not self._stdin_closed
+            self._worker.session_id, self._worker.checkpoint = result.session_id, result.checkpoint
+            return self._terminate(result)
         if result is not None and self._decoder.idle is not False and not self._stdin_closed:
             self._stdin_closed = True
             self._process.close_stdin()
         return []
 
-    async def _switch(self) -> None:
+    async def _switch(self) -> Notice:
         """Start again with the family's current model. A task of its own: half of it would be worse than none."""
-        await self._agent.end(self._process)
-        self.model, self._fallback = self._fallback, None
-        await self._start()
+        refused, self.model, self._fallback = self.model, self._fallback, None
+        await self._again()
+        return Notice("model_fallback", f"the API no longer serves {refused}; {self.model} answers instead")
 
-    async def _switched(self, switching: asyncio.Task[None]) -> list[RunEvent]:
-        await asyncio.shield(switching)
-        self._switching = None
-        refused, model = self._request.model, self.model
-        return [Notice("model_fallback", f"the API no longer serves {refused}; {model} answers instead")]
+    async def _wake(self) -> Notice:
+        """Start again with a new process in the place of one that had waited and does not take its turn."""
+        await self._again()
+        return Notice("replaced", "a waiting process did not answer; a new one takes its turn")
+
+    async def _again(self) -> None:
+        await self._agent.done(self._worker, reusable=False)
+        await self._start(cold=True)
 
     def _on_exit(self) -> list[RunEvent]:
         """The process is gone. Without a `result` the answer is not complete, and says so."""
+        if not self._heard and not self._agent.closing:
+            self._switching = asyncio.create_task(self._wake())
+            return []
         if self._decoder.result is not None:
             return self._terminate(self._decoder.result)
         if self._agent.closing:
@@ -162,6 +190,9 @@ class Run:
         if self._switching:
             return []
         silent = asyncio.get_running_loop().time() - self._last_sign
+        if not self._heard and (silent >= WAKE_GRACE or not self._process.alive):
+            self._switching = asyncio.create_task(self._wake())
+            return []
         if self._process.returncode is not None or (self._output_closed and silent >= EXIT_GRACE):
             return self._on_exit()
         result = self._decoder.result
@@ -182,7 +213,9 @@ class Run:
         return [terminal]
 
 
-def _died(code: int | None, stderr: str) -> ClaudeFailed:
+def _died(code: int | None, stderr: str) -> CcapiError:
+    if "--json-schema" in stderr:
+        return InvalidRequest("the JSON schema is not valid", detail=stderr)
     if code is None:
         how = "closed its output"
     else:
@@ -191,9 +224,10 @@ def _died(code: int | None, stderr: str) -> ClaudeFailed:
     return ClaudeFailed(f"Claude Code {how} before its answer was complete", detail=stderr or None)
 
 
-def user_message(prompt: str | list[dict[str, Any]]) -> Mapping[str, Any]:
+def user_message(prompt: str | Sequence[dict[str, Any]]) -> Mapping[str, Any]:
     """The stream-json line for a user's turn."""
-    message: dict[str, Any] = {"type": "user", "message": {"role": "user", "content": prompt}}
+    content = prompt if isinstance(prompt, str) else list(prompt)
+    message: dict[str, Any] = {"type": "user", "message": {"role": "user", "content": content}}
     text = prompt if isinstance(prompt, str) else "".join(part.get("text", "") for part in prompt)
     if text.startswith("/") or "@" in text:
         # Deliver it as written: a client's text is neither a slash command nor a request to read `@/some/file`. Only
@@ -212,6 +246,7 @@ class Agent:
         idle_timeout: float = 300.0,
         background_grace: float = 120.0,
         model_fallback: bool = True,
+        pool: PoolLimits = _NO_POOL,
     ) -> None:
         """Both times are in seconds and bound a run's silence, not its length.
 
@@ -222,25 +257,44 @@ class Agent:
         self.idle_timeout = idle_timeout
         self.background_grace = background_grace
         self.model_fallback = model_fallback
+        self.pool = Pool(launch, pool)
         self.closing = False
-        self._processes: set[ClaudeProcess] = set()
+        self._working: set[Worker] = set()
 
-    async def start(self, model: str | None) -> ClaudeProcess:
-        """A new process, which `close` ends if nobody else has."""
-        process = await ClaudeProcess.start(self.launch, model)
-        self._processes.add(process)
-        return process
-
-    async def end(self, process: ClaudeProcess) -> None:
-        """See `ClaudeProcess.end`."""
-        await process.end()
-        self._processes.discard(process)
+    @property
+    def working(self) -> frozenset[Worker]:
+        """The processes that answer at this moment."""
+        return frozenset(self._working)
 
     def run(self, request: RunRequest) -> Run:
         """A run, not yet started: enter it."""
         return Run(self, request)
 
+    async def worker(self, options: RunOptions, resume: Resume | None, *, cold: bool) -> Worker:
+        """A process for a turn, which must be given to `done` afterwards. `cold`: none that has waited."""
+        worker = None if cold else await self.pool.take(options, resume)
+        if worker is None:
+            fingerprint = self.pool.fingerprint()
+            worker = await Worker.start(self.launch, options, resume)
+            worker.fingerprint = fingerprint
+        self._working.add(worker)
+        return worker
+
+    async def done(self, worker: Worker, *, reusable: bool) -> None:
+        """The turn is over. `reusable`: the process took it to its end, and can take another one."""
+        if reusable and not self.closing and self.pool.keep(worker):
+            self._working.discard(worker)
+            return
+        ending = asyncio.create_task(worker.process.end())  # goes on even if the caller is cancelled
+        ending.add_done_callback(lambda _: self._working.discard(worker))
+        await asyncio.shield(ending)
+
+    def renew(self, launch: Launch) -> None:
+        """Start processes like this from now on. Runs go on as they are."""
+        self.launch = launch
+        self.pool.renew(launch)
+
     async def close(self) -> None:
         """End every process that still lives; runs in the middle of an answer fail with `GatewayStopping`."""
         self.closing = True
-        await asyncio.gather(*(process.end() for process in self._processes))
+        await asyncio.gather(self.pool.close(), *(worker.process.end() for worker in self._working))

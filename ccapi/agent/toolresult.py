@@ -36,7 +36,8 @@ def tool_finished(block: Mapping[str, Any], extra: Any, parent: str | None) -> T
     size = details.get("persistedOutputSize")
     if not isinstance(size, int):
         size = int(float(persisted["size"]) * _UNITS[persisted["unit"]])
-    return ToolFinished(tool_use_id, kept, is_error, size, parent)
+    stored = details.get("persistedOutputPath")
+    return ToolFinished(tool_use_id, kept, is_error, size, parent, stored if isinstance(stored, str) else None)
 
 
 def _text(content: Any) -> str:

@@ -37,7 +37,9 @@ def register(app: typer.Typer) -> None:
 
 
 def gateway(
-    host: Host = "127.0.0.1",
+    host: Annotated[
+        str | None, typer.Option(help="Address to listen on. Default: gateway.host, 127.0.0.1. Others need API keys.")
+    ] = None,
     port: Annotated[
         int | None, typer.Option(min=0, max=65535, help="Port; 0 takes a free one. Default: gateway.port, 8000.")
     ] = None,
@@ -66,16 +68,13 @@ def gateway(
     from ccapi.gateway import settings as gateway_settings
 
     _hide_from_the_agent()
-    environ = None
-    if not host_settings.in_container():
-        ours = host_settings.load({"gateway.port": port or None})
-        environ, port = host_settings.gateway_environment(ours), ours.port if port is None else port
-    settings = gateway_settings.from_environment(
-        environ,
+    contained = host_settings.in_container()
+    flags = {"gateway.port": port or None, "gateway.permission_mode": permission_mode}
+    settings = gateway_settings.from_settings(
+        host_settings.load(flags, files=not contained),
         host=host,
         port=port,
         workspace=workspace and workspace.resolve(),
-        permission_mode=permission_mode,
         rehearsal=rehearsal,
     )
     logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s")

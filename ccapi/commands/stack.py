@@ -34,6 +34,8 @@ def up(
         environment["CCAPI_REHEARSAL"] = _scenario(rehearsal)
     wanted = StackSpec(
         port=settings.port,
+        host=settings.host,
+        keys=paths.keys_dir(settings.home),
         base_image=settings.base_image,
         environment={name: value for name, value in environment.items() if value},
         workspace=settings.workspace,

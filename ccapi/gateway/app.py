@@ -13,7 +13,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from ccapi.agent.launch import PERMISSION_MODES, Launch, child_environment, child_secrets, find_claude
+from ccapi.agent.launch import Launch, child_environment, child_secrets, find_claude
 from ccapi.agent.run import Agent
 from ccapi.errors import SettingInvalid, port_busy
 from ccapi.gateway import security
@@ -21,6 +21,7 @@ from ccapi.gateway.chat import ChatHandler
 from ccapi.gateway.http import Runner
 from ccapi.gateway.models import Models
 from ccapi.gateway.settings import GatewaySettings
+from ccapi.settings import PERMISSION_MODES
 from ccapi.gateway.slots import RunSlots, default_slots
 
 log = logging.getLogger(__name__)

@@ -1,4 +1,8 @@
-"""What the gateway is told by its environment and its command line."""
+"""What the gateway is told: the table of `ccapi.settings`, and what its surroundings decide.
+
+These have no row in the table, as a person does not choose them: `CCAPI_CLAUDE` (another CLI), `CCAPI_REHEARSAL`,
+`CCAPI_DATA_DIR`, `CCAPI_KEYS_DIR`, and `CCAPI_IN_CONTAINER`, which the image sets.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +12,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ccapi import paths, settings
 from ccapi.errors import SettingInvalid, UsageError
+from ccapi.settings import LOOPBACK, Settings
 
 log = logging.getLogger(__name__)
 
-_LOOPBACK = ("127.0.0.1", "::1", "localhost")
-_LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 _CREDENTIALS_FILE = "credentials.env"
 _CREDENTIALS = frozenset({"ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN"})
 
@@ -22,108 +26,98 @@ _CREDENTIALS = frozenset({"ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_C
 class GatewaySettings:
     """Times in seconds, sizes in bytes. `environ` is the gateway's own environment, credentials file included."""
 
-    host: str = "127.0.0.1"
+    host: str = "127.0.0.1"  # that it listens on
+    published: str = "127.0.0.1"  # that others reach it by
     port: int = 8000
     workspace: Path = field(default_factory=Path.cwd)
+    default_workspace: str = "."
+    data_dir: Path = field(default_factory=lambda: paths.state_dir() / "gateway")
+    keys_dir: Path = field(default_factory=lambda: paths.keys_dir())
+    require_key: bool = False
     run_timeout: float = 300.0  # without any event
     background_grace: float = 120.0  # for commands that a finished answer left running
+    shutdown_grace: float = 20.0  # for runs when the gateway is told to stop
     heartbeat: float = 10.0  # between SSE comments while nothing happens
     max_body: int = 32 * 1024 * 1024
     max_runs: int = 0  # at once; 0: as many as the memory takes
     max_queue: int = 64  # requests that wait for a slot
     max_retries: int = 4  # of a failed request to the model's API, by the CLI
+    pool_size: int = 2  # processes started before anybody asks
+    pool_sessions: int = 4  # processes kept for a conversation's next turn
+    pool_session_idle: float = 300.0
+    pool_max_age: float = 600.0
+    pool_memory: int = 0  # bytes that waiting processes may take; 0: a fifth of what there is
+    keep_days: int = 30
     model_map: Mapping[str, str] = field(default_factory=dict)
     model_fallback: bool = True
+    small_model: str = "haiku"
     permission_mode: str | None = None
     claude: str | None = None
     log_level: str = "INFO"
+    log_format: str = "text"
     rehearsal: str | None = None  # a scenario that plays the model
     in_container: bool = False  # says the image: Docker decides who reaches the port
     environ: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def key_required(self) -> bool:
+        """Whether every request needs an API key: wanted, or because others than this machine reach the gateway."""
+        return self.require_key or self.published not in LOOPBACK
+
 
 def from_environment(environ: Mapping[str, str] | None = None, **flags: object) -> GatewaySettings:
+    """As `from_settings`, with no settings but those in the environment."""
+    environ = dict(os.environ if environ is None else environ)
+    return from_settings(settings.load(environ=environ, files=False), environ, **flags)
+
+
+def from_settings(table: Settings, environ: Mapping[str, str] | None = None, **flags: object) -> GatewaySettings:
     """`flags` are fields of `GatewaySettings` and win; None counts as not given. Raises `SettingInvalid`."""
     environ = dict(os.environ if environ is None else environ)
     environ = {**_credentials(environ), **{name: value for name, value in environ.items() if value}}
+    contained = settings.in_container(environ)
     read: dict[str, object] = {
-        "run_timeout": _number(environ, "CCAPI_RUN_TIMEOUT"),
-        "background_grace": _number(environ, "CCAPI_BACKGROUND_GRACE"),
-        "heartbeat": _number(environ, "CCAPI_HEARTBEAT", most=30),  # clients give up after a minute of silence
-        "max_body": _whole(environ, "CCAPI_MAX_BODY", 1),
-        "max_runs": _whole(environ, "CCAPI_MAX_RUNS", 1),
-        "max_queue": _whole(environ, "CCAPI_MAX_QUEUE", 0),
-        "max_retries": _whole(environ, "CCAPI_MAX_RETRIES", 0),
-        "model_map": _model_map(environ),
-        "model_fallback": _switch(environ, "CCAPI_MODEL_FALLBACK"),
-        "permission_mode": environ.get("CCAPI_PERMISSION_MODE"),
+        "published": table.host,
+        "port": table.port,
+        "default_workspace": table.value("gateway.default_workspace") or ("default" if contained else "."),
+        "data_dir": _directory(environ, "CCAPI_DATA_DIR", paths.state_dir(table.home) / "gateway"),
+        "keys_dir": _directory(environ, "CCAPI_KEYS_DIR", paths.keys_dir(table.home)),
+        "require_key": table.value("api.require_key"),
+        "run_timeout": table.value("gateway.timeout"),
+        **{name: table.value(f"gateway.{name}") for name in _SAME},
+        # In the container that is what confines the agent, and nobody is there to ask for each tool.
+        "permission_mode": table.value("gateway.permission_mode") or ("bypassPermissions" if contained else None),
+        **{f"pool_{name}": table.value(f"pool.{name}") for name in ("size", "sessions", "session_idle", "max_age")},
+        "pool_memory": (table.value("pool.memory") or 0) * 1_000_000,
+        "keep_days": table.value("sessions.keep_days"),
+        **{f"model_{name}": table.value(f"models.{name}") for name in ("map", "fallback")},
+        "small_model": table.value("models.small"),
+        **{f"log_{name}": table.value(f"log.{name}") for name in ("level", "format")},
         "claude": environ.get("CCAPI_CLAUDE"),
-        "log_level": _log_level(environ),
         "rehearsal": environ.get("CCAPI_REHEARSAL"),
-        "in_container": _switch(environ, "CCAPI_IN_CONTAINER"),
+        "in_container": contained,
         **{name: value for name, value in flags.items() if value is not None},
     }
     given = {name: value for name, value in read.items() if value is not None}
-    settings = GatewaySettings(**given, environ=environ)  # type: ignore[arg-type] # each value was made for its field
-    _check_surroundings(settings)
-    return settings
+    if not contained:
+        given["published"] = given.setdefault("host", table.host)
+    found = GatewaySettings(**given, environ=environ)  # type: ignore[arg-type] # each value was made for its field
+    _check_surroundings(found)
+    return found
 
 
-def _check_surroundings(settings: GatewaySettings) -> None:
-    if settings.in_container:
-        if os.geteuid() == 0:
-            raise SettingInvalid("The gateway does not run as root in the container; leave the image's user as it is")
-    elif settings.host not in _LOOPBACK:
-        # Nobody is asked for a key, so only this machine may ask.
-        raise UsageError(f"--host {settings.host}: the gateway listens on loopback only ({', '.join(_LOOPBACK)})")
+_SAME = ("background_grace", "shutdown_grace", "heartbeat", "max_body", "max_runs", "max_queue", "max_retries")
 
 
-def _invalid(name: str, expected: str, value: str) -> SettingInvalid:
-    return SettingInvalid(f"{name}: expected {expected}, not {value!r}")
+def _directory(environ: Mapping[str, str], name: str, default: Path) -> Path:
+    return Path(environ[name]) if environ.get(name) else default
 
 
-def _number(environ: Mapping[str, str], name: str, most: float = 1e9) -> float | None:
-    if not (value := environ.get(name)):
-        return None
-    try:
-        number = float(value)
-    except ValueError:
-        number = 0.0
-    if not 0 < number <= most:
-        raise _invalid(name, "seconds, more than 0" + (f" and at most {most:g}" if most < 1e9 else ""), value)
-    return number
-
-
-def _whole(environ: Mapping[str, str], name: str, least: int) -> int | None:
-    if not (value := environ.get(name)):
-        return None
-    if not value.isdecimal() or int(value) < least:
-        raise _invalid(name, f"a whole number, {least} or more", value)
-    return int(value)
-
-
-def _switch(environ: Mapping[str, str], name: str) -> bool | None:
-    if not (value := environ.get(name)):
-        return None
-    if value.lower() not in {"on", "off", "true", "false", "1", "0"}:
-        raise _invalid(name, "on or off", value)
-    return value.lower() in {"on", "true", "1"}
-
-
-def _log_level(environ: Mapping[str, str]) -> str | None:
-    if not (value := environ.get("CCAPI_LOG_LEVEL")):
-        return None
-    if value.upper() not in _LOG_LEVELS:
-        raise _invalid("CCAPI_LOG_LEVEL", f"one of {', '.join(_LOG_LEVELS)}", value)
-    return value.upper()
-
-
-def _model_map(environ: Mapping[str, str]) -> dict[str, str]:
-    text = environ.get("CCAPI_MODEL_MAP", "")
-    pairs = [pair.partition("=") for pair in text.split(",") if pair.strip()]
-    if not all(name.strip() and model.strip() for name, _, model in pairs):
-        raise _invalid("CCAPI_MODEL_MAP", "name=model,name=model", text)
-    return {name.strip(): model.strip() for name, _, model in pairs}
+def _check_surroundings(found: GatewaySettings) -> None:
+    if found.in_container and os.geteuid() == 0:
+        raise SettingInvalid("The gateway does not run as root in the container; leave the image's user as it is")
+    if not found.host:
+        raise UsageError("--host: an address is missing")
 
 
 def _credentials(environ: Mapping[str, str]) -> dict[str, str]:

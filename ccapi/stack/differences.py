@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ccapi import settings
 from ccapi.redact import redact
 from ccapi.stack import spec
 from ccapi.stack.engine import Container
@@ -11,10 +12,8 @@ from ccapi.stack.spec import Difference, StackSpec
 
 # How the person calls what the container knows as a variable.
 _NAMES = {
+    **{row.env: row.key for row in settings.TABLE},
     "CCAPI_REHEARSAL": "rehearsal",
-    "CCAPI_RUN_TIMEOUT": "gateway.timeout",
-    "CCAPI_MODEL_MAP": "models.map",
-    "CCAPI_MODEL_FALLBACK": "models.fallback",
     "OAUTH_PROXY_PORT": "oauth.port",
 }
 
@@ -22,7 +21,7 @@ _NAMES = {
 def differences(container: Container, wanted: StackSpec, image: str, compose_id: str) -> list[Difference]:
     """What `up` would change, in the person's words; credentials in URLs are not shown."""
     pairs = [
-        ("port", container.published, f"127.0.0.1:{wanted.port}"),
+        ("port", container.published, wanted.published),
         ("workspace", container.workspace or "a volume", str(wanted.workspace or "a volume")),
         ("image", container.image, image),
         ("docker-compose.yml", container.labels.get(spec.COMPOSE_LABEL), compose_id),

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from ccapi import settings
+
 PROJECT = "claude-code-api"
 CONTAINER = "claude-code-api"
 REPOSITORY = "claude-code-api"  # of the images; the tag is the hash of what went into one
@@ -16,6 +18,7 @@ COMPOSE_LABEL = "ccapi.compose"
 WORKSPACE_LABEL = "ccapi.workspace"  # as it was given: Docker Desktop reports a path of its own for the mount
 CONTAINER_PORT = "8000/tcp"
 WORKSPACE = "/workspace"
+KEYS = "/run/ccapi/keys"
 CONFIG = "/home/claude/.claude"
 
 # The container's variables that ccapi decides on: the keys of `environment:` in docker-compose.yml.
@@ -30,12 +33,7 @@ VARIABLES = (
     "OAUTH_PROXY_HOST",
     "OAUTH_PROXY_PORT",
     "CCAPI_REHEARSAL",
-    "CCAPI_RUN_TIMEOUT",
-    "CCAPI_BACKGROUND_GRACE",
-    "CCAPI_MAX_RUNS",
-    "CCAPI_MAX_QUEUE",
-    "CCAPI_MODEL_MAP",
-    "CCAPI_MODEL_FALLBACK",
+    *(row.env for row in settings.TABLE if row.gateway),
 )
 
 
@@ -46,6 +44,8 @@ class StackSpec:
     port: int
     base_image: str
     environment: Mapping[str, str]
+    host: str = "127.0.0.1"
+    keys: Path | None = None  # directory of the API keys, which the gateway may read
     workspace: Path | None = None
     ca_file: Path | None = None
 
@@ -54,13 +54,20 @@ class StackSpec:
         """Where the gateway is published."""
         return f"http://127.0.0.1:{self.port}"
 
+    @property
+    def published(self) -> str:
+        """Address and port as Docker names them."""
+        return f"{self.host}:{self.port}"
+
     def interpolation(self, image: str, compose_id: str) -> dict[str, str]:
         """The variables that docker-compose.yml refers to."""
         return {
             **self.environment,
             "CCAPI_IMAGE": image,
             "CCAPI_COMPOSE_ID": compose_id,
+            "CCAPI_GATEWAY_HOST": self.host,
             "CCAPI_GATEWAY_PORT": str(self.port),
+            "CCAPI_KEYS_DIR": str(self.keys or ""),
             "CCAPI_STACK_BASE_IMAGE": self.base_image,
             "CCAPI_STACK_WORKSPACE": str(self.workspace or ""),
         }

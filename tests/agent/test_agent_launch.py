@@ -10,8 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ccapi.agent.launch import PERMISSION_MODES, Launch, child_environment, child_secrets, find_claude
+from ccapi.agent.launch import Launch, child_environment, child_secrets, find_claude
+from ccapi.agent.options import RunOptions
 from ccapi.errors import ClaudeNotFound
+from ccapi.settings import PERMISSION_MODES
 
 ALLOWED = {
     *("ANTHROPIC_BASE_URL", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CONFIG_DIR"),
@@ -29,7 +31,8 @@ ADDED = {
 
 
 def argv(model: str | None, mode: str = "default") -> list[str]:
-    return Launch(Path("/bin/claude"), Path("/workspace"), permission_mode=mode).argv(model)
+    launch = Launch(Path("/bin/claude"), Path("/workspace"), permission_mode=mode)
+    return list(launch.command(RunOptions(model=model)).argv)
 
 
 @given(st.text(min_size=1))

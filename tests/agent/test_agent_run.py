@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from ccapi.agent.launch import Launch
+from ccapi.agent.options import RunOptions
 from ccapi.agent.run import Agent, Run, RunRequest, family_alias
 from ccapi.errors import CcapiError, ClaudeFailed, ClaudeNotFound, ModelUnavailable, NotSignedIn, RunTimeout
 from ccapi.wire.events import Notice, RunEvent, RunFailed, RunFinished, ToolFinished
@@ -20,7 +21,7 @@ from tests.agent.stub import ENVIRONMENT, STUB, Stub
 from tests.gateway.harness import await_that, processes_in
 
 MakeAgent = Callable[..., Agent]
-QUESTION = RunRequest("hello", model="sonnet")
+QUESTION = RunRequest("hello", RunOptions(model="sonnet"))
 
 
 async def events_of(run: Run, wait: float = 5.0) -> list[RunEvent]:
@@ -55,13 +56,13 @@ def error_of(events: list[RunEvent]) -> CcapiError:
 async def test_the_prompt_goes_over_stdin_and_nowhere_else(agent: MakeAgent, stub: Stub) -> None:
     """`initialize` with the system prompt, then the user's turn; argv and environment hold neither."""
     stub.plan({"await_input": 2}, {"lines": sj.answer("hi")}, {"await_end_of_input": None})
-    await ask(agent(), RunRequest("the prompt", model="haiku", system="the system prompt"))
+    await ask(agent(), RunRequest("the prompt", RunOptions(model="haiku", system="the system prompt")))
     initialize, turn = stub.stdin
     assert initialize["type"] == "control_request"
     assert initialize["request"]["subtype"] == "initialize"
     assert initialize["request"]["appendSystemPrompt"] == "the system prompt"
     assert turn == {"type": "user", "message": {"role": "user", "content": "the prompt"}}
-    assert stub.seen["argv"] == Launch(STUB, Path()).argv("haiku")[1:]
+    assert stub.seen["argv"] == Launch(STUB, Path()).command(RunOptions(model="haiku")).argv[1:]
     assert "prompt" not in " ".join([*stub.seen["argv"], *stub.seen["environ"].values()])
 
 
@@ -306,7 +307,7 @@ async def test_messages_after_the_first_result_are_part_of_the_answer(agent: Mak
     events = await ask(agent(), wait=1)
     assert sj.transcript(events) == "Started.\n\n---\n\nOver."
     assert isinstance(events[-1], RunFinished)
-    assert events[-1].turns == 2
+    assert events[-1].turns == 3
 
 
 async def test_what_does_not_end_in_the_background_does_not_hold_the_answer(agent: MakeAgent, stub: Stub) -> None:
@@ -482,7 +483,7 @@ async def test_a_stored_sign_in_may_renew_itself_once(agent: MakeAgent, stub: St
 async def test_an_unserved_model_is_asked_for_once_more_by_its_alias(agent: MakeAgent, stub: Stub) -> None:
     """Both starts fail here: the second with the alias, and there is no third."""
     stub.plan({"lines": refused(404, "not_found", "API Error: 404")})
-    async with agent().run(RunRequest("hello", model="claude-3-5-haiku-20241022")) as run:
+    async with agent().run(RunRequest("hello", RunOptions(model="claude-3-5-haiku-20241022"))) as run:
         events = await events_of(run)
         assert run.model == "haiku"
     assert type(error_of(events)) is ModelUnavailable
@@ -493,7 +494,9 @@ async def test_an_unserved_model_is_asked_for_once_more_by_its_alias(agent: Make
 async def test_the_fallback_can_be_turned_off(agent: MakeAgent, stub: Stub) -> None:
     """Then the 404 is the answer, and the model asked for is the one that was asked."""
     stub.plan({"lines": refused(404, "not_found", "API Error: 404")})
-    async with agent(model_fallback=False).run(RunRequest("hello", model="claude-3-5-haiku-20241022")) as run:
+    async with agent(model_fallback=False).run(
+        RunRequest("hello", RunOptions(model="claude-3-5-haiku-20241022"))
+    ) as run:
         events = await events_of(run)
     assert type(error_of(events)) is ModelUnavailable
     assert "--model=claude-3-5-haiku-20241022" in stub.seen["argv"]
@@ -502,7 +505,7 @@ async def test_the_fallback_can_be_turned_off(agent: MakeAgent, stub: Stub) -> N
 async def test_the_fallback_is_not_interrupted_by_a_heartbeat(agent: MakeAgent, stub: Stub) -> None:
     """`next` may time out while the old process is being ended: the change of model still happens, once."""
     stub.plan({"lines": refused(404, "not_found", "API Error: 404")}, {"sleep": 60})
-    async with agent().run(RunRequest("hello", model="claude-3-5-haiku-20241022")) as run:
+    async with agent().run(RunRequest("hello", RunOptions(model="claude-3-5-haiku-20241022"))) as run:
         events = await events_of(run, wait=0.05)
         assert run.model == "haiku"
     assert [event.kind for event in events if isinstance(event, Notice)].count("model_fallback") == 1
@@ -511,7 +514,7 @@ async def test_the_fallback_is_not_interrupted_by_a_heartbeat(agent: MakeAgent, 
 async def test_leaving_during_the_fallback_leaves_nothing(agent: MakeAgent, stub: Stub, workspace: Path) -> None:
     """The client goes while the one process ends and the other starts."""
     stub.plan({"lines": refused(404, "not_found", "API Error: 404")}, {"sleep": 60})
-    async with agent().run(RunRequest("hello", model="claude-3-5-haiku-20241022")) as run:
+    async with agent().run(RunRequest("hello", RunOptions(model="claude-3-5-haiku-20241022"))) as run:
         while not run._switching:
             await run.next(0.05)
     assert processes_in(workspace) == {}
@@ -522,7 +525,7 @@ async def test_a_model_that_fails_after_it_spoke_is_not_asked_again(agent: MakeA
     spoken = list(sj.streamed("m1", sj.text("I was")))
     failed = sj.result(is_error=True, api_error_status=404, result="API Error: 404")
     stub.plan({"lines": [sj.init(), *spoken, failed]})
-    async with agent().run(RunRequest("hello", model="claude-3-5-haiku-20241022")) as run:
+    async with agent().run(RunRequest("hello", RunOptions(model="claude-3-5-haiku-20241022"))) as run:
         events = await events_of(run)
         assert run.model == "claude-3-5-haiku-20241022"
     assert type(error_of(events)) is ModelUnavailable

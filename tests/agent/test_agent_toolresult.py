@@ -40,7 +40,7 @@ def test_a_text_is_passed_on_untouched(text: str) -> None:
 def test_the_kept_part_of_a_large_output_and_its_full_size() -> None:
     """30,000 characters are shown and the size in bytes is told; the CLI's words for the model are not."""
     extra = {"stdout": KEPT, "stderr": "", "persistedOutputPath": "/x.txt", "persistedOutputSize": 5_000_000}
-    assert finished(persisted(), extra) == ToolFinished("t1", KEPT, full_size=5_000_000)
+    assert finished(persisted(), extra) == ToolFinished("t1", KEPT, full_size=5_000_000, stored="/x.txt")
 
 
 def test_the_recorded_large_output() -> None:

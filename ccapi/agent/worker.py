@@ -1,0 +1,94 @@
+"""A `claude` process that takes the turns of one conversation, one at a time.
+
+It may be started long before its first turn, and live on after one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Mapping
+from typing import Any, Self
+
+from ccapi.agent import control
+from ccapi.agent.launch import Launch
+from ccapi.agent.options import Resume, RunOptions
+from ccapi.agent.process import ClaudeProcess
+from ccapi.errors import ClaudeFailed
+
+READY_TIMEOUT = 20.0  # seconds; a busy machine starts many at once
+
+_Message = Mapping[str, Any]
+
+
+class Worker:
+    """Whoever holds it must end it (`process.end`) or hand it on; nobody else reads from it meanwhile."""
+
+    def __init__(self, process: ClaudeProcess, options: RunOptions) -> None:
+        self.process = process
+        self.options = options
+        self.born = self.idle_since = asyncio.get_running_loop().time()
+        self.pooled = False  # it stood ready before it was asked for
+        self.session_id = ""  # of the conversation it had a turn of
+        self.checkpoint = ""  # where that turn ended
+        self.fingerprint = ""  # of the configuration it was started under
+        self._initialized = False
+
+    @classmethod
+    async def start(cls, launch: Launch, options: RunOptions, resume: Resume | None = None) -> Self:
+        """Raises `ClaudeNotFound` and `ClaudeFailed`."""
+        return cls(await ClaudeProcess.start(launch.command(options, resume)), options)
+
+    async def get_ready(self) -> None:
+        """Wait until it has started and knows its system prompt. Raises `ClaudeFailed`."""
+        self._initialized = True
+        await self.process.send(self._initialize())
+        await self._await(_is_response)
+
+    async def refresh(self) -> None:
+        """Let it look again at what it saw when it started, such as the state of a git repository.
+
+        `/clear` begins another session in the same process; it asks nothing of the model. Raises `ClaudeFailed`.
+        """
+        await self.process.send({"type": "user", "message": {"role": "user", "content": "/clear"}})
+        await self._await(lambda message: message.get("type") == "result")
+
+    async def ask(self, turn: _Message) -> None:
+        """Send a turn, and before the first one what it must know for it; nothing is waited for.
+
+        It keeps its model: one that is set after a turn leaves its mark in the history that the model sees.
+        """
+        messages = [turn] if self._initialized else [self._initialize(), turn]
+        self._initialized = True
+        await self.process.send(*messages)
+
+    def _initialize(self) -> _Message:
+        system = {"appendSystemPrompt": self.options.system} if self.options.system else {}
+        return control.request("initialize", hooks=None, **system)
+
+    async def _await(self, wanted: Callable[[_Message], bool]) -> None:
+        """Read until there is such a message; what comes before it is nobody's."""
+        try:
+            async with asyncio.timeout(READY_TIMEOUT):
+                while (lines := await self.process.read()) is not None:
+                    if any(wanted(message) for message in map(_parsed, lines)):
+                        return
+        except TimeoutError:
+            raise ClaudeFailed(f"Claude Code was not ready within {READY_TIMEOUT:g} s") from None
+        raise ClaudeFailed("Claude Code ended while it started", detail=self.process.stderr or None)
+
+
+def _parsed(line: bytes) -> _Message:
+    try:
+        message = json.loads(line)
+    except ValueError:
+        return {}
+    return message if isinstance(message, dict) else {}
+
+
+def _is_response(message: _Message) -> bool:
+    """Raises `ClaudeFailed` when it says no."""
+    if message.get("type") != "control_response":
+        return False
+    control.raise_if_refused(message)
+    return True

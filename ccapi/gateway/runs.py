@@ -1,0 +1,189 @@
+"""From a question to a run: what may be asked, where, in which session, when; and what is kept of the answer.
+
+Both APIs open their runs here, so that policy, workspaces, slots, sessions and numbers are the same for both.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from ccapi.agent.options import Resume, RunOptions
+from ccapi.agent.run import Agent, Run, RunRequest
+from ccapi.errors import GatewayStopping
+from ccapi.gateway import conversations, policy
+from ccapi.gateway.access import Caller
+from ccapi.gateway.conversations import Conversations, New, Plan, Scope
+from ccapi.gateway.metrics import Api, Metrics, ObservedRun
+from ccapi.gateway.models import Models
+from ccapi.gateway.policy import Allowed
+from ccapi.gateway.question import Question, TranscriptMode
+from ccapi.gateway.slots import RunSlots
+from ccapi.gateway.store import Store, Turned
+from ccapi.gateway.workspaces import Workspaces
+from ccapi.redact import redact
+from ccapi.wire.events import MessageStarted, Notice, RunEvent, RunFailed, RunFinished, TextDelta, ToolFinished
+
+log = logging.getLogger(__name__)
+
+Waiting = Callable[[], Awaitable[None]]
+_STARTS = {"cold": "cold", "ready": "warm", "kept": "live"}
+
+
+class Answer:
+    """A run in its session. `next` until it has `ended`; `end` is its terminal event."""
+
+    def __init__(self, runs: Runs, run: Run, asked: _Asked, observed: ObservedRun) -> None:
+        self.end: RunFinished | RunFailed | None = None
+        self.question = asked.question
+        self.transcript: TranscriptMode = asked.question.transcript or "full"
+        self._runs = runs
+        self._run = run
+        self._asked = asked
+        self._observed = observed
+        self._files: list[tuple[str, str]] = []  # outputs that the CLI moved into files
+        self._tools = False
+
+    @property
+    def ended(self) -> bool:
+        return self.end is not None
+
+    @property
+    def asked_model(self) -> str:
+        """What the client's name for the model means to Claude Code."""
+        return self._asked.model
+
+    @property
+    def model(self) -> str:
+        """The one that really answers."""
+        return self._run.model or self._asked.model
+
+    @property
+    def session_id(self) -> str:
+        """Claude Code's id for the conversation; empty until it was said."""
+        return self._run.session_id
+
+    async def next(self, wait: float) -> list[RunEvent]:
+        """The events that came, or none after `wait` seconds of silence."""
+        events = await self._run.next(wait)
+        for event in events:
+            kind = type(event)
+            if kind is TextDelta:
+                self._observed.first_text()
+            elif kind is ToolFinished:
+                self._note_tool(event)  # type: ignore[arg-type] # its type was just looked at
+            elif isinstance(event, RunFinished | RunFailed):
+                self.end = event
+                self._observed.finished(event, self._run.model)
+            elif isinstance(event, MessageStarted) and event.parent is None:
+                self._observed.messages += 1
+            elif kind is Notice:
+                log.warning("%s", redact(event.message))  # type: ignore[union-attr] # as above
+        return events
+
+    def _note_tool(self, event: ToolFinished) -> None:
+        self._tools = True
+        if event.stored:
+            self._files.append((event.tool_use_id, event.stored))
+
+    async def remember(self, text: str) -> None:
+        """Keep what makes the conversation go on: to be called once it is complete, before the client learns that.
+
+        `text` is what the client will send back as the assistant's message.
+        """
+        question, end = self.question, self.end
+        if not isinstance(end, RunFinished) or not question.persist or not end.checkpoint:
+            return
+        store, plan, scope = self._runs.store, self._asked.plan, self._asked.scope
+        turned = Turned(
+            session_id=end.session_id,
+            owner=scope.owner,
+            workspace=scope.workspace,
+            model=self.model,
+            checkpoint=end.checkpoint,
+            cost_usd=end.cost_usd,
+            text=_plain(question),
+            system_hash=hashlib.sha256((question.system or "").encode()).hexdigest(),
+            parent=None if isinstance(plan, New) or not plan.fork else plan.session_id,
+        )
+        if not await store.record_turn(turned):
+            return
+        if self._files:
+            await store.add_tool_results(end.session_id, self._files)
+        shown = self.transcript == "full" or not self._tools
+        index = self._runs.conversations
+        await index.remember(question, scope, text, end.session_id, end.checkpoint, shown=shown)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    question: Question
+    model: str
+    scope: Scope
+    plan: Plan
+
+
+class Runs:
+    """Opens runs. `waiting` is called every `every` seconds while a request waits for its turn."""
+
+    def __init__(
+        self,
+        agent: Agent,
+        models: Models,
+        slots: RunSlots,
+        workspaces: Workspaces,
+        store: Store,
+        conversations_: Conversations,
+        metrics: Metrics,
+        allowed: Allowed,
+    ) -> None:
+        self.agent = agent
+        self.models = models
+        self.slots = slots
+        self.store = store
+        self.conversations = conversations_
+        self.stopping = False
+        self._workspaces = workspaces
+        self._metrics = metrics
+        self._allowed = allowed
+
+    @asynccontextmanager
+    async def open(
+        self,
+        question: Question,
+        caller: Caller,
+        *,
+        api: Api,
+        answer_id: str,
+        waiting: Waiting,
+        every: float,
+        checkpoint: str | None = None,
+    ) -> AsyncIterator[Answer]:
+        """The run that answers a question; it ends with the block.
+
+        `checkpoint` is the place in `question.session_id` to go on from; None is its end. Raises what says why the
+        question cannot be asked.
+        """
+        if self.stopping:
+            raise GatewayStopping("The gateway is about to stop and takes no more questions", retry_after=5)
+        question = policy.narrow(question, caller.policy, self.models, self._allowed)
+        model = self.models.resolve(question.model)
+        workspace = self._workspaces.resolve(question.workspace)
+        scope = Scope(caller.owner, question.workspace or self._workspaces.default, question.user)
+        planned = self.conversations.plan(question, scope, checkpoint=checkpoint, waiting=waiting, every=every)
+        with self._metrics.run(api, id=answer_id) as observed:
+            async with planned as plan, self.slots.slot(waiting, every):
+                observed.admitted()
+                options = _options(question, model, workspace if isinstance(plan, New) else self._place(plan))
+                request = RunRequest(conversations.prompt(plan.replay, question.turn), options, _resume(plan))
+                async with self.agent.run(request) as run:
+                    observed.took(_STARTS[run.start])
+                    yield Answer(self, run, _Asked(question, model, scope, plan), observed)
+
+
+def _plain(question: Question) -> str:
+    turn = question.turn
+    return turn if isinstance(turn, str) else "\n".join(str(block["text"]) for block in turn if "text" in block)
