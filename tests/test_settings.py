@@ -25,6 +25,23 @@ GOOD: dict[str, tuple[str, str, Any]] = {
     "gateway.max_runs": ("3", "3", 3),
     "gateway.max_queue": ("0", "0", 0),
     "models.fallback": ("false", "off", False),
+    "models.small": ('"sonnet"', "sonnet", "sonnet"),
+    "gateway.host": ('"0.0.0.0"', "0.0.0.0", "0.0.0.0"),
+    "gateway.shutdown_grace": ("0", "0", 0.0),
+    "gateway.heartbeat": ("3", "3", 3.0),
+    "gateway.max_body": ("1000", "1000", 1000),
+    "gateway.max_retries": ("0", "0", 0),
+    "gateway.permission_mode": ('"dontask"', "dontAsk", "dontAsk"),
+    "gateway.default_workspace": ('"."', ".", "."),
+    "api.require_key": ("true", "on", True),
+    "pool.size": ("0", "0", 0),
+    "pool.sessions": ("1", "1", 1),
+    "pool.session_idle": ("2.5", "2.5", 2.5),
+    "pool.max_age": ("60", "60", 60.0),
+    "pool.memory": ("500", "500", 500),
+    "sessions.keep_days": ("7", "7", 7),
+    "log.level": ('"debug"', "DEBUG", "DEBUG"),
+    "log.format": ('"json"', "json", "json"),
     "stack.workspace": ('"/srv/work"', "/srv/work", Path("/srv/work")),
     "stack.ca_file": ('"/etc/ca.pem"', "/etc/ca.pem", Path("/etc/ca.pem")),
     "stack.base_image": ('"debian:bookworm-slim"', "debian:bookworm-slim", "debian:bookworm-slim"),
@@ -52,6 +69,23 @@ BAD_TOML = {
     "stack.ca_file": ['""', "true"],
     "stack.base_image": ['""', '" "', "5", '"a\\nb"'],
     "oauth.port": ["0", '"x"', "false"],
+    "models.small": ['""', "5"],
+    "gateway.host": ['"example.org"', '""', "5", '"127.1"'],
+    "gateway.shutdown_grace": ["-1", "false", '"x"'],
+    "gateway.heartbeat": ["0", "31", "true"],
+    "gateway.max_body": ["0", '"1e6"'],
+    "gateway.max_retries": ["-1", "true"],
+    "gateway.permission_mode": ['"yolo"', "true", "5"],
+    "gateway.default_workspace": ['"a/b"', '".."', '""', "5", '"-x"'],
+    "api.require_key": ['"perhaps"', "2"],
+    "pool.size": ["-1", "true"],
+    "pool.sessions": ["-1", '"x"'],
+    "pool.session_idle": ["0", "nan"],
+    "pool.max_age": ["0", '"x"'],
+    "pool.memory": ["0", "1.5"],
+    "sessions.keep_days": ["0", "true"],
+    "log.level": ['"loud"', "5"],
+    "log.format": ['"xml"', "true"],
 }
 BAD_ENVIRONMENT = {
     "gateway.port": ["0", "65536", "eighty", "8000.5"],
@@ -153,6 +187,23 @@ def test_the_names_of_variables() -> None:
         "CCAPI_GATEWAY_MAX_QUEUE",
         "CCAPI_MODELS_MAP",
         "CCAPI_MODELS_FALLBACK",
+        "CCAPI_MODELS_SMALL",
+        "CCAPI_GATEWAY_HOST",
+        "CCAPI_GATEWAY_SHUTDOWN_GRACE",
+        "CCAPI_GATEWAY_HEARTBEAT",
+        "CCAPI_GATEWAY_MAX_BODY",
+        "CCAPI_GATEWAY_MAX_RETRIES",
+        "CCAPI_GATEWAY_PERMISSION_MODE",
+        "CCAPI_GATEWAY_DEFAULT_WORKSPACE",
+        "CCAPI_API_REQUIRE_KEY",
+        "CCAPI_POOL_SIZE",
+        "CCAPI_POOL_SESSIONS",
+        "CCAPI_POOL_SESSION_IDLE",
+        "CCAPI_POOL_MAX_AGE",
+        "CCAPI_POOL_MEMORY",
+        "CCAPI_SESSIONS_KEEP_DAYS",
+        "CCAPI_LOG_LEVEL",
+        "CCAPI_LOG_FORMAT",
         "CCAPI_STACK_WORKSPACE",
         "CCAPI_STACK_CA_FILE",
         "CCAPI_STACK_BASE_IMAGE",
@@ -251,16 +302,13 @@ def test_the_user_file_follows_xdg(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 # --- what is handed on
 
 
-def test_what_the_gateway_is_told(tmp_path: Path) -> None:
-    """The host's settings in the names and forms that the gateway's own settings read."""
-    from ccapi.gateway.settings import from_environment
-
-    flags = {"gateway.timeout": 12.5, "models.map": {"gpt-4o": "sonnet"}, "models.fallback": False}
-    told = load(flags, environ={"CCAPI_HOME": str(tmp_path)}, directory=tmp_path).gateway_environment()
-    understood = from_environment(told)
-    assert understood.run_timeout == 12.5
-    assert understood.model_map == {"gpt-4o": "sonnet"}
-    assert understood.model_fallback is False
+@pytest.mark.parametrize("setting", [setting for setting in TABLE if setting.gateway], ids=lambda one: one.key)
+def test_what_the_gateway_is_told(setting: settings.Setting, tmp_path: Path) -> None:
+    """Each value survives the way through the environment; what nobody set is not said."""
+    value = GOOD[setting.key][2]
+    told = load({setting.key: value}, environ={"CCAPI_HOME": str(tmp_path)}, directory=tmp_path).gateway_environment()
+    assert list(told) == [setting.env]
+    assert load(environ=told, directory=tmp_path).value(setting.key) == value
 
 
 def test_docker_sees_the_engine_and_nothing_else() -> None:

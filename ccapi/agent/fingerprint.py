@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 # Below the config directory. The CLI rewrites `.claude.json` on every run; only these parts of it count.
-_FILES = ("settings.json", ".credentials.json", "CLAUDE.md")
-_DIRECTORIES = ("agents", "commands", "plugins", "skills")
+_FILES = ("settings.json", ".credentials.json", "CLAUDE.md", "plugins/installed_plugins.json")
+_DIRECTORIES = ("agents", "commands", "skills")
 _STATE = ".claude.json"
 
 
@@ -26,16 +27,17 @@ class Fingerprint:
         """Equal for an equal configuration."""
         parts = [self._of(self._directory / name, _digest) for name in _FILES]
         parts += [self._of(file, _servers) for file in self._states]
-        parts += [str(_stamp(self._directory / name)) for name in _DIRECTORIES]
+        parts += [_entries(self._directory / name) for name in _DIRECTORIES]
         return "|".join(parts)
 
     def _of(self, file: Path, read: Any) -> str:
         stamp = _stamp(file)
         if file not in self._seen or self._seen[file][0] != stamp:
             try:
-                self._seen[file] = (stamp, read(file.read_bytes()))
+                content = file.read_bytes()
             except OSError:
-                self._seen[file] = (stamp, "")
+                content = b""
+            self._seen[file] = (stamp, read(content))
         return self._seen[file][1]
 
 
@@ -47,6 +49,14 @@ def _stamp(path: Path) -> tuple[int, int, int] | None:
     return stat.st_mtime_ns, stat.st_size, stat.st_ino
 
 
+def _entries(directory: Path) -> str:
+    """What lies there, and since when."""
+    try:
+        return str(sorted((entry.name, entry.stat().st_mtime_ns) for entry in os.scandir(directory)))
+    except OSError:
+        return "[]"
+
+
 def _digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
@@ -54,7 +64,7 @@ def _digest(content: bytes) -> str:
 def _servers(content: bytes) -> str:
     """The MCP servers in the CLI's state: of the user, and of each project."""
     try:
-        state = json.loads(content)
+        state = json.loads(content or b"{}")
         projects = {
             name: {key: value for key, value in project.items() if "mcp" in key.lower() and value}
             for name, project in (state.get("projects") or {}).items()

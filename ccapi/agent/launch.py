@@ -29,6 +29,7 @@ _SYSTEM_VARIABLES = ("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LC_ALL
 _FIXED = {
     "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",  # a sixth off the start-up time, and no title request per run
     "CLAUDE_CODE_SDK_READS_SESSION_STATE": "1",  # tells when work in the background is over, too
+    "CLAUDE_CODE_DISABLE_AUTO_MEMORY": "1",  # notes of one conversation that all others of a workspace would read
     "DISABLE_AUTOUPDATER": "1",  # the version is the image's
 }
 _ARGUMENTS = (
@@ -40,6 +41,8 @@ _ARGUMENTS = (
     "--forward-subagent-text",
     # A workspace is not trusted to change the agent's settings (base URL, hooks, key helpers) by a file it holds.
     "--setting-sources=user",
+    # Else a session keeps the system prompt it began with, and another one is ignored without a word.
+    "--system-prompt-snapshot=off",
 )
 
 
@@ -113,7 +116,8 @@ def _tool_flags(options: RunOptions) -> list[str]:
     if options.tools is not None:
         builtin = [name.split("(")[0] for name in options.tools if not name.startswith("mcp__")]
         flags.append(f"--tools={','.join(dict.fromkeys(builtin))}")
-        flags += [f"--allowedTools={','.join(options.tools)}"] if options.tools else ["--strict-mcp-config"]
+        flags += [f"--allowedTools={','.join(options.tools)}"] if options.tools else []
+        flags += [] if len(builtin) < len(options.tools) else ["--strict-mcp-config"]  # no server has a tool to offer
     if options.denied_tools:
         flags.append(f"--disallowedTools={','.join(options.denied_tools)}")
     return flags
@@ -129,7 +133,7 @@ def _limits(options: RunOptions) -> dict[str, str]:
     if options.max_output_tokens is not None:
         limits["CLAUDE_CODE_MAX_OUTPUT_TOKENS"] = str(options.max_output_tokens)
     if options.effort == NO_THINKING:
-        limits["MAX_THINKING_TOKENS"] = "0"
+        limits["CLAUDE_CODE_DISABLE_THINKING"] = "1"
     return limits
 
 

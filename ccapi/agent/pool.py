@@ -91,6 +91,11 @@ class Pool:
         self._expire()
         return True
 
+    def stands_at(self, session_id: str, checkpoint: str) -> bool:
+        """Whether a process is kept for this session, and its last turn ended there."""
+        worker = self._kept.get(session_id)
+        return worker is not None and worker.checkpoint == checkpoint and worker.process.alive
+
     def forget(self, session_id: str) -> None:
         """End the process that is kept for a session, if there is one."""
         self._drop(self._kept.pop(session_id, None))

@@ -151,7 +151,8 @@ class Run:
                 return []
             return self._terminate(result)
         if isinstance(result, RunFinished) and self._decoder.idle and not self._decoder.background:
-            self._reusable = not self._stdin_closed
+            # One that stopped at a limit may stand there for good (a budget counts per process).
+            self._reusable = not self._stdin_closed and result.finish_reason == "stop"
             self._worker.session_id, self._worker.checkpoint = result.session_id, result.checkpoint
             return self._terminate(result)
         if result is not None and self._decoder.idle is not False and not self._stdin_closed:

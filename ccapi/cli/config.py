@@ -107,19 +107,20 @@ def _say(change: Change, done: str, nothing: str) -> None:
 
 
 def _warn_of_no_key(change: Change) -> None:
+    """Before a setting keeps everybody out."""
     from ccapi import settings
     from ccapi.commands import keys
     from ccapi.errors import CcapiError
 
-    if not (change.key == "api.require_key" and change.value and change.value.value is True):
+    if change.key not in {"api.require_key", "gateway.host"}:
         return
     try:
-        missing = not keys.listed(settings.home_directory())
+        wanted = settings.load()
+        needed = wanted.value("api.require_key") or wanted.host not in settings.LOOPBACK
+        if needed and not keys.listed(wanted.home):
+            output.note("Every request needs an API key then, and there is none yet. Make one: ccapi key create")
     except CcapiError as error:
         output.note(f"warning: {output.printable(error.message)}")
-    else:
-        if missing:
-            output.note("There is no API key yet, so nobody will be let in. Make one: ccapi key create")
 
 
 def _waiting(holder: str) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
-import logging
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable
@@ -65,37 +64,58 @@ def gateway(
     Claude Code runs as you, without a container around it. Sign in first with `claude auth login`, or set
     ANTHROPIC_API_KEY.
     """
+    from ccapi.gateway import logs
     from ccapi.gateway import settings as gateway_settings
 
     _hide_from_the_agent()
     contained = host_settings.in_container()
     flags = {"gateway.port": port or None, "gateway.permission_mode": permission_mode}
-    settings = gateway_settings.from_settings(
-        host_settings.load(flags, files=not contained),
-        host=host,
-        port=port,
-        workspace=workspace and workspace.resolve(),
-        rehearsal=rehearsal,
-    )
-    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    asyncio.run(_gateway(settings))
+
+    def read() -> GatewaySettings:
+        return gateway_settings.from_settings(
+            host_settings.load(flags, files=not contained),
+            host=host,
+            port=port,
+            workspace=workspace and workspace.resolve(),
+            rehearsal=rehearsal,
+        )
+
+    settings = read()
+    logs.configure(settings.log_level, settings.log_format)
+    asyncio.run(_gateway(settings, read))
 
 
-async def _gateway(settings: GatewaySettings) -> None:
+async def _gateway(settings: GatewaySettings, read: Callable[[], GatewaySettings]) -> None:
     from ccapi.gateway import app as gateway_app
 
     async with contextlib.AsyncExitStack() as stack:
+        prepare = None
         if settings.rehearsal:
-            from ccapi.rehearsal import scenario as scenarios
-            from ccapi.rehearsal import server
+            prepare = await _rehearsal(settings.rehearsal, stack)
+            settings = prepare(settings)
+        await gateway_app.run(
+            settings,
+            lambda port: _say_url(settings, port),
+            lambda: prepare(read()) if prepare else read(),
+        )
 
-            url = await stack.enter_async_context(server.serve(scenarios.load(settings.rehearsal)))
-            scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="ccapi-rehearsal-"))
-            # A script only does what it says: it may run its tools without asking.
-            mode = settings.permission_mode or "bypassPermissions"
-            environ = gateway_app.rehearsed(settings, url, Path(scratch))
-            settings = replace(settings, environ=environ, permission_mode=mode)
-        await gateway_app.run(settings, lambda port: _say_url(settings, port))
+
+async def _rehearsal(name: str, stack: contextlib.AsyncExitStack) -> Callable[[GatewaySettings], GatewaySettings]:
+    """Start the scripted model; the value makes any settings such that it answers, and nothing else is touched."""
+    from ccapi.gateway import app as gateway_app
+    from ccapi.rehearsal import scenario as scenarios
+    from ccapi.rehearsal import server
+
+    url = await stack.enter_async_context(server.serve(scenarios.load(name)))
+    scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ccapi-rehearsal-")))
+
+    def prepare(settings: GatewaySettings) -> GatewaySettings:
+        # A script only does what it says: it may run its tools without asking.
+        mode = settings.permission_mode or "bypassPermissions"
+        environ = gateway_app.rehearsed(settings, url, scratch)
+        return replace(settings, environ=environ, permission_mode=mode, data_dir=scratch / "gateway")
+
+    return prepare
 
 
 def rehearsal(

@@ -58,7 +58,7 @@ def policy(
     for model in models:
         _check_model(model)
     for tool in tools:
-        if not _TOOL.fullmatch(tool):
+        if not _TOOL.fullmatch(tool):  # Bash(git *) least of all: Claude Code runs `cat` and others besides
             raise UsageError(f"--tool: {tool!r} is not a tool's name", hint="Such as: Read, Bash, mcp__github__get_me")
     for workspace in workspaces:
         if workspace != "." and not WORKSPACE_NAME.fullmatch(workspace):

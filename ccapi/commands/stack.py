@@ -29,6 +29,9 @@ def up(
 ) -> Up:
     """`docker` and `network` are `settings.docker_environment` and `network_environment`; `timeout` in seconds."""
     environment = {**network, **settings.gateway_environment(), "OAUTH_PROXY_HOST": "localhost"}
+    environment["CCAPI_GATEWAY_HOST"] = settings.host
+    if settings.workspace:  # what the person named is worked in as it is
+        environment.setdefault("CCAPI_GATEWAY_DEFAULT_WORKSPACE", ".")
     environment["OAUTH_PROXY_PORT"] = str(settings.oauth_port)
     if rehearsal:
         environment["CCAPI_REHEARSAL"] = _scenario(rehearsal)

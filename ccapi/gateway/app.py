@@ -1,10 +1,9 @@
-"""The gateway: routes, and how it starts and ends."""
+"""The gateway: its routes, and how it starts and ends."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import signal
 import time
 from collections.abc import AsyncIterator, Callable
@@ -13,98 +12,131 @@ from pathlib import Path
 
 from aiohttp import web
 
-from ccapi.agent.launch import Launch, child_environment, child_secrets, find_claude
-from ccapi.agent.run import Agent
-from ccapi.errors import SettingInvalid, port_busy
-from ccapi.gateway import security
+from ccapi.errors import CcapiError, port_busy
+from ccapi.gateway import access, docs, logs, openapi, security
 from ccapi.gateway.chat import ChatHandler
 from ccapi.gateway.http import Runner
 from ccapi.gateway.models import Models
+from ccapi.gateway.parts import Parts
+from ccapi.gateway.responses import ResponsesHandler
+from ccapi.gateway.sessions import SessionsHandler
 from ccapi.gateway.settings import GatewaySettings
-from ccapi.settings import PERMISSION_MODES
-from ccapi.gateway.slots import RunSlots, default_slots
+from ccapi.settings import LOOPBACK
 
 log = logging.getLogger(__name__)
 
-SHUTDOWN_TIMEOUT = 1.0  # seconds for open requests; aiohttp's own default is 60
+SHUTDOWN_TIMEOUT = 1.0  # seconds for open requests after their runs have ended; aiohttp's own default is 60
 
 
-def create_app(settings: GatewaySettings) -> web.Application:
-    """The application. Raises `ClaudeNotFound` and `SettingInvalid` before anything is served."""
-    agent = create_agent(settings)
-    models = Models(settings.model_map)
-    app = web.Application(middlewares=[security.errors, security.guard], client_max_size=settings.max_body)
+def create_app(parts: Parts) -> web.Application:
+    """The application: from the outside in, what every request passes, and then the routes."""
+    settings = parts.settings
+    app = web.Application(
+        middlewares=[
+            logs.request_context(parts.metrics.request),
+            security.errors,
+            security.guard(published=settings.published not in LOOPBACK),
+        ],
+        client_max_size=settings.max_body,
+    )
     app.on_response_prepare.append(security.set_headers)
-    app.on_shutdown.append(lambda _: agent.close())
-    started = int(time.time())
+    app.on_response_prepare.append(logs.set_request_id)
+    access.install(app, parts.keyring, required=settings.key_required)
+    app.cleanup_ctx.append(parts.life)
 
     async def health(_: web.Request) -> web.Response:
         return web.json_response({"status": "healthy", "service": "claude-code-api"})
 
-    async def list_models(_: web.Request) -> web.Response:
-        data = [models.describe(name, started) for name in models.names()]
-        return web.json_response({"object": "list", "data": data})
-
-    async def retrieve_model(request: web.Request) -> web.Response:
-        return web.json_response(models.describe(request.match_info["id"], started))
-
-    app.router.add_get("/health", health, allow_head=False)
-    app.router.add_get("/v1/models", list_models, allow_head=False)
-    app.router.add_get("/v1/models/{id:.+}", retrieve_model, allow_head=False)
-    slots = RunSlots(settings.max_runs or default_slots(), settings.max_queue)
-    chat = ChatHandler(agent, models, slots, heartbeat=settings.heartbeat)
-    app.router.add_post("/v1/chat/completions", chat.handle)
+    for path, handler in {
+        "/health": health,
+        "/ready": parts.readiness.handle,
+        "/metrics": parts.metrics.handle,
+        "/openapi.json": openapi.handle,
+        "/docs": docs.handle,
+    }.items():
+        app.router.add_get(path, handler, allow_head=False)
+    _add_models(app, parts)
+    app.router.add_post("/v1/chat/completions", ChatHandler(parts.runs, heartbeat=settings.heartbeat).handle)
+    ResponsesHandler(parts.runs, parts.store, settings.data_dir, heartbeat=settings.heartbeat).register(app)
+    SessionsHandler(parts.store, parts.files, parts.runs).register(app.router)
     return app
 
 
-def create_agent(settings: GatewaySettings) -> Agent:
-    """The agent as the settings want it. Raises `ClaudeNotFound` and `SettingInvalid`."""
-    mode = settings.permission_mode or "default"
-    if mode not in PERMISSION_MODES:
-        raise SettingInvalid(f"CCAPI_PERMISSION_MODE: expected one of {', '.join(PERMISSION_MODES)}, not {mode!r}")
-    if not settings.workspace.is_dir():
-        raise SettingInvalid(f"The workspace {settings.workspace} is not a directory")
-    root = hasattr(os, "geteuid") and os.geteuid() == 0
-    environment = child_environment(
-        settings.environ, max_retries=settings.max_retries, sandboxed_root=root and mode == "bypassPermissions"
-    )
-    claude = find_claude(settings.claude, settings.environ.get("PATH"))
-    launch = Launch(claude, settings.workspace, environment, child_secrets(settings.environ), mode)
-    return Agent(
-        launch,
-        idle_timeout=settings.run_timeout,
-        background_grace=settings.background_grace,
-        model_fallback=settings.model_fallback,
-    )
+def _add_models(app: web.Application, parts: Parts) -> None:
+    started = int(time.time())
+
+    def models() -> Models:
+        return parts.runs.models  # another one after a reload
+
+    async def list_models(_: web.Request) -> web.Response:
+        data = [models().describe(name, started) for name in models().names()]
+        return web.json_response({"object": "list", "data": data})
+
+    async def retrieve_model(request: web.Request) -> web.Response:
+        return web.json_response(models().describe(request.match_info["id"], started))
+
+    app.router.add_get("/v1/models", list_models, allow_head=False)
+    app.router.add_get("/v1/models/{id:.+}", retrieve_model, allow_head=False)
 
 
 @asynccontextmanager
 async def serve(settings: GatewaySettings) -> AsyncIterator[int]:
-    """The gateway, listening; the value is its port (the bound one when `settings.port` is 0). Raises `PortBusy`."""
+    """The gateway, listening; the value is its port (the bound one when `settings.port` is 0).
+
+    At the end it stops listening, and gives the runs `settings.shutdown_grace` seconds. Raises `PortBusy`.
+    """
+    async with _serving(Parts(settings)) as port:
+        yield port
+
+
+@asynccontextmanager
+async def _serving(parts: Parts) -> AsyncIterator[int]:
+    settings = parts.settings
     runner = Runner(
-        create_app(settings),
+        create_app(parts),
         handler_cancellation=True,  # a client that leaves ends its run
         shutdown_timeout=SHUTDOWN_TIMEOUT,
         access_log=None,  # it would print query strings
     )
     await runner.setup()
     try:
+        site = web.TCPSite(runner, settings.host, settings.port)
         try:
-            await web.TCPSite(runner, settings.host, settings.port).start()
+            await site.start()
         except OSError as error:
             raise port_busy(settings.host, settings.port, error) from error
         yield runner.addresses[0][1]
+        await site.stop()
+        await parts.drained(settings.shutdown_grace)
+        await parts.agent.close()  # before the requests are cancelled: each run says why it ended
     finally:
         await runner.cleanup()
 
 
-async def run(settings: GatewaySettings, ready: Callable[[int], None]) -> None:
-    """Serve until SIGINT or SIGTERM; `ready` is told the port."""
+async def run(settings: GatewaySettings, ready: Callable[[int], None], reread: Callable[[], GatewaySettings]) -> None:
+    """Serve until SIGINT or SIGTERM; `ready` is told the port. On SIGHUP the settings are those of `reread`.
+
+    A second SIGINT or SIGTERM ends the runs at once.
+    """
+    parts = Parts(settings)
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
+
+    def end() -> None:
+        if ended.is_set():
+            parts.hurry()
+        ended.set()
+
+    def reload() -> None:
+        try:
+            parts.reload(reread())
+        except CcapiError as error:
+            log.error("the settings stay as they were: %s", error.message)  # noqa: TRY400 -- a traceback says no more
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, ended.set)
-    async with serve(settings) as port:
+        loop.add_signal_handler(number, end)
+    loop.add_signal_handler(signal.SIGHUP, reload)
+    async with _serving(parts) as port:
         log.info("gateway on %s:%d, workspace %s", settings.host, port, settings.workspace)
         ready(port)
         await ended.wait()

@@ -22,6 +22,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 
 from ccapi.gateway import access
 from ccapi.redact import redact
@@ -72,7 +73,7 @@ def fields(**values: Any) -> dict[str, Any]:
 # --- requests
 
 
-def request_context(observe: Observe) -> Any:
+def request_context(observe: Observe) -> Middleware:
     """The outermost middleware: gives the request its id, and leaves a line and a number when it is over.
 
     `observe` is told method, route, status and seconds; none of them is the client's own wording.

@@ -62,13 +62,18 @@ class Readiness:
         max_queue: int,
         pool: Callable[[], Mapping[str, int]],
         stopping: Callable[[], bool] = lambda: False,
+        store_problem: Callable[[], str | None] = lambda: None,
         timeout: float = TIMEOUT,
     ) -> None:
-        """`slots`: runs that go on, slots, requests that wait; `pool`: processes that wait, by kind."""
+        """`slots`: runs that go on, slots, requests that wait; `pool`: processes that wait, by kind.
+
+        `store_problem`: why what must be remembered cannot be, None while it can; for the log, it may name a path.
+        """
         self._slots = slots
         self._max_queue = max_queue
         self._pool = pool
         self._stopping = stopping
+        self._store_problem = store_problem
         self._timeout = timeout
         self._claude = _Claude(launch)
         self._workspace = launch.workspace
@@ -89,7 +94,7 @@ class Readiness:
             "claude": self._claude.present,
             "sign_in": self._claude.signed_in,
             "workspace": lambda: asyncio.to_thread(_workspace, self._workspace),
-            "data": lambda: asyncio.to_thread(_data, self._data_dir),
+            "data": self._data,
         }
         tasks = {name: self._started(name, check) for name, check in slow.items()}
         await asyncio.wait(tasks.values(), timeout=self._timeout)
@@ -99,6 +104,11 @@ class Readiness:
     def refused(self) -> None:
         """A run's credential was refused: for a while that is what counts, whatever `claude auth status` says."""
         self._claude.refused()
+
+    def renew(self, launch: Launch) -> None:
+        """From now on it is this that must be ready: what was remembered of another is forgotten."""
+        self._claude = _Claude(launch)
+        self._workspace = launch.workspace
 
     async def close(self) -> None:
         """End what still runs."""
@@ -126,6 +136,14 @@ class Readiness:
         except Exception:
             log.exception("the check %s failed", name)
             return Check(name, ok=False, message="This check failed unexpectedly", hint="The gateway's log says why.")
+
+    async def _data(self) -> Check:
+        check = await asyncio.to_thread(_data, self._data_dir)
+        if check.ok and (problem := self._store_problem()):
+            log.warning("the store does not work: %s", problem)
+            message = "What the gateway remembers cannot be read or written"
+            return Check("data", ok=False, message=message, hint="The gateway's log says why.")
+        return check
 
     def _pool_check(self) -> Check:
         counts = self._pool()

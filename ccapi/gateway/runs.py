@@ -7,20 +7,23 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from ccapi.agent.options import Resume, RunOptions
 from ccapi.agent.run import Agent, Run, RunRequest
 from ccapi.errors import GatewayStopping
-from ccapi.gateway import conversations, policy
+from ccapi.gateway import policy
 from ccapi.gateway.access import Caller
 from ccapi.gateway.conversations import Conversations, New, Plan, Scope
-from ccapi.gateway.metrics import Api, Metrics, ObservedRun
+from ccapi.gateway.fetch import Fetcher
+from ccapi.gateway.metrics import Api, Metrics, ObservedRun, Start
 from ccapi.gateway.models import Models
 from ccapi.gateway.policy import Allowed
 from ccapi.gateway.question import Question, TranscriptMode
+from ccapi.gateway.replay import replay
 from ccapi.gateway.slots import RunSlots
 from ccapi.gateway.store import Store, Turned
 from ccapi.gateway.workspaces import Workspaces
@@ -30,7 +33,6 @@ from ccapi.wire.events import MessageStarted, Notice, RunEvent, RunFailed, RunFi
 log = logging.getLogger(__name__)
 
 Waiting = Callable[[], Awaitable[None]]
-_STARTS = {"cold": "cold", "ready": "warm", "kept": "live"}
 
 
 class Answer:
@@ -114,8 +116,7 @@ class Answer:
         if self._files:
             await store.add_tool_results(end.session_id, self._files)
         shown = self.transcript == "full" or not self._tools
-        index = self._runs.conversations
-        await index.remember(question, scope, text, end.session_id, end.checkpoint, shown=shown)
+        await self._runs.conversations.remember(plan, text, end.session_id, end.checkpoint, shown=shown)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,24 +132,27 @@ class Runs:
 
     def __init__(
         self,
+        *,
         agent: Agent,
         models: Models,
         slots: RunSlots,
         workspaces: Workspaces,
         store: Store,
-        conversations_: Conversations,
+        conversations: Conversations,
         metrics: Metrics,
         allowed: Allowed,
+        fetcher: Fetcher,
     ) -> None:
         self.agent = agent
         self.models = models
         self.slots = slots
         self.store = store
-        self.conversations = conversations_
+        self.conversations = conversations
         self.stopping = False
         self._workspaces = workspaces
         self._metrics = metrics
-        self._allowed = allowed
+        self.allowed = allowed
+        self._fetcher = fetcher
 
     @asynccontextmanager
     async def open(
@@ -169,19 +173,46 @@ class Runs:
         """
         if self.stopping:
             raise GatewayStopping("The gateway is about to stop and takes no more questions", retry_after=5)
-        question = policy.narrow(question, caller.policy, self.models, self._allowed)
+        question = policy.narrow(question, caller.policy, self.models, self.allowed)
         model = self.models.resolve(question.model)
-        workspace = self._workspaces.resolve(question.workspace)
-        scope = Scope(caller.owner, question.workspace or self._workspaces.default, question.user)
+        name = question.workspace or self._workspaces.default
+        scope = Scope(caller.owner, name, question.user)
         planned = self.conversations.plan(question, scope, checkpoint=checkpoint, waiting=waiting, every=every)
         with self._metrics.run(api, id=answer_id) as observed:
             async with planned as plan, self.slots.slot(waiting, every):
                 observed.admitted()
-                options = _options(question, model, workspace if isinstance(plan, New) else self._place(plan))
-                request = RunRequest(conversations.prompt(plan.replay, question.turn), options, _resume(plan))
+                if not isinstance(plan, New):
+                    scope = replace(scope, workspace=plan.workspace)
+                directory = self._workspaces.resolve(scope.workspace)
+                turn = await self._fetcher.load(replay(plan.replay, question.turn))
+                request = RunRequest(turn, _options(question, model, directory), _resume(plan))
                 async with self.agent.run(request) as run:
                     observed.took(_STARTS[run.start])
                     yield Answer(self, run, _Asked(question, model, scope, plan), observed)
+
+
+_STARTS: Mapping[str, Start] = {"cold": "cold", "ready": "warm", "kept": "live"}
+
+
+def _options(question: Question, model: str, workspace: Path) -> RunOptions:
+    return RunOptions(
+        model=model,
+        workspace=workspace,
+        system=question.system,
+        permission_mode=question.permission_mode,
+        tools=question.tools,
+        denied_tools=question.denied_tools,
+        effort=question.effort,
+        max_turns=question.max_turns,
+        max_budget_usd=question.max_budget_usd,
+        max_output_tokens=question.max_output_tokens,
+        json_schema=question.json_schema,
+        persist=question.persist,
+    )
+
+
+def _resume(plan: Plan) -> Resume | None:
+    return None if isinstance(plan, New) else Resume(plan.session_id, plan.checkpoint, plan.fork)
 
 
 def _plain(question: Question) -> str:

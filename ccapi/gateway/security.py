@@ -12,6 +12,7 @@ import re
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 
 from ccapi.errors import (
     CcapiError,
@@ -31,6 +32,7 @@ log = logging.getLogger(__name__)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _LOOPBACK_HOST = re.compile(r"(?:localhost|127\.0\.0\.1|\[::1\])(?::\d{1,5})?", re.IGNORECASE)
+_ANY_HOST = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]{0,252}[A-Za-z0-9])?|\[[0-9A-Fa-f:.]{2,45}\])(?::\d{1,5})?")
 HEADERS = {
     "Cache-Control": "no-store",
     "X-Content-Type-Options": "nosniff",
@@ -45,7 +47,8 @@ HEADERS = {
 async def set_headers(request: web.Request, response: web.StreamResponse) -> None:
     """Headers of every response, streamed ones and errors included (signal `on_response_prepare`)."""
     del request
-    response.headers.update(HEADERS)
+    for name, value in HEADERS.items():
+        response.headers.setdefault(name, value)
     response.headers.pop("Server", None)
 
 
@@ -76,21 +79,32 @@ def log_detail(error: CcapiError) -> None:
         log.warning("%s: %s (%s)", error.code, redact(error.message), redact(error.detail))
 
 
-@web.middleware
-async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Refuse what no API client sends. Raises the errors that `errors` renders."""
+def guard(*, published: bool) -> Middleware:
+    """Refuse what no API client sends. Raises the errors that `errors` renders.
+
+    `published`: other machines may call, by whatever name they know this one; they need a key, which no web page has.
+    """
+
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        _check(request, _ANY_HOST if published else _LOOPBACK_HOST)
+        return await handler(request)
+
+    return middleware
+
+
+def _check(request: web.Request, hosts: re.Pattern[str]) -> None:
     if not request.raw_path.startswith("/"):
         raise InvalidRequest("The request target must be a path")
     host = request.headers.get("Host", "")
-    if not _LOOPBACK_HOST.fullmatch(host):
+    if not hosts.fullmatch(host):
         raise WrongHost("The Host header must be localhost, 127.0.0.1 or [::1]")
     if request.headers.get("Origin", f"http://{host}") != f"http://{host}":
         raise RequestRefused("Requests from other web pages are refused")
     if request.headers.get("Sec-Fetch-Site", "none") not in {"none", "same-origin"}:
         raise RequestRefused("Requests from other web pages are refused")
-    if request.method == "POST" and request.content_type != "application/json":
+    if request.method == "POST" and request.body_exists and request.content_type != "application/json":
         raise UnsupportedMediaType("The Content-Type must be application/json")
-    return await handler(request)
 
 
 def error_response(error: CcapiError, *, allow: str | None = None) -> web.Response:

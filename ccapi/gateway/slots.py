@@ -14,7 +14,7 @@ from pathlib import Path
 from ccapi.errors import Busy
 
 RUN_MEMORY = 250_000_000  # bytes that a run needs, with a tool or two
-_RESERVED = 0.25  # of all memory: the gateway itself, and tools that need more
+_RESERVED = 0.25  # of all memory: the gateway itself, processes that wait, and tools that need more
 _RETRY_AFTER = 10.0  # seconds
 _CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
@@ -27,6 +27,11 @@ class RunSlots:
         self.queue = queue
         self._admitted = 0  # running and waiting; counted at once, as a slot is taken only some steps of the loop later
         self._semaphore = asyncio.Semaphore(slots)
+
+    @property
+    def admitted(self) -> int:
+        """Requests that run or wait."""
+        return self._admitted
 
     @property
     def waiting(self) -> int:
@@ -63,10 +68,11 @@ class RunSlots:
 
 def default_slots() -> int:
     """As many runs as fit into the memory of this container, or machine; at least one."""
-    return max(1, int(_memory() * (1 - _RESERVED) / RUN_MEMORY))
+    return max(1, int(usable_memory() * (1 - _RESERVED) / RUN_MEMORY))
 
 
-def _memory() -> int:
+def usable_memory() -> int:
+    """Bytes that this container, or machine, has."""
     limits = [_machine_memory()]
     for place in _CGROUP_LIMITS:
         try:

@@ -26,6 +26,8 @@ _NOTES = (
     "Your response above was stopped by a safety classifier",
     "Your response was cut off because it exceeded",
     "Your tool call was malformed",
+    "[structured-output-enforce]",
+    "[Image: source:",
 )
 _CWD = re.compile(r"^[ \-]*(?:Primary )?working directory: *(?P<path>/.*?) *$", re.MULTILINE | re.IGNORECASE)
 

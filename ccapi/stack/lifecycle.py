@@ -54,6 +54,7 @@ def up(wanted: StackSpec, host: Host, *, timeout: float, report: Report) -> Up:
     `StackTimeout`, `SettingInvalid`, `StackFailed`. When the wait fails the container stays, for a look at it.
     """
     preflight.check_workspace(wanted.workspace)
+    preflight.check_keys(wanted)
     with Engine(host.environ) as engine, _locked(host, report):
         return _Starter(wanted, host, engine, report).up(timeout)
 

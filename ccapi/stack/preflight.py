@@ -10,9 +10,11 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from ccapi.errors import PortBusy, SettingInvalid, StackFailed
+from ccapi.settings import LOOPBACK
 from ccapi.stack import ports
 from ccapi.stack.engine import Engine
 from ccapi.stack.spec import StackSpec
+from ccapi.wire import keys
 
 _UID = 1000  # of the container's user, see the Dockerfile
 
@@ -26,6 +28,23 @@ def check_workspace(workspace: Path | None) -> None:
         raise SettingInvalid(f"workspace {workspace}: {missing}", hint=f"Make it first: mkdir -p {workspace}")
     if ":" in str(workspace):
         raise SettingInvalid(f"workspace {workspace}: Docker cannot mount a path with a colon")
+
+
+def check_keys(wanted: StackSpec) -> None:
+    """Whoever else than this machine reaches the gateway must have a key. Raises `SettingInvalid`.
+
+    Makes the directory of the keys, too: Docker would make it, as root.
+    """
+    if wanted.keys is None:
+        return
+    wanted.keys.mkdir(parents=True, exist_ok=True)
+    file = wanted.keys / keys.FILE
+    found = keys.load(file.read_bytes(), file).keys if file.exists() else ()
+    if wanted.host not in LOOPBACK and not found:
+        raise SettingInvalid(
+            f"gateway.host {wanted.host}: other machines would reach the gateway, and there is no API key",
+            hint="Make one first: ccapi key create",
+        )
 
 
 def warnings(wanted: StackSpec) -> Iterator[str]:

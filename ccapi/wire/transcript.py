@@ -4,11 +4,16 @@ A *segment* per assistant message: its text, then each tool call it made, each f
 are joined by `SEPARATOR` and by nothing else. Text is passed on as it comes and is never rewritten; what has to wait
 for its turn (the second of two parallel calls) is held back, so the order is the same however the events interleave.
 What a subagent says and does stands between the call that started it and that call's result.
+
+That is the mode `full`. In `text` a segment is what the assistant itself says, and a message that says nothing is none.
+`final` is one segment, the last that `text` would have. Only the end of the run tells which that is, so all of it comes
+then: a stream in this mode is silent until its end, and as in the others the pieces are the whole.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from ccapi.wire import toolmarkdown
 from ccapi.wire.events import (
@@ -21,6 +26,8 @@ from ccapi.wire.events import (
     ToolCalled,
     ToolFinished,
 )
+
+Mode = Literal["full", "text", "final"]
 
 SEPARATOR = "\n\n---\n\n"
 _GAP = "\n\n"
@@ -51,7 +58,9 @@ class _Call:
 class Transcript:
     """Feed it every event of a run; each call returns the text that has become due."""
 
-    def __init__(self) -> None:
+    def __init__(self, mode: Mode = "full") -> None:
+        self._render = {"full": self._everything, "text": self._texts, "final": self._last_text}[mode]
+        self._held: list[str] = []  # in mode `final`: what would be all, if the run ended now
         self.messages = 0  # assistant messages at the top level
         self._wrote = False  # anything at all
         self._gap = ""  # what has to come before the next piece of text
@@ -66,6 +75,37 @@ class Transcript:
 
     def feed(self, event: RunEvent) -> str:
         """What this event adds to the transcript; often nothing."""
+        return self._render(event)
+
+    def _last_text(self, event: RunEvent) -> str:
+        match event:
+            case MessageStarted(parent=None):
+                self.messages += 1
+                self._begin_text()
+            case TextDelta(parent=None) if event.text:
+                if self._text_block < 0:  # only text takes the place of text
+                    self._held.clear()
+                self._held.append(self._say(event))
+            case RunFinished() | RunFailed():
+                due = "".join(self._held)
+                self._held.clear()
+                return due
+        return ""
+
+    def _texts(self, event: RunEvent) -> str:
+        match event:
+            case MessageStarted(parent=None):
+                self.messages += 1
+                self._begin_text(SEPARATOR)
+            case TextDelta(parent=None):
+                return self._say(event)
+        return ""
+
+    def _begin_text(self, separator: str = "") -> None:
+        self._gap = separator if self._wrote else ""
+        self._text_open, self._text_block = True, -1
+
+    def _everything(self, event: RunEvent) -> str:
         match event:
             case MessageStarted(parent=None):
                 return self._new_message()
@@ -90,8 +130,7 @@ class Transcript:
     def _new_message(self) -> str:
         due = self._release(final=True) + self._from_background(spoken=True)
         self.messages += 1
-        self._gap = SEPARATOR if self._wrote else ""
-        self._text_open, self._text_block = True, -1
+        self._begin_text(SEPARATOR)
         return due
 
     def _say(self, event: TextDelta) -> str:

@@ -92,9 +92,9 @@ def test_gateway_and_ask_read_the_same_settings(cli: Cli) -> None:
 def test_settings_of_the_agents_directory_do_not_count_in_the_container(cli: Cli) -> None:
     """There the current directory is the agent's, who could write a `ccapi.toml` into it."""
     (cli.directory / "ccapi.toml").write_text("this is no settings file")
-    environ = {"CCAPI_IN_CONTAINER": "1", "CCAPI_RUN_TIMEOUT": "never"}  # the next thing that is wrong
+    environ = {"CCAPI_IN_CONTAINER": "1", "CCAPI_GATEWAY_TIMEOUT": "never"}  # the next thing that is wrong
     assert "ccapi.toml" in cli.run("gateway", "--port", "0").stderr
-    assert cli.run("gateway", "--port", "0", environ=environ).stderr.startswith("error: CCAPI_RUN_TIMEOUT")
+    assert cli.run("gateway", "--port", "0", environ=environ).stderr.startswith("error: CCAPI_GATEWAY_TIMEOUT")
 
 
 @pytest.mark.parametrize("what", ["gateway", "rehearsal"])
@@ -114,8 +114,8 @@ def test_a_busy_port(cli: Cli, what: str) -> None:
 @pytest.mark.parametrize(
     ("name", "value", "expected"),
     [
-        ("CCAPI_RUN_TIMEOUT", "never", "seconds, more than 0"),
-        ("CCAPI_PERMISSION_MODE", "everything", "one of default, acceptEdits, dontAsk, plan, bypassPermissions"),
+        ("CCAPI_GATEWAY_TIMEOUT", "never", "seconds, more than 0"),
+        ("CCAPI_GATEWAY_PERMISSION_MODE", "everything", "one of plan, default, dontAsk, acceptEdits, bypassPermissions"),
         ("CCAPI_GATEWAY_PORT", "eighty", "a port, 1 to 65535"),
     ],
 )
@@ -129,14 +129,14 @@ def test_bad_settings_of_the_gateway(cli: Cli, name: str, value: str, expected: 
 @pytest.mark.parametrize(
     ("name", "value", "expected"),
     [
-        ("CCAPI_RUN_TIMEOUT", "0", "seconds, more than 0"),
-        ("CCAPI_RUN_TIMEOUT", "nan", "seconds, more than 0"),
-        ("CCAPI_HEARTBEAT", "-1", "seconds, more than 0 and at most 30"),
-        ("CCAPI_MAX_BODY", "1e6", "a whole number, 1 or more"),
-        ("CCAPI_MAX_BODY", "0", "a whole number, 1 or more"),
-        ("CCAPI_MAX_RETRIES", "many", "a whole number, 0 or more"),
-        ("CCAPI_MODEL_MAP", "gpt-4o", "name=model,name=model"),
-        ("CCAPI_MODEL_FALLBACK", "maybe", "on or off"),
+        ("CCAPI_GATEWAY_TIMEOUT", "0", "seconds, more than 0"),
+        ("CCAPI_GATEWAY_TIMEOUT", "nan", "seconds, more than 0"),
+        ("CCAPI_GATEWAY_HEARTBEAT", "-1", "seconds, more than 0 and at most 30"),
+        ("CCAPI_GATEWAY_MAX_BODY", "1e6", "a whole number, 1 or more"),
+        ("CCAPI_GATEWAY_MAX_BODY", "0", "a whole number, 1 or more"),
+        ("CCAPI_GATEWAY_MAX_RETRIES", "many", "a whole number"),
+        ("CCAPI_MODELS_MAP", "gpt-4o", "a table of names and Claude models"),
+        ("CCAPI_MODELS_FALLBACK", "maybe", "true or false"),
         ("CCAPI_LOG_LEVEL", "loud", "one of DEBUG, INFO, WARNING, ERROR"),
     ],
 )
@@ -148,11 +148,12 @@ def test_each_bad_setting_of_the_gateway_is_named(name: str, value: str, expecte
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1"])
-def test_the_gateway_listens_on_loopback_only(cli: Cli, host: str) -> None:
-    """There is no key, so only this machine may ask."""
+def test_without_a_key_the_gateway_listens_on_loopback_only(cli: Cli, host: str) -> None:
+    """Nobody could be asked for one, so only this machine may ask."""
     done = cli.run("gateway", "--port", "0", "--host", host)
     assert done.returncode == 2
-    assert "loopback" in done.stderr
+    assert "has no API key" in done.stderr
+    assert "ccapi key create" in done.stderr
 
 
 def test_a_workspace_that_is_not_there(cli: Cli) -> None:

@@ -291,6 +291,12 @@ def gateway(
         **{
             "permission_mode": "bypassPermissions",
             "max_retries": 2,
+            "data_dir": directory / "data",
+            "keys_dir": directory / "keys",
+            # Processes that wait have tests of their own; elsewhere each one must be accounted for.
+            "pool_size": 0,
+            "pool_sessions": 0,
+            "shutdown_grace": 0.0,
             **({} if scenario else {"claude": str(STUB)}),
             **settings,
         },

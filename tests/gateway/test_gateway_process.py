@@ -150,7 +150,7 @@ def test_the_environment_of_the_gateway_is_closed_to_the_agent(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("environ", "arguments", "named"),
     [
-        ({"CCAPI_RUN_TIMEOUT": "soon"}, (), "CCAPI_RUN_TIMEOUT"),
+        ({"CCAPI_GATEWAY_TIMEOUT": "soon"}, (), "CCAPI_GATEWAY_TIMEOUT"),
         ({"CCAPI_CLAUDE": "/no/such/claude"}, (), "/no/such/claude"),
         ({}, ("--rehearsal=fibonaci",), "fibonacci"),
     ],

@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
-from ccapi.errors import CcapiError, SettingInvalid, UsageError
-from ccapi.gateway.app import create_agent, rehearsed
-from ccapi.gateway.settings import GatewaySettings, from_environment
+from ccapi.errors import CcapiError, SettingInvalid
+from ccapi.gateway.app import rehearsed
+from ccapi.gateway.parts import Parts, create_agent
+from ccapi.gateway.settings import GatewaySettings, from_environment, from_settings
+from ccapi.settings import load
 
 
 def test_the_defaults() -> None:
@@ -23,17 +25,17 @@ def test_the_defaults() -> None:
 @pytest.mark.parametrize(
     ("name", "value", "field", "parsed"),
     [
-        ("CCAPI_RUN_TIMEOUT", "12.5", "run_timeout", 12.5),
-        ("CCAPI_HEARTBEAT", "3", "heartbeat", 3.0),
-        ("CCAPI_BACKGROUND_GRACE", "60", "background_grace", 60.0),
-        ("CCAPI_MAX_RUNS", "2", "max_runs", 2),
-        ("CCAPI_MAX_QUEUE", "0", "max_queue", 0),
-        ("CCAPI_MAX_BODY", "1000", "max_body", 1000),
-        ("CCAPI_MAX_RETRIES", "0", "max_retries", 0),
-        ("CCAPI_MODEL_MAP", "gpt-4o=sonnet, gpt-3 = haiku", "model_map", {"gpt-4o": "sonnet", "gpt-3": "haiku"}),
-        ("CCAPI_MODEL_FALLBACK", "off", "model_fallback", False),
-        ("CCAPI_MODEL_FALLBACK", "TRUE", "model_fallback", True),
-        ("CCAPI_PERMISSION_MODE", "plan", "permission_mode", "plan"),
+        ("CCAPI_GATEWAY_TIMEOUT", "12.5", "run_timeout", 12.5),
+        ("CCAPI_GATEWAY_HEARTBEAT", "3", "heartbeat", 3.0),
+        ("CCAPI_GATEWAY_BACKGROUND_GRACE", "60", "background_grace", 60.0),
+        ("CCAPI_GATEWAY_MAX_RUNS", "2", "max_runs", 2),
+        ("CCAPI_GATEWAY_MAX_QUEUE", "0", "max_queue", 0),
+        ("CCAPI_GATEWAY_MAX_BODY", "1000", "max_body", 1000),
+        ("CCAPI_GATEWAY_MAX_RETRIES", "0", "max_retries", 0),
+        ("CCAPI_MODELS_MAP", "gpt-4o=sonnet, gpt-3 = haiku", "model_map", {"gpt-4o": "sonnet", "gpt-3": "haiku"}),
+        ("CCAPI_MODELS_FALLBACK", "off", "model_fallback", False),
+        ("CCAPI_MODELS_FALLBACK", "TRUE", "model_fallback", True),
+        ("CCAPI_GATEWAY_PERMISSION_MODE", "plan", "permission_mode", "plan"),
         ("CCAPI_CLAUDE", "/bin/claude", "claude", "/bin/claude"),
         ("CCAPI_LOG_LEVEL", "debug", "log_level", "DEBUG"),
         ("CCAPI_REHEARSAL", "fibonacci", "rehearsal", "fibonacci"),
@@ -48,17 +50,17 @@ def test_each_variable_sets_its_field(name: str, value: str, field: str, parsed:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        *(("CCAPI_RUN_TIMEOUT", value) for value in ("soon", "0", "-1", "nan", "inf")),
-        ("CCAPI_HEARTBEAT", "0"),
-        ("CCAPI_HEARTBEAT", "61"),  # clients give up after a minute of silence
-        ("CCAPI_MAX_RUNS", "0"),
-        ("CCAPI_MAX_QUEUE", "-1"),
-        ("CCAPI_MAX_BODY", "1e6"),
-        ("CCAPI_MAX_BODY", "0"),
-        ("CCAPI_MAX_RETRIES", "-1"),
-        ("CCAPI_MODEL_MAP", "gpt-4o"),
-        ("CCAPI_MODEL_MAP", "=sonnet"),
-        ("CCAPI_MODEL_FALLBACK", "perhaps"),
+        *(("CCAPI_GATEWAY_TIMEOUT", value) for value in ("soon", "0", "-1", "nan", "inf")),
+        ("CCAPI_GATEWAY_HEARTBEAT", "0"),
+        ("CCAPI_GATEWAY_HEARTBEAT", "61"),  # clients give up after a minute of silence
+        ("CCAPI_GATEWAY_MAX_RUNS", "0"),
+        ("CCAPI_GATEWAY_MAX_QUEUE", "-1"),
+        ("CCAPI_GATEWAY_MAX_BODY", "1e6"),
+        ("CCAPI_GATEWAY_MAX_BODY", "0"),
+        ("CCAPI_GATEWAY_MAX_RETRIES", "-1"),
+        ("CCAPI_MODELS_MAP", "gpt-4o"),
+        ("CCAPI_MODELS_MAP", "=sonnet"),
+        ("CCAPI_MODELS_FALLBACK", "perhaps"),
         ("CCAPI_LOG_LEVEL", "LOUD"),
     ],
 )
@@ -72,23 +74,31 @@ def test_a_wrong_value_is_named(name: str, value: str) -> None:
 
 def test_a_flag_wins_over_the_environment() -> None:
     """And a flag that was not given does not."""
-    environ = {"CCAPI_PERMISSION_MODE": "plan", "CCAPI_REHEARSAL": "chat"}
+    environ = {"CCAPI_GATEWAY_PERMISSION_MODE": "plan", "CCAPI_REHEARSAL": "chat"}
     settings = from_environment(environ, permission_mode="dontAsk", rehearsal=None, port=0)
     assert (settings.permission_mode, settings.rehearsal, settings.port) == ("dontAsk", "chat", 0)
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "example.org", ""])
-def test_only_loopback_is_listened_on(host: str) -> None:
-    """Nobody is asked for a key, so nobody else may ask."""
-    with pytest.raises(UsageError):
-        from_environment({}, host=host)
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "example.org"])
+def test_other_machines_need_a_key(host: str, tmp_path: Path) -> None:
+    """Whoever else can reach it must have one; while there is none, nothing is served."""
+    settings = from_environment({"CCAPI_HOME": str(tmp_path)}, host=host, workspace=tmp_path)
+    assert settings.key_required
+    with pytest.raises(SettingInvalid, match="no API key"):
+        Parts(settings)
 
 
-@pytest.mark.parametrize("mode", ["yolo", "bypass", "DEFAULT"])
+def test_in_the_container_it_counts_where_docker_publishes_it() -> None:
+    """There it listens on all addresses, of which others reach only the published one."""
+    settings = from_settings(load(environ={}, files=False), {}, host="0.0.0.0", in_container=True)
+    assert not settings.key_required
+
+
+@pytest.mark.parametrize("mode", ["yolo", "bypass", "-x"])
 def test_an_unknown_permission_mode_is_refused_before_anything_is_served(mode: str, tmp_path: Path) -> None:
     """The CLI would refuse it at the first question only."""
-    with pytest.raises(SettingInvalid, match="CCAPI_PERMISSION_MODE"):
-        create_agent(GatewaySettings(workspace=tmp_path, permission_mode=mode))
+    with pytest.raises(SettingInvalid, match="CCAPI_GATEWAY_PERMISSION_MODE"):
+        from_environment({"CCAPI_GATEWAY_PERMISSION_MODE": mode}, workspace=tmp_path)
 
 
 def test_a_missing_workspace_is_refused_before_anything_is_served(tmp_path: Path) -> None:

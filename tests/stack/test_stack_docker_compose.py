@@ -33,7 +33,7 @@ def test_values_reach_the_container_as_they_are(docker_engine: None, tmp_path: P
     """Compose interpolates its own text, never what a setting holds."""
     lines: list[str] = []
     workspace = tmp_path / value.replace(":", "").replace("/", "")
-    wanted = spec.StackSpec(8000, "debian:" + value, {"CCAPI_MODEL_MAP": value}, workspace)
+    wanted = spec.StackSpec(8000, "debian:" + value, {"CCAPI_MODELS_MAP": value}, workspace)
     compose.run(
         "config",
         "--format=json",
@@ -44,6 +44,6 @@ def test_values_reach_the_container_as_they_are(docker_engine: None, tmp_path: P
         on_line=lines.append,
     )
     service = json.loads("\n".join(lines).replace("$$", "$"))["services"]["gateway"]  # it escapes for the next reader
-    assert service["environment"]["CCAPI_MODEL_MAP"] == value
+    assert service["environment"]["CCAPI_MODELS_MAP"] == value
     assert service["volumes"][1]["source"] == str(workspace)
     assert service["build"]["args"]["BASE_IMAGE"] == "debian:" + value

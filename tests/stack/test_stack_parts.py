@@ -99,15 +99,15 @@ def test_an_unknown_failure_has_none() -> None:
 
 def test_what_is_as_wanted() -> None:
     """A variable that is empty and one that is not set are the same; proxies are told once."""
-    running = container(environment={"CCAPI_MODEL_MAP": "", "CCAPI_REHEARSAL": "chat", "PATH": "/bin"})
+    running = container(environment={"CCAPI_MODELS_MAP": "", "CCAPI_REHEARSAL": "chat", "PATH": "/bin"})
     assert differences(running, wanted(CCAPI_REHEARSAL="chat"), IMAGE, "abc") == []
 
 
 def test_what_is_not_as_wanted(tmp_path: Path) -> None:
     """In the person's words, with old and new value, without credentials."""
-    running = container(published="127.0.0.1:9000", workspace="/old", environment={"CCAPI_RUN_TIMEOUT": "300"})
+    running = container(published="127.0.0.1:9000", workspace="/old", environment={"CCAPI_GATEWAY_TIMEOUT": "300"})
     proxy = "http://user:pass@proxy:3128"
-    new = wanted(tmp_path, CCAPI_RUN_TIMEOUT="60", HTTPS_PROXY=proxy, https_proxy=proxy)
+    new = wanted(tmp_path, CCAPI_GATEWAY_TIMEOUT="60", HTTPS_PROXY=proxy, https_proxy=proxy)
     assert differences(running, new, IMAGE, "abd") == [
         Difference("port", "127.0.0.1:9000", "127.0.0.1:8000"),
         Difference("workspace", "/old", str(tmp_path)),

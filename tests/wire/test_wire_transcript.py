@@ -27,15 +27,16 @@ from ccapi.wire.events import (
     ToolInputDelta,
     ToolStarted,
 )
-from ccapi.wire.transcript import SEPARATOR, Transcript
+from ccapi.wire.transcript import SEPARATOR, Mode, Transcript
 from tests.agent import streamjson as sj
 
 END = RunFinished("s", "stop")
 FAILED = RunFailed(ClaudeFailed("it died"))
 
 
-def rendered(events: Sequence[RunEvent]) -> str:
-    return sj.transcript(events)
+def rendered(events: Sequence[RunEvent], mode: Mode = "full") -> str:
+    transcript = Transcript(mode)
+    return "".join(transcript.feed(event) for event in events)
 
 
 def call(tool_use_id: str, command: str, message_id: str = "m1", parent: str | None = None) -> ToolCalled:
@@ -442,3 +443,96 @@ def test_the_text_of_a_subagent_is_whole(said: str) -> None:
     text = rendered(subagent("A", *inner))
     assert text.startswith(f"{task_head('A')}\n\n↳ ")
     assert text.endswith(f"{said}\n\n{output('report')}")
+
+
+# --- less than everything: the modes `text` and `final`
+
+
+@st.composite
+def messages(draw: st.DrawFn) -> list[list[str]]:
+    """For each message the texts that it says; several are set apart by something between them, a call say."""
+    return draw(st.lists(st.lists(st.text(min_size=1, max_size=8), max_size=3), max_size=5))
+
+
+def spoken(run: list[list[str]]) -> list[RunEvent]:
+    """A run that says these texts, each character by itself, with calls, results, thoughts and subagents between."""
+    events: list[RunEvent] = [RunStarted("s", "m")]
+    for number, texts in enumerate(run):
+        message = f"m{number}"
+        events += [MessageStarted(message), ThinkingDelta(message, "hm", block=0), TextDelta(message, "", block=1)]
+        for place, text in enumerate(texts):
+            events += [TextDelta(message, character, block=1 + 2 * place) for character in text]
+            events += [task(f"{message}-{place}", "A", message)]
+            events += [TextDelta("s1", "a subagent speaks", f"{message}-{place}")]
+        events += [MessageFinished(message)]
+        events += [ToolFinished(f"{message}-{place}", "report") for place in range(len(texts))]
+    return [*events, END]
+
+
+@given(messages())
+def test_text_is_what_the_assistant_said_in_every_step(run: list[list[str]]) -> None:
+    """No calls, no results, no subagents; separators only between messages that said something."""
+    expected = SEPARATOR.join("\n\n".join(texts) for texts in run if texts)
+    assert rendered(spoken(run), "text") == expected
+
+
+@given(messages())
+def test_final_is_what_the_last_message_said(run: list[list[str]]) -> None:
+    """Of the last that said something: a run that a limit stopped right after a call still has an answer."""
+    last = next((texts for texts in reversed(run) if texts), [])
+    assert rendered(spoken(run), "final") == "\n\n".join(last)
+
+
+@given(st.lists(steps(), max_size=4))
+def test_each_mode_shows_a_part_of_the_one_before(run: list[Step]) -> None:
+    """What `final` shows stands in `text`, at its end, and every text of `text` in `full`."""
+    events = events_of(run, in_order=False)
+    full, text, final = (rendered(events, mode) for mode in ("full", "text", "final"))
+    assert text.endswith(final)
+    assert all(piece in full for piece in text.split(SEPARATOR))
+
+
+def test_text_is_passed_on_at_once_in_mode_text_as_well() -> None:
+    """Nothing is held back but what stands before the next message's text."""
+    transcript = Transcript("text")
+    transcript.feed(MessageStarted("m1"))
+    assert [transcript.feed(TextDelta("m1", piece)) for piece in ("Hel", "lo")] == ["Hel", "lo"]
+    for event in (call("t1", "ls"), MessageFinished("m1"), ToolFinished("t1", "a"), MessageStarted("m2")):
+        assert transcript.feed(event) == ""
+    assert transcript.feed(TextDelta("m2", "again")) == SEPARATOR + "again"
+    assert transcript.feed(END) == ""
+
+
+@pytest.mark.parametrize("end", [END, FAILED])
+def test_final_waits_for_the_end_of_the_run(end: RunEvent) -> None:
+    """Any message may turn out not to be the last, and what was sent cannot be taken back."""
+    transcript = Transcript("final")
+    before: list[RunEvent] = [
+        MessageStarted("m1"), TextDelta("m1", "I look."), call("t1", "ls"), MessageFinished("m1"),
+        ToolFinished("t1", "a"), MessageStarted("m2"), TextDelta("m2", "Do"), TextDelta("m2", "ne."),
+        MessageFinished("m2"),
+    ]  # fmt: skip
+    assert [transcript.feed(event) for event in before] == [""] * len(before)
+    assert transcript.feed(end) == "Done."
+    assert transcript.messages == 2
+
+
+@pytest.mark.parametrize("mode", ["full", "text", "final"])
+@pytest.mark.parametrize("name", ["fibonacci", "parallel", "subagents", "background-subagents"])
+def test_recordings_in_each_mode(name: str, mode: Mode) -> None:
+    """All modes end with the same words, and count the same messages."""
+    events, _ = sj.decode(sj.recorded(name))
+    transcript, full = Transcript(mode), Transcript()
+    text = "".join(transcript.feed(event) for event in events)
+    assert "".join(full.feed(event) for event in events).endswith(text.split(SEPARATOR)[-1])
+    assert transcript.messages == full.messages
+    assert mode == "full" or "**" not in text
+
+
+def test_the_modes_of_the_fibonacci_run() -> None:
+    """Three texts, and the last of them."""
+    events, _ = sj.decode(sj.recorded("fibonacci"))
+    plan, run, confirmation = rendered(events, "text").split(SEPARATOR)
+    assert plan.startswith("I'll do this in three steps")
+    assert run == "The function is in `fibonacci.py`. Now I'll run it."
+    assert rendered(events, "final") == confirmation

@@ -1,0 +1,307 @@
+"""Background responses: runs that no connection holds, whose streams are recorded in files.
+
+A run goes on until it ends or is cancelled, and holds no more of its stream in memory than what came last. Clients that
+follow it read the file, each at its own pace.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+from ccapi.errors import CcapiError, GatewayStopping, InvalidRequest
+from ccapi.gateway import responses_recording as recording
+from ccapi.gateway.responses_recording import Reader, Recorder
+from ccapi.gateway.responses_runs import Asked, ResponseRuns
+from ccapi.gateway.responses_stream import ResponseStream
+from ccapi.gateway.runs import Answer
+from ccapi.gateway.security import log_detail
+from ccapi.gateway.store import StoredResponse, StoreFailed
+from ccapi.redact import redact
+from ccapi.wire.events import Notice, RunFailed
+from ccapi.wire.responseitems import Object, error_object
+from ccapi.wire.responses import sse
+
+log = logging.getLogger(__name__)
+
+_LOOK = 0.2  # seconds: a run that is not admitted by then is queued, and its client told so
+_CLEAN_EVERY = 3600.0
+_SAFE = re.compile(r"[A-Za-z0-9_-]{1,100}")
+
+
+class _Live:
+    """A run that goes on, or whose end could not be stored."""
+
+    def __init__(self, asked: Asked, path: Path) -> None:
+        self.asked = asked
+        self.path = path
+        self.encoder = asked.encoder()
+        self.begun: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.cancelled = False  # a client asked for it
+        self.ended = False
+        self.grown = asyncio.Event()  # replaced by a new one each time
+        self.last: list[Object] = []  # the events of its end
+        self.rest = ""  # what could not be written
+        self.task: asyncio.Task[None] | None = None
+        self._recorder: Recorder | None = None
+
+    @property
+    def document(self) -> Object:
+        document: Object = self.last[-1]["response"] if self.last else self.encoder.response
+        return document
+
+    def record(self, frames: str) -> None:
+        """Raises `StoreFailed`."""
+        self._recorder = self._recorder or Recorder(self.path)
+        if frames:
+            self._recorder.write(frames)
+            grown, self.grown = self.grown, asyncio.Event()
+            grown.set()
+
+    def end(self) -> None:
+        """The last events, to whoever follows; also when they cannot be written."""
+        frames = sse(self.last)
+        try:
+            self.record(frames)
+        except StoreFailed as error:
+            log_detail(error)
+            self.rest = frames
+        self.ended = True
+        self.grown.set()
+        if self._recorder:
+            self._recorder.close()
+
+
+class Backgrounds:
+    """All of a gateway's. `directory` holds a directory per owner, with a file per response."""
+
+    def __init__(self, runs: ResponseRuns, directory: Path, heartbeat: float) -> None:
+        self._runs = runs
+        self._directory = directory
+        self._heartbeat = heartbeat
+        self._live: dict[str, _Live] = {}
+        self._cleaning: asyncio.Task[None] | None = None
+
+    # --- the gateway's own life
+
+    async def open(self) -> None:
+        """What a gateway that ended too soon has left unfinished has failed."""
+        try:
+            unfinished = await self._runs.store.unfinished_responses()
+        except StoreFailed as error:
+            log_detail(error)
+            unfinished = []
+        for stored in unfinished:
+            await self._abandon(stored)
+        self._cleaning = asyncio.create_task(self._clean())
+
+    async def close(self) -> None:
+        """End what still runs. Whoever can ends the runs first, as they know better why."""
+        if self._cleaning:
+            self._cleaning.cancel()
+            await asyncio.wait([self._cleaning])
+        tasks = [live.task for live in self._live.values() if live.task]
+        if tasks:
+            _, slow = await asyncio.wait(tasks, timeout=1.0)
+            for task in slow:
+                task.cancel()
+            await asyncio.wait(tasks)
+
+    async def _abandon(self, stored: StoredResponse) -> None:
+        path = self._path(stored.id, stored.owner)
+        error = GatewayStopping("The gateway was stopped before the answer was complete")
+        document = {**stored.document, "status": "failed", "error": error_object(error)}
+        try:
+            if path.exists():
+                document = await asyncio.to_thread(_complete, path, document)
+            found = StoredResponse(
+                id=stored.id, owner=stored.owner, status=document["status"], document=document, created=stored.created
+            )
+            await self._runs.store.save_response(found)
+        except (CcapiError, OSError, ValueError, LookupError) as problem:
+            log.warning("the response %s stays unfinished: %s", stored.id, problem)
+
+    async def _clean(self) -> None:
+        """Now and then, remove the files of responses that are gone."""
+        while True:
+            for path in await asyncio.to_thread(lambda: list(self._directory.glob("*/resp_*.sse"))):
+                with contextlib.suppress(OSError, StoreFailed):
+                    new = path.stat().st_mtime > time.time() - _CLEAN_EVERY
+                    if not new and not await self._runs.store.response(path.stem, path.parent.name):
+                        path.unlink(missing_ok=True)
+            await asyncio.sleep(_CLEAN_EVERY)
+
+    # --- what clients do
+
+    async def start(self, asked: Asked) -> Object:
+        """Begin, and say how the response stands. Raises what says that it cannot begin; then nothing is kept."""
+        live = self._live[asked.id] = _Live(asked, self._path(asked.id, asked.caller.owner))
+        live.task = asyncio.create_task(self._run(live))
+        try:
+            await asyncio.shield(live.begun)
+        except asyncio.CancelledError:
+            live.cancelled = True
+            live.task.cancel()
+            raise
+        return live.document
+
+    def document(self, response_id: str, owner: str) -> Object | None:
+        """Of a response that is not over, or whose end is not stored."""
+        live = self._of(response_id, owner)
+        return live.document if live else None
+
+    async def cancel(self, response_id: str, owner: str) -> Object | None:
+        """The response as it then is; None if it is none of those."""
+        live = self._of(response_id, owner)
+        if live is None:
+            return None
+        if live.task and not live.ended:
+            live.cancelled = True
+            live.task.cancel()
+            await asyncio.wait([live.task])
+        return live.document
+
+    async def forget(self, response_id: str, owner: str) -> None:
+        """End it if need be, and remove what was recorded."""
+        await self.cancel(response_id, owner)
+        if self._of(response_id, owner):
+            del self._live[response_id]
+        with contextlib.suppress(OSError):
+            self._path(response_id, owner).unlink(missing_ok=True)
+
+    async def follow(self, response_id: str, owner: str, stream: ResponseStream, after: int) -> None:
+        """Everything behind the event `after`, to the end of the response.
+
+        Raises `InvalidRequest` if there is no such event, and `StoreFailed`.
+        """
+        live = self._of(response_id, owner)
+        with Reader(self._path(response_id, owner)) as reader:
+            if not reader.skip(after + 1):
+                raise InvalidRequest("'starting_after': there is no event of that number", param="starting_after")
+            while True:
+                piece = reader.read()
+                if piece:
+                    await stream.frames(piece.decode("ascii"))
+                elif live is None or live.ended:
+                    break
+                elif not await _set_within(live.grown, max(0.05, self._heartbeat - stream.silent_for)):
+                    await stream.comment()
+        if live and live.rest:
+            await stream.frames(live.rest)
+
+    # --- the run
+
+    async def _run(self, live: _Live) -> None:
+        try:
+            await self._answer(live)
+        except asyncio.CancelledError:
+            stopped = GatewayStopping("The gateway was stopped before the answer was complete")
+            await self._finish(live, None if live.cancelled else stopped)
+        except CcapiError as error:
+            await self._finish(live, error)
+        except Exception:
+            log.exception("unexpected failure")
+            await self._finish(live, CcapiError("The gateway failed unexpectedly; its log says why"))
+
+    async def _answer(self, live: _Live) -> None:
+        async def waiting() -> None:
+            await self._begin(live, queued=True)
+
+        async with self._runs.open(live.asked, waiting, _LOOK) as answer:
+            await self._begin(live, queued=False)
+            live.encoder.show = answer.transcript
+            await self._record(live, answer)
+            if await self._runs.keep(live.asked, answer, live.document):
+                self._live.pop(live.asked.id, None)
+            live.end()
+
+    async def _begin(self, live: _Live, *, queued: bool) -> None:
+        if live.begun.done():
+            return
+        live.record(sse(live.encoder.begin(queued=queued)))
+        if not await self._runs.save(live.asked, live.document):
+            raise StoreFailed("A background response must be stored, and cannot be now")
+        live.begun.set_result(None)
+
+    async def _record(self, live: _Live, answer: Answer) -> None:
+        """Up to the events of its end, which are left in `live.last`."""
+        while not answer.ended:
+            events = await answer.next(self._heartbeat)
+            due = self._runs.encode(live.encoder, answer, events)
+            notices = "".join(f": {_line(event.message)}\n\n" for event in events if isinstance(event, Notice))
+            if answer.ended:
+                live.last = due
+                due = []
+            live.record(notices + sse(due))
+        if isinstance(answer.end, RunFailed):
+            log_detail(answer.end.error)
+
+    async def _finish(self, live: _Live, error: CcapiError | None) -> None:
+        """The end of a run that broke off; `error` is None if a client wanted that."""
+        if live.ended:
+            return
+        if not live.begun.done():
+            self._live.pop(live.asked.id, None)
+            live.path.unlink(missing_ok=True)
+            if error:
+                live.begun.set_exception(error)
+            else:
+                live.begun.cancel()
+            return
+        if error:
+            log_detail(error)
+        if not live.last:
+            live.last = live.encoder.feed([RunFailed(error)]) if error else live.encoder.cancel()
+        if await self._runs.save(live.asked, live.document):
+            self._live.pop(live.asked.id, None)
+        live.end()
+
+    # --- places
+
+    def _of(self, response_id: str, owner: str) -> _Live | None:
+        live = self._live.get(response_id)
+        return live if live and live.begun.done() and live.asked.caller.owner == owner else None
+
+    def _path(self, response_id: str, owner: str) -> Path:
+        assert _SAFE.fullmatch(response_id)
+        assert _SAFE.fullmatch(owner)
+        return self._directory / owner / f"{response_id}.sse"
+
+
+def _complete(path: Path, document: dict[str, Any]) -> dict[str, Any]:
+    """Write the end of a stream that has none. The response as it then is, with the items that were recorded."""
+    number = recording.repair(path)
+    output, ended = recording.contents(path)
+    if ended:  # all of it was said, but not stored
+        return ended
+    document = {**document, "output": output}
+    body = document["error"]["ccapi"]
+    flat = {"code": body["code"], "message": body["message"], "param": body["param"], "ccapi": {"error": body}}
+    frames = sse([
+        {"type": "error", "sequence_number": number, **flat},
+        {"type": "response.failed", "sequence_number": number + 1, "response": document},
+    ])  # fmt: skip
+    recorder = Recorder(path)
+    try:
+        recorder.write(frames)
+    finally:
+        recorder.close()
+    return document
+
+
+async def _set_within(event: asyncio.Event, seconds: float) -> bool:
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        return False
+    return True
+
+
+def _line(text: str) -> str:
+    return " ".join(redact(text).split()).encode("ascii", "backslashreplace").decode()

@@ -1,0 +1,155 @@
+"""What foreground and background responses have in common: how their run is opened, and what is kept of it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
+
+from ccapi.errors import NotFound
+from ccapi.gateway.access import Caller
+from ccapi.gateway.question import Question
+from ccapi.gateway.responses_input import answer_text
+from ccapi.gateway.runs import Answer, Runs
+from ccapi.gateway.store import Store, StoredResponse, StoreFailed
+from ccapi.wire.events import RunEvent, RunFinished
+from ccapi.wire.responseitems import Object
+from ccapi.wire.responses import Encoder
+
+log = logging.getLogger(__name__)
+
+Waiting = Callable[[], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A question to which a response is to be made."""
+
+    id: str
+    caller: Caller
+    question: Question
+    response: Object  # as it is before anything was answered
+    input_items: list[Object]
+    stored: bool
+    checkpoint: str | None = None  # the place in the question's session to go on from
+    conversation: str | None = None
+
+    def encoder(self) -> Encoder:
+        return Encoder(self.response, structured=self.question.json_schema is not None)
+
+
+class ResponseRuns:
+    """Opens runs, one at a time in each conversation, and stores responses."""
+
+    def __init__(self, runs: Runs, store: Store) -> None:
+        self.runs = runs
+        self.store = store
+        self._turns: dict[str, _Turn] = {}
+
+    @asynccontextmanager
+    async def open(self, asked: Asked, waiting: Waiting, every: float) -> AsyncIterator[Answer]:
+        """See `Runs.open`. Raises `NotFound` for a conversation that is none, besides."""
+        async with AsyncExitStack() as stack:
+            question = asked.question
+            if asked.conversation:
+                await stack.enter_async_context(self._turn(asked.conversation, waiting, every))
+                found = await self.store.conversation(asked.conversation, asked.caller.owner)
+                if found is None:
+                    raise NotFound("There is no such conversation", param="conversation")
+                question = replace(question, session_id=found.session_id)
+            run = self.runs.open(
+                question,
+                asked.caller,
+                api="responses",
+                answer_id=asked.id,
+                waiting=waiting,
+                every=every,
+                checkpoint=asked.checkpoint,
+            )
+            yield await stack.enter_async_context(run)
+
+    def encode(self, encoder: Encoder, answer: Answer, events: list[RunEvent]) -> list[Object]:
+        """The stream events for these, or for a pause without any."""
+        if not events:
+            return encoder.flush()
+        if answer.model != answer.asked_model:
+            encoder.answered_by(answer.model)
+        return encoder.feed(events)
+
+    async def keep(self, asked: Asked, answer: Answer, document: Object) -> bool:
+        """What the next turn needs, before the client learns that this one is over. False: it could not be stored.
+
+        An answer that was given is not taken back because of that; `document` then says that it was not stored.
+        """
+        await answer.remember(answer_text(document["output"]))
+        if not asked.stored:
+            return True
+        end = answer.end if isinstance(answer.end, RunFinished) else None
+        session_id, checkpoint = (end.session_id, end.checkpoint) if end and end.checkpoint else (None, None)
+        if not await self.save(asked, document, session_id, checkpoint):
+            return False
+        if asked.conversation and session_id:
+            owner = asked.caller.owner
+            try:
+                await self.store.set_conversation_session(asked.conversation, owner, session_id)
+            except StoreFailed as error:
+                log.error("a conversation does not know its last turn: %s", error.message)  # noqa: TRY400 -- that is all
+        return True
+
+    async def save(
+        self, asked: Asked, document: Object, session_id: str | None = None, checkpoint: str | None = None
+    ) -> bool:
+        """Whether it was stored; the log says why not."""
+        try:
+            await self.store.save_response(
+                StoredResponse(
+                    id=asked.id,
+                    owner=asked.caller.owner,
+                    status=document["status"],
+                    document=document,
+                    input_items=asked.input_items,
+                    session_id=session_id,
+                    checkpoint=checkpoint,
+                    conversation=asked.conversation,
+                    created=document["created_at"],
+                )
+            )
+        except StoreFailed as error:
+            log.error("a response is not stored: %s", error.message)  # noqa: TRY400 -- a traceback says no more
+            document["store"] = False
+            return False
+        return True
+
+    @asynccontextmanager
+    async def _turn(self, conversation: str, waiting: Waiting, every: float) -> AsyncIterator[None]:
+        """A conversation's turns come one after the other: its session is not known before the first has ended."""
+        turn = self._turns.setdefault(conversation, _Turn())
+        turn.users += 1
+        try:
+            await turn.acquire(waiting, every)
+            try:
+                yield
+            finally:
+                turn.lock.release()
+        finally:
+            turn.users -= 1
+            if not turn.users:
+                del self._turns[conversation]
+
+
+class _Turn:
+    def __init__(self) -> None:
+        self.lock = asyncio.Lock()
+        self.users = 0
+
+    async def acquire(self, waiting: Waiting, every: float) -> None:
+        acquiring = asyncio.ensure_future(self.lock.acquire())
+        try:
+            while not (await asyncio.wait([acquiring], timeout=every))[0]:
+                await waiting()
+        except BaseException:
+            if not acquiring.cancel() and not acquiring.cancelled():
+                self.lock.release()
+            raise
