@@ -112,8 +112,16 @@ class KeyInvalid(CcapiError):
     """No API key, or one that the gateway does not know (any more)."""
 
     code = "invalid_api_key"
+    exit_code = 4
     status = 401
     type = "authentication_error"
+
+
+class KeysUnreadable(CcapiError):
+    """The gateway cannot tell which keys are good, so none is."""
+
+    code = "keys_unreadable"
+    status = 503
 
 
 class NotPermitted(InvalidRequest):

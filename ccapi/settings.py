@@ -424,7 +424,7 @@ def _written(value: Any) -> str:
         return ",".join(f"{name}={model}" for name, model in value.items())
     if isinstance(value, bool):
         return "on" if value else "off"
-    return format(value, "g") if isinstance(value, float) else str(value)
+    return format(value, ".15g") if isinstance(value, float) else str(value)
 
 
 def load(

@@ -41,6 +41,13 @@ TABLE = {
     "stack_timeout": ("StackTimeout", 124, 500, SERVER),
     "gateway_unreachable": ("GatewayUnreachable", 1, 500, SERVER),
     "gateway_protocol": ("GatewayProtocol", 1, 500, SERVER),
+    "session_not_found": ("SessionNotFound", 1, 404, INVALID),
+    "response_not_found": ("ResponseNotFound", 1, 404, INVALID),
+    "invalid_api_key": ("KeyInvalid", 4, 401, "authentication_error"),
+    "keys_unreadable": ("KeysUnreadable", 1, 503, SERVER),
+    "not_permitted": ("NotPermitted", 1, 403, INVALID),
+    "rate_limit_exceeded": ("TooManyRequests", 1, 429, "rate_limit_error"),
+    "structured_output_failed": ("StructuredOutputFailed", 1, 502, SERVER),
     "scenario_invalid": ("ScenarioInvalid", 2, 500, SERVER),
 }
 

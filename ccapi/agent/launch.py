@@ -88,13 +88,12 @@ class Launch:
     def command(self, options: RunOptions, resume: Resume | None = None) -> Command:
         """`--flag=value`, so that no value that came from a request can become a flag."""
         flags = [
-            f"--permission-mode={self._permission_mode(options)}",
             *_flag("model", options.model),
             *_flag("effort", options.effort if options.effort != NO_THINKING else None),
             *_flag("max-turns", options.max_turns),
             *_flag("max-budget-usd", options.max_budget_usd),
             *_flag("json-schema", options.json_schema),
-            *_tool_flags(options),
+            *_permission_flags(options, options.permission_mode or self.permission_mode),
             *([] if options.persist else ["--no-session-persistence"]),
             *(_resume_flags(resume) if resume else []),
         ]
@@ -102,25 +101,25 @@ class Launch:
         directory = options.workspace or self.workspace
         return Command([str(self.binary), *_ARGUMENTS, *flags], directory, environment, self.secrets)
 
-    def _permission_mode(self, options: RunOptions) -> str:
-        # A list of tools is all there is: what is not on it must not be asked for, which `dontAsk` sees to.
-        return "dontAsk" if options.tools is not None else options.permission_mode or self.permission_mode
-
 
 def _flag(name: str, value: object) -> list[str]:
     return [] if value is None else [f"--{name}={value}"]
 
 
-def _tool_flags(options: RunOptions) -> list[str]:
+def _permission_flags(options: RunOptions, mode: str) -> list[str]:
+    """A list of tools is all there is. It says which there are, and not that they run where others are asked for."""
     flags = []
     if options.tools is not None:
         builtin = [name.split("(")[0] for name in options.tools if not name.startswith("mcp__")]
         flags.append(f"--tools={','.join(dict.fromkeys(builtin))}")
-        flags += [f"--allowedTools={','.join(options.tools)}"] if options.tools else []
-        flags += [] if len(builtin) < len(options.tools) else ["--strict-mcp-config"]  # no server has a tool to offer
+        if len(builtin) == len(options.tools):
+            flags.append("--strict-mcp-config")  # no server has a tool to offer
+        if mode == "bypassPermissions":
+            mode = "dontAsk"  # `--tools` holds no MCP tool back, and knows no rules such as `Bash(git *)`
+            flags += [f"--allowedTools={','.join(options.tools)}"] if options.tools else []
     if options.denied_tools:
         flags.append(f"--disallowedTools={','.join(options.denied_tools)}")
-    return flags
+    return [f"--permission-mode={mode}", *flags]
 
 
 def _resume_flags(resume: Resume) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 
 from ccapi import paths
+from ccapi.commands import keys
 from ccapi.errors import UsageError
 from ccapi.settings import Settings
 from ccapi.stack import lifecycle
@@ -38,7 +39,7 @@ def up(
     wanted = StackSpec(
         port=settings.port,
         host=settings.host,
-        keys=paths.keys_dir(settings.home),
+        keys=keys.directory(settings.home),
         base_image=settings.base_image,
         environment={name: value for name, value in environment.items() if value},
         workspace=settings.workspace,

@@ -24,7 +24,7 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 from multidict import MultiMapping
 
-from ccapi.errors import CcapiError, InvalidRequest, KeyInvalid, SettingInvalid, TooManyRequests
+from ccapi.errors import InvalidRequest, KeyInvalid, KeysUnreadable, SettingInvalid, TooManyRequests
 from ccapi.wire import keys
 from ccapi.wire.keys import KeyFile, KeyRecord, Policy
 
@@ -41,13 +41,6 @@ _MAKE_ONE = "Make one with: ccapi key create"
 _BEARER = re.compile(r"(?i)bearer[ \t]+")
 # A key of ours, or what became of one on its way: in quotes, behind a scheme that is not Bearer, in capitals.
 _OURS = re.compile(rf"(?i)(?<![a-z0-9_-]){keys.PREFIX}")
-
-
-class KeysUnreadable(CcapiError):
-    """The gateway cannot tell which keys are good, so none is."""
-
-    code = "keys_unreadable"
-    status = 503
 
 
 @dataclass(frozen=True, slots=True)

@@ -409,7 +409,8 @@ def _prefixes(scope: Scope, turns: Iterable[Turn]) -> Iterator[tuple[int, str, s
 def _chained(before: str, role: str, said: Sequence[Turn]) -> str:
     """The hash of a history that goes on after `before`."""
     attachments = [_digest(json.dumps(block, sort_keys=True)) for turn in said for block in turn.attachments]
-    text = _canonical(_APART.join(turn.text for turn in said), answer=role == "assistant")
+    texts = (_canonical(turn.text, answer=role == "assistant") for turn in said)
+    text = ("\n" if role == "assistant" else _APART).join(filter(None, texts))
     return _digest(json.dumps([before, role, text, attachments]))
 
 
@@ -430,7 +431,7 @@ def _canonical(text: str, *, answer: bool) -> str:
     if answer:
         text = _without_thinking("".join(_unfolded(text)))
     lines = [line.rstrip() for line in text.split("\n")]
-    return "\n".join(line for line in lines if line) if answer else "\n".join(lines).strip()
+    return "\n".join(line for line in lines if line or not answer).strip()
 
 
 def _unfolded(text: str) -> Iterator[str]:

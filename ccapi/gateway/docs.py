@@ -57,7 +57,7 @@ code,pre{font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;font-s
 code{background:var(--code);border-radius:4px;padding:.1em .3em;overflow-wrap:anywhere}
 pre{background:var(--code);border:1px solid var(--line);border-radius:8px;padding:.8rem .9rem;overflow-x:auto;
 margin:.9rem 0;line-height:1.5;tab-size:2}
-pre code{background:none;padding:0;overflow-wrap:normal}
+pre code{background:none;padding:0;font-size:1em;overflow-wrap:normal}
 details{border-top:1px solid var(--line);margin-top:.7rem;padding-top:.6rem}
 details+details{margin-top:.6rem}
 summary{cursor:pointer;font-weight:600;font-size:.93rem}
@@ -67,9 +67,9 @@ font-size:.93rem}
 dt{overflow-wrap:anywhere}dd{margin:0;overflow-wrap:anywhere}
 .must{color:var(--accent);font-size:.78rem;margin-left:.4rem}
 .good{color:var(--post)}.bad{color:var(--delete)}
-dd a,main p a{color:var(--accent)}
+dd a,summary a,main p a{color:var(--accent)}
 .types section{padding:.9rem 1.2rem}
-@media(max-width:820px){body{display:block}nav{position:static;height:auto;border-right:0;
+@media(max-width:820px){body{display:block}nav{position:static;height:auto;max-height:45vh;border-right:0;
 border-bottom:1px solid var(--line);padding:1rem}main{padding-top:1.4rem}
 dl{grid-template-columns:1fr;gap:.1rem}dd{margin-bottom:.6rem}section{padding:1rem}}
 @media print{nav{display:none}body{display:block}details{display:block}}
@@ -91,6 +91,7 @@ def page() -> str:
 def render(document: Object) -> str:
     """The page. Whatever the document holds is text in it, never markup."""
     info, operations = document["info"], list(_operations(document))
+    types = document["components"]["schemas"]
     facts = f"{_text(info['summary'])} · version {_text(info['version'])}"
     body = [
         _contents(info, operations),
@@ -104,9 +105,9 @@ def render(document: Object) -> str:
         if operation["tags"][0] != tag:
             tag = operation["tags"][0]
             body.append(f'<h2 class="tag">{_text(tag)}</h2>')
-        body.append(_operation(path, method, operation))
+        body.append(_operation(path, method, operation, types))
     body += ['<h2 class="tag">Types</h2>', '<div class="types">']
-    body += [_type(name, schema) for name, schema in sorted(document["components"]["schemas"].items())]
+    body += [_type(name, schema) for name, schema in sorted(types.items())]
     body += ["</div>", "</main>"]
     return _PAGE.format(title=_text(info["title"]), style=_STYLE, body="\n".join(body))
 
@@ -152,7 +153,7 @@ def _verb(method: str) -> str:
     return f'<span class="verb {_text(method)}">{_text(method.upper())}</span>'
 
 
-def _operation(path: str, method: str, operation: Object) -> str:
+def _operation(path: str, method: str, operation: Object, types: Object) -> str:
     name = _text(operation["operationId"])
     parts = [
         f'<section id="{name}"><h3>{_verb(method)}<a href="#{name}">{_text(path)}</a></h3>',
@@ -166,7 +167,8 @@ def _operation(path: str, method: str, operation: Object) -> str:
         parts.append(_details("Parameters", rows))
     if content := operation.get("requestBody", {}).get("content"):
         (schema,) = (media["schema"] for media in content.values())
-        parts.append(f"<details open><summary>Body</summary><p>{_kind(schema)}</p></details>")
+        rows = _fields(types.get(schema.get("$ref", "").rpartition("/")[2], {}))
+        parts.append(_details(f"Body: {_kind(schema)}", rows))
     parts.append(_details("Answers", [_answer(status, answer) for status, answer in operation["responses"].items()]))
     return "\n".join([*parts, "</section>"])
 
@@ -203,9 +205,7 @@ def _answer(status: str, answer: Object) -> str:
 
 
 def _type(name: str, schema: Object) -> str:
-    required = set(schema.get("required", ()))
-    properties = schema.get("properties", {})
-    rows = [_row(field, one, one, required=field in required) for field, one in properties.items()]
+    rows = _fields(schema)
     words = schema.get("description", "")
     return "\n".join(
         [
@@ -215,6 +215,11 @@ def _type(name: str, schema: Object) -> str:
             "</section>",
         ]
     )
+
+
+def _fields(schema: Object) -> list[str]:
+    required = set(schema.get("required", ()))
+    return [_row(name, one, one, required=name in required) for name, one in schema.get("properties", {}).items()]
 
 
 def _kind(schema: Object) -> str:

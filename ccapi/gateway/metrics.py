@@ -165,10 +165,10 @@ class ObservedRun:
     def _outcome(self, error: BaseException | None) -> tuple[str, str]:
         """The label, and the words for the log."""
         match self.end, error:
+            case (RunFailed(error=failed), _) | (_, CcapiError() as failed):  # also of an answer that was no use
+                return failed.code, f"{failed.code}: {redact(failed.message)}"
             case RunFinished(finish_reason=reason), _:
                 return reason, reason
-            case (RunFailed(error=failed), _) | (_, CcapiError() as failed):
-                return failed.code, f"{failed.code}: {redact(failed.message)}"
             case _, asyncio.CancelledError() | ConnectionError():
                 return CLIENT_LEFT, "left by the client"
             case _, None:

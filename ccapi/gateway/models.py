@@ -7,10 +7,23 @@ from collections.abc import Mapping
 from typing import Any
 
 from ccapi.errors import InvalidRequest, ModelNotFound
+from ccapi.gateway.question import TranscriptMode
 
 ALIASES = ("sonnet", "opus", "haiku")
 _WELL_FORMED = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,126}(?:\[1m\])?")
 _CLAUDE_ID = re.compile(r"claude-[a-z0-9][a-z0-9.@-]*(?:\[1m\])?")  # `[1m]` asks for the long context window
+_SUFFIXES: Mapping[str, TranscriptMode] = {":full": "full", ":text": "text", ":final": "final"}
+
+
+def split(name: str) -> tuple[str, TranscriptMode | None]:
+    """`sonnet:final` as the model and the transcript, for clients that can choose a model and nothing else.
+
+    Ids may hold a colon; only these three words are something else.
+    """
+    for suffix, mode in _SUFFIXES.items():
+        if name.endswith(suffix):
+            return name.removesuffix(suffix), mode
+    return name, None
 
 
 class Models:
@@ -41,6 +54,6 @@ class Models:
         return [*ALIASES, *(name for name in self._mapping if name not in ALIASES)]
 
     def describe(self, name: str, created: int) -> dict[str, Any]:
-        """A model object (OpenAI API reference, "The model object"). Raises like `resolve`."""
-        self.resolve(name)
+        """A model object (OpenAI API reference, "The model object"); also with a suffix. Raises like `resolve`."""
+        self.resolve(split(name)[0])
         return {"id": name, "object": "model", "created": created, "owned_by": "anthropic"}

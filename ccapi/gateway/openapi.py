@@ -35,7 +35,7 @@ _RUN_NOTE = "Executed tools are part of the answer; nothing is left for the clie
 
 # What each request may meet before a handler sees it, ...
 _EVERYWHERE: ErrorClasses = (errors.InvalidRequest, errors.RequestRefused, errors.WrongHost, CcapiError)
-_KEYED: ErrorClasses = (errors.KeyInvalid, access.KeysUnreadable)
+_KEYED: ErrorClasses = (errors.KeyInvalid, errors.KeysUnreadable)
 _WITH_BODY: ErrorClasses = (errors.RequestTooLarge, errors.UnsupportedMediaType, errors.TooManyRequests)
 # ... and what a run may end with.
 _RUN: ErrorClasses = (
@@ -83,6 +83,7 @@ class Answer:
     schema: type[BaseModel] | None = None
     content_type: str = JSON
     event: type[BaseModel] | None = None
+    headers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +119,15 @@ class Operation:
         yield from self.errors
 
 
+_ABOUT = """Any OpenAI client works: give it this gateway's address and `/v1` as its base URL, and as its key one of
+`ccapi key create`, or any text where no key is required. It always is when others than this machine can reach the
+gateway. Then add `-H 'Authorization: Bearer KEY'` to the examples.
+
+An answer is a whole run of the agent. The tools that it used have been executed, and are part of the answer.
+
+Every failure has one form, `Error`, whose `code` never changes its meaning. Every answer has the header `X-Request-Id`:
+the client's own, or a new one, under which the gateway's log speaks of it."""
+
 SESSION_HEADER = Parameter("X-Session-Id", "header", "Go on in this session, whatever the messages say.")
 TRANSCRIPT_HEADER = Parameter(
     "X-CCAPI-Transcript",
@@ -148,7 +158,14 @@ OPERATIONS: tuple[Operation, ...] = (
   -d '{{"model": "sonnet", "messages": [{{"role": "user", "content": "What is in this directory?"}}]}}'""",
         request=ChatRequest,
         parameters=(SESSION_HEADER, TRANSCRIPT_HEADER),
-        answers={200: Answer("The completion.", schemas.ChatCompletion, event=schemas.ChatCompletionChunk)},
+        answers={
+            200: Answer(
+                "The completion.",
+                schemas.ChatCompletion,
+                event=schemas.ChatCompletionChunk,
+                headers=("X-Session-Id", "X-CCAPI-Model", "X-CCAPI-Ignored"),
+            )
+        },
         errors=_RUN,
     ),
     Operation(
@@ -241,7 +258,7 @@ def document() -> Object:
             "title": "Claude Code API",
             "version": __version__,
             "summary": "Claude Code behind OpenAI's APIs",
-            "description": "Every answer has the header `X-Request-Id`, under which the gateway's log speaks of it.",
+            "description": _ABOUT,
             "license": {"name": "MIT", "identifier": "MIT"},
         },
         "servers": [{"url": "/"}],
@@ -253,6 +270,12 @@ def document() -> Object:
 
 _HEADERS: Object = {
     "X-Request-Id": {"description": "The client's own, or a new one.", "schema": {"type": "string"}},
+    "X-Session-Id": {"description": "Claude Code's session, if it was kept.", "schema": {"type": "string"}},
+    "X-CCAPI-Model": {"description": "The model that answers.", "schema": {"type": "string"}},
+    "X-CCAPI-Ignored": {
+        "description": "Parameters that were accepted and mean nothing here, separated by commas.",
+        "schema": {"type": "string"},
+    },
     "Retry-After": {"description": "Seconds.", "schema": {"type": "integer", "minimum": 1}},
 }
 _SECURITY_SCHEMES: Object = {
@@ -263,13 +286,13 @@ _SECURITY_SCHEMES: Object = {
 
 def _schemas() -> tuple[dict[type[BaseModel], Object], Object]:
     """A reference for each type, and the definitions that they lead to."""
-    used: dict[type[BaseModel], str] = {schemas.Error: "serialization"}
+    used: list[type[BaseModel] | None] = [schemas.Error]
     for operation in OPERATIONS:
-        for answer in operation.answers.values():
-            used |= {one: "serialization" for one in (answer.schema, answer.event) if one}
-        if operation.request:
-            used[operation.request] = "validation"
-    wanted: Any = list(used.items())
+        used += [
+            operation.request,
+            *(one for answer in operation.answers.values() for one in (answer.schema, answer.event)),
+        ]
+    wanted: Any = [(one, "validation") for one in dict.fromkeys(used) if one]
     references, definitions = models_json_schema(wanted, ref_template=_REF)
     found: dict[Any, Object] = {model: reference for (model, _), reference in references.items()}
     return found, _untitled(definitions["$defs"])
@@ -281,9 +304,7 @@ def _untitled(schema: Any) -> Any:
         return [_untitled(one) for one in schema]
     if not isinstance(schema, dict):
         return schema
-    return {
-        name: _untitled(value) for name, value in schema.items() if not (name == "title" and isinstance(value, str))
-    }
+    return {name: _untitled(value) for name, value in schema.items() if (name, type(value)) != ("title", str)}
 
 
 def _operation(operation: Operation, references: Mapping[type[BaseModel], Object]) -> Object:
@@ -323,9 +344,10 @@ def _response(answer: Answer, also: list[type[CcapiError]], references: Mapping[
     content: Object = {answer.content_type: {"schema": schema}}
     if answer.event:
         content[STREAM] = {"schema": {"type": "string"}, "x-event-schema": references[answer.event]}
-    headers = {"X-Request-Id": {"$ref": "#/components/headers/X-Request-Id"}}
+    names = ["X-Request-Id", *answer.headers]
     if any(one.status in {429, 503} for one in also):
-        headers["Retry-After"] = {"$ref": "#/components/headers/Retry-After"}
+        names.append("Retry-After")
+    headers = {name: {"$ref": f"#/components/headers/{name}"} for name in names}
     return {"description": answer.description, "headers": headers, "content": content}
 
 

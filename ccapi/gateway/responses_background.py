@@ -11,6 +11,7 @@ import contextlib
 import logging
 import re
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ log = logging.getLogger(__name__)
 
 _LOOK = 0.2  # seconds: a run that is not admitted by then is queued, and its client told so
 _CLEAN_EVERY = 3600.0
+_END_GRACE = 2.0  # for runs whose processes were ended
 _SAFE = re.compile(r"[A-Za-z0-9_-]{1,100}")
 
 
@@ -48,6 +50,7 @@ class _Live:
         self.last: list[Object] = []  # the events of its end
         self.rest = ""  # what could not be written
         self.task: asyncio.Task[None] | None = None
+        self.keeping: asyncio.Task[bool] | None = None
         self._recorder: Recorder | None = None
 
     @property
@@ -85,6 +88,7 @@ class Backgrounds:
         self._directory = directory
         self._heartbeat = heartbeat
         self._live: dict[str, _Live] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
         self._cleaning: asyncio.Task[None] | None = None
 
     # --- the gateway's own life
@@ -105,12 +109,12 @@ class Backgrounds:
         if self._cleaning:
             self._cleaning.cancel()
             await asyncio.wait([self._cleaning])
-        tasks = [live.task for live in self._live.values() if live.task]
-        if tasks:
-            _, slow = await asyncio.wait(tasks, timeout=1.0)
+        if self._tasks:
+            _, slow = await asyncio.wait(self._tasks, timeout=_END_GRACE)
             for task in slow:
                 task.cancel()
-            await asyncio.wait(tasks)
+            if slow:
+                await asyncio.wait(slow)
 
     async def _abandon(self, stored: StoredResponse) -> None:
         path = self._path(stored.id, stored.owner)
@@ -119,10 +123,7 @@ class Backgrounds:
         try:
             if path.exists():
                 document = await asyncio.to_thread(_complete, path, document)
-            found = StoredResponse(
-                id=stored.id, owner=stored.owner, status=document["status"], document=document, created=stored.created
-            )
-            await self._runs.store.save_response(found)
+            await self._runs.store.save_response(replace(stored, status=document["status"], document=document))
         except (CcapiError, OSError, ValueError, LookupError) as problem:
             log.warning("the response %s stays unfinished: %s", stored.id, problem)
 
@@ -142,6 +143,8 @@ class Backgrounds:
         """Begin, and say how the response stands. Raises what says that it cannot begin; then nothing is kept."""
         live = self._live[asked.id] = _Live(asked, self._path(asked.id, asked.caller.owner))
         live.task = asyncio.create_task(self._run(live))
+        self._tasks.add(live.task)
+        live.task.add_done_callback(self._tasks.discard)
         try:
             await asyncio.shield(live.begun)
         except asyncio.CancelledError:
@@ -216,9 +219,8 @@ class Backgrounds:
             await self._begin(live, queued=False)
             live.encoder.show = answer.transcript
             await self._record(live, answer)
-            if await self._runs.keep(live.asked, answer, live.document):
-                self._live.pop(live.asked.id, None)
-            live.end()
+            live.keeping = asyncio.create_task(self._runs.keep(live.asked, answer, live.document))
+            self._end(live, stored=await asyncio.shield(live.keeping))
 
     async def _begin(self, live: _Live, *, queued: bool) -> None:
         if live.begun.done():
@@ -246,20 +248,31 @@ class Backgrounds:
         if live.ended:
             return
         if not live.begun.done():
-            self._live.pop(live.asked.id, None)
-            live.path.unlink(missing_ok=True)
-            if error:
-                live.begun.set_exception(error)
-            else:
-                live.begun.cancel()
+            self._drop(live, error)
+            return
+        if live.keeping:  # it had come to its end all the same
+            self._end(live, stored=await live.keeping)
             return
         if error:
             log_detail(error)
-        if not live.last:
-            live.last = live.encoder.feed([RunFailed(error)]) if error else live.encoder.cancel()
-        if await self._runs.save(live.asked, live.document):
-            self._live.pop(live.asked.id, None)
+        live.last = live.encoder.feed([RunFailed(error)]) if error else live.encoder.cancel()
+        self._end(live, stored=await self._runs.save(live.asked, live.document))
+
+    def _end(self, live: _Live, *, stored: bool) -> None:
         live.end()
+        if stored:
+            self._live.pop(live.asked.id, None)
+
+    def _drop(self, live: _Live, error: CcapiError | None) -> None:
+        """It has not begun, so there is nothing of it."""
+        self._live.pop(live.asked.id, None)
+        with contextlib.suppress(OSError):
+            live.path.unlink(missing_ok=True)
+        if error is None:
+            live.begun.cancel()
+        elif not live.begun.cancelled():
+            live.begun.set_exception(error)
+            live.begun.exception()  # nobody waits for it if the client has left
 
     # --- places
 

@@ -21,6 +21,7 @@ _DATA = b"\ndata: "  # once in each event, as JSON holds no newline
 _END = b"\n\n"
 _ADDED = b"event: response.output_item.added"
 _DONE = b"event: response.output_item.done"
+_ENDED = (b"event: response.completed", b"event: response.incomplete", b"event: response.failed")
 
 
 class Recorder:
@@ -130,16 +131,17 @@ def repair(path: Path) -> int:
     return events
 
 
-def items(path: Path) -> list[Any]:
-    """The output items that were recorded, those that have not ended as incomplete."""
-    found: dict[int, Any] = {}
+def contents(path: Path) -> tuple[list[Any], Any]:
+    """The output items that were recorded, those that had not ended as incomplete; and the response, if it had."""
+    items: dict[int, Any] = {}
+    frame = b""
     for frame in _frames(path):
         if frame.startswith((_ADDED, _DONE)):
             event = json.loads(frame.split(_DATA, 1)[1])
-            item = event["item"]
-            ended = frame.startswith(_DONE)
-            found[event["output_index"]] = item if ended else {**item, "status": "incomplete"}
-    return [item for _, item in sorted(found.items())]
+            item = event["item"] if frame.startswith(_DONE) else {**event["item"], "status": "incomplete"}
+            items[event["output_index"]] = item
+    ended = json.loads(frame.split(_DATA, 1)[1])["response"] if frame.startswith(_ENDED) else None
+    return [item for _, item in sorted(items.items())], ended
 
 
 def _frames(path: Path) -> Iterator[bytes]:

@@ -37,7 +37,8 @@ class Asked:
     conversation: str | None = None
 
     def encoder(self) -> Encoder:
-        return Encoder(self.response, structured=self.question.json_schema is not None)
+        structured = self.question.json_schema is not None
+        return Encoder(self.response, structured=structured, names_session=self.question.persist)
 
 
 class ResponseRuns:

@@ -14,10 +14,16 @@ from pydantic import BaseModel, ConfigDict, Field
 Open = dict[str, Any]
 
 
+def _without_defaults(schema: Open) -> None:
+    """A default here only says that the member may be absent."""
+    for described in schema.get("properties", {}).values():
+        described.pop("default", None)
+
+
 class Closed(BaseModel):
     """Nothing may be in it that is not named."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", json_schema_extra=_without_defaults)
 
 
 class ErrorBody(Closed):
@@ -94,11 +100,11 @@ class ChatUsage(Closed):
 class RunFacts(Closed):
     """What OpenAI's API has no place for."""
 
-    session_id: str = Field(description="Claude Code's session; accepted back as X-Session-Id.")
-    model: str = Field(default="", description="The model that answered.")
-    cost_usd: float = 0
-    turns: int = 0
-    duration_ms: int = 0
+    session_id: str | None = Field(description="Claude Code's session; null if nothing was kept.")
+    model: str = Field(description="The model that answered.")
+    cost_usd: float
+    turns: int
+    duration_ms: int
 
 
 class ChatMessage(Closed):
@@ -127,8 +133,8 @@ class ChatCompletion(Closed):
     model: str
     choices: list[ChatChoice]
     usage: ChatUsage
-    session_id: str = ""
-    ccapi: RunFacts | None = None
+    session_id: str | None = Field(description="Accepted back as X-Session-Id, or as metadata.session_id.")
+    ccapi: RunFacts
 
 
 class ChatDelta(Closed):
@@ -153,15 +159,15 @@ class ChatCompletionChunk(Closed):
     created: int
     model: str
     choices: list[ChatChunkChoice]
-    usage: ChatUsage | None = None
-    session_id: str = ""
-    ccapi: RunFacts | None = None
+    usage: ChatUsage | None = Field(default=None, description="In the last chunk, if stream_options asked for it.")
+    session_id: str | None = Field(default=None, description="In the last chunk.")
+    ccapi: RunFacts = Field(default=None, description="In the last chunk.")  # type: ignore[assignment] # else absent
 
 
 # --- responses
 
 
-class Message(Closed):
+class MessageItem(Closed):
     """What the model says, between other things."""
 
     id: str
@@ -173,7 +179,7 @@ class Message(Closed):
     ccapi: Open = Field(default_factory=dict)
 
 
-class Reasoning(Closed):
+class ReasoningItem(Closed):
     """What it thinks, as a summary."""
 
     id: str
@@ -183,7 +189,7 @@ class Reasoning(Closed):
     ccapi: Open = Field(default_factory=dict)
 
 
-class McpCall(Closed):
+class McpCallItem(Closed):
     """A tool that Claude Code ran: its own under the label `claude-code`, an MCP server's under that server's."""
 
     id: str
@@ -220,7 +226,7 @@ class ResponseUsage(Closed):
 class Response(BaseModel):
     """A run as items. Fields of OpenAI's object that mean nothing here have its defaults."""
 
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(extra="allow", json_schema_extra=_without_defaults)
 
     id: str
     object: Literal["response"]
@@ -235,7 +241,7 @@ class Response(BaseModel):
     max_output_tokens: int | None
     metadata: dict[str, str] | None
     model: str
-    output: list[Message | Reasoning | McpCall]
+    output: list[MessageItem | ReasoningItem | McpCallItem]
     previous_response_id: str | None
     store: bool | None
     usage: ResponseUsage | None
@@ -245,7 +251,7 @@ class Response(BaseModel):
 class ResponseEvent(BaseModel):
     """An event of a streamed response: OpenAI's types, in order of `sequence_number`."""
 
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(extra="allow", json_schema_extra=_without_defaults)
 
     type: str
     sequence_number: int

@@ -8,6 +8,7 @@ loopback's, a foreign Origin or Sec-Fetch-Site is refused, and a body must be de
 from __future__ import annotations
 
 import logging
+import math
 import re
 from collections.abc import Awaitable, Callable
 
@@ -111,7 +112,7 @@ def error_response(error: CcapiError, *, allow: str | None = None) -> web.Respon
     """The envelope with its status, `Retry-After` (whole seconds, RFC 9110 10.2.3) and `Allow`."""
     headers = {}
     if error.retry_after is not None:
-        headers["Retry-After"] = str(max(1, round(error.retry_after)))
+        headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
     if allow:
         headers["Allow"] = allow
     return web.json_response(envelope.dump(error), status=error.status, headers=headers)

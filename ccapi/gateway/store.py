@@ -32,8 +32,8 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 FILE = "gateway.db"
-MAX_PREFIXES = 100_000
 _PER_PREFIX = 8  # sessions that one history can stand for: greetings are alike, and one probe may ask them for years
+_TRIM_EVERY = 1000  # histories
 _TITLE = 80  # characters
 _BUSY = 2.0  # seconds to wait for another process that writes
 _STILL_BUSY = 0.05  # once it took longer than that: all requests wait behind each other
@@ -154,10 +154,12 @@ class Conversation:
 class Store:
     """See the module. `open` before use; it never fails, as the gateway works without a store, only worse."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, max_prefixes: int = 100_000) -> None:
+        """`max_prefixes`: known histories, of all owners; about 250 bytes each."""
         self._database = _Database(directory / FILE)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
         self._closed = False
+        self._max_prefixes = max_prefixes
         self._remembered = 0
 
     @property
@@ -209,7 +211,7 @@ class Store:
     async def remember(self, owner: str, prefix: str, session_id: str, checkpoint: str, *, shown: bool = True) -> bool:
         """A history with this hash ends at this place of the session. Whether it was written (best effort)."""
         self._remembered += 1
-        trim = self._remembered % 1000 == 0
+        trim = self._remembered % _TRIM_EVERY == 0
 
         def write(connection: sqlite3.Connection) -> None:
             row = (owner, prefix, session_id, checkpoint, int(shown), time.time())
@@ -220,7 +222,7 @@ class Store:
                 (owner, prefix, _PER_PREFIX),
             )
             if trim:
-                _trim(connection)
+                _trim(connection, self._max_prefixes)
 
         return await self._try(write)
 
@@ -329,7 +331,8 @@ class Store:
         Returns the ids of the sessions: their files are the caller's to delete.
         """
         try:
-            return await self._do(lambda connection: _prune(connection, time.time() - older_than), write=True)
+            before, limit = time.time() - older_than, self._max_prefixes
+            return await self._do(lambda connection: _prune(connection, before, limit), write=True)
         except StoreFailed:
             return []
 
@@ -535,7 +538,7 @@ def _forget(connection: sqlite3.Connection, session_ids: Iterable[str]) -> None:
     connection.executemany("UPDATE conversations SET session_id = NULL WHERE session_id = ?", each)
 
 
-def _prune(connection: sqlite3.Connection, before: float) -> list[str]:
+def _prune(connection: sqlite3.Connection, before: float, max_prefixes: int) -> list[str]:
     rows = connection.execute("SELECT id FROM sessions WHERE updated < ?", (before,)).fetchall()
     forgotten = [str(row["id"]) for row in rows]
     connection.execute("DELETE FROM sessions WHERE updated < ?", (before,))
@@ -545,16 +548,18 @@ def _prune(connection: sqlite3.Connection, before: float) -> list[str]:
     # What was noted for a session that was deleted while a run still went on in it.
     connection.execute("DELETE FROM prefixes WHERE session_id NOT IN (SELECT id FROM sessions)")
     connection.execute("DELETE FROM tool_results WHERE session_id NOT IN (SELECT id FROM sessions)")
-    _trim(connection)
+    _trim(connection, max_prefixes)
     connection.execute("PRAGMA incremental_vacuum").fetchall()
     return forgotten
 
 
-def _trim(connection: sqlite3.Connection) -> None:
-    excess = connection.execute("SELECT count(*) FROM prefixes").fetchone()[0] - MAX_PREFIXES
+def _trim(connection: sqlite3.Connection, limit: int) -> None:
+    excess = connection.execute("SELECT count(*) FROM prefixes").fetchone()[0] - limit
     if excess > 0:
-        limit = "SELECT created FROM prefixes ORDER BY created LIMIT 1 OFFSET ?"
-        connection.execute(f"DELETE FROM prefixes WHERE created < ({limit})", (excess,))  # noqa: S608 -- fixed text
+        query = """
+            DELETE FROM prefixes WHERE (owner, hash, session_id) IN (
+                SELECT owner, hash, session_id FROM prefixes ORDER BY created LIMIT ?)"""
+        connection.execute(query, (excess,))
 
 
 def _places(connection: sqlite3.Connection, owner: str, prefixes: Sequence[str]) -> Iterator[sqlite3.Row]:

@@ -31,13 +31,9 @@ def check_workspace(workspace: Path | None) -> None:
 
 
 def check_keys(wanted: StackSpec) -> None:
-    """Whoever else than this machine reaches the gateway must have a key. Raises `SettingInvalid`.
-
-    Makes the directory of the keys, too: Docker would make it, as root.
-    """
+    """Whoever else than this machine reaches the gateway must have a key. Raises `SettingInvalid`."""
     if wanted.keys is None:
         return
-    wanted.keys.mkdir(parents=True, exist_ok=True)
     file = wanted.keys / keys.FILE
     found = keys.load(file.read_bytes(), file).keys if file.exists() else ()
     if wanted.host not in LOOPBACK and not found:

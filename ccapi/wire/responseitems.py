@@ -150,5 +150,9 @@ def text_part(text: str) -> Object:
     return {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
 
 
+def refusal_part(text: str) -> Object:
+    return {"type": "refusal", "refusal": text}
+
+
 def summary_part(text: str) -> Object:
     return {"type": "summary_text", "text": text}

@@ -22,6 +22,7 @@ import time
 from collections.abc import Iterable
 from typing import Any, Literal
 
+from ccapi.errors import CcapiError, StructuredOutputFailed
 from ccapi.wire import responseitems as items
 from ccapi.wire.coalesce import coalesced
 from ccapi.wire.events import (
@@ -45,6 +46,7 @@ from ccapi.wire.responsewriter import Block, Writer
 Show = Literal["full", "text", "final"]
 
 _INCOMPLETE = {"length": "max_output_tokens", "content_filter": "content_filter"}
+_OUTPUT_TOOL = "StructuredOutput"  # by which the CLI takes what a JSON schema asked for: its input is the answer
 _encode = json.JSONEncoder(separators=(",", ":")).encode
 
 
@@ -68,16 +70,20 @@ class _Call:
 class Encoder:
     """Stateful: `begin`, then every event of one run. Each call returns the stream events that have become due."""
 
-    def __init__(self, response: Object, *, show: Show = "full", structured: bool = False) -> None:
+    def __init__(
+        self, response: Object, *, show: Show = "full", structured: bool = False, names_session: bool = True
+    ) -> None:
         """`response` is a `response_object`.
 
-        `show`: all of a run, what the assistant says in each step, or in the last. `structured`: a JSON schema was
-        asked for, so the run's structured output is the only message; what is said beside it is reasoning
-        (`ccapi.kind` is `text`).
+        `show`: all of a run, what the assistant says in each step, or in the last; it can be set until the run begins.
+        `structured`: a JSON schema was asked for, so the run's structured output is the only message; what is said
+        beside it is reasoning (`ccapi.kind` is `text`). `names_session`: it can be gone on with.
         """
         self.ended = False
-        self._show = show
+        self.error: CcapiError | None = None  # for which it failed
+        self.show = show
         self._structured = structured
+        self._names_session = names_session
         self._writer = Writer(response)
         self._blocks: dict[str | None, Block] = {}  # that are being written, by parent
         self._calls: dict[str, _Call] = {}  # by tool use id
@@ -146,20 +152,23 @@ class Encoder:
     # --- the run
 
     def _run_started(self, event: RunStarted) -> None:
-        self._writer.response["ccapi"] = {"session_id": event.session_id, "model": event.model}
+        session_id = event.session_id if self._names_session else ""
+        self._writer.response["ccapi"] = {"session_id": session_id, "model": event.model}
         self._writer.in_progress()
 
     def _run_finished(self, event: RunFinished) -> None:
         whole = event.finish_reason == "stop"
+        if whole and self._structured and event.structured is None:
+            error = StructuredOutputFailed("The model gave no output that fits the JSON schema")
+            self._run_failed(RunFailed(error, event.usage))
+            return
         response = self._writer.response
-        self._say_last()
+        self._say_last(event)
         self._close_all("completed" if whole else "incomplete")
-        if self._structured and event.structured is not None:
-            self._whole_message(json.dumps(event.structured, ensure_ascii=False))
         response["usage"] = items.usage_object(event.usage)
         response["ccapi"] = {
             **response.get("ccapi", {}),
-            "session_id": event.session_id,
+            "session_id": event.session_id if self._names_session else "",
             "cost_usd": event.cost_usd,
             "turns": event.turns,
             "duration_ms": event.duration_ms,
@@ -170,8 +179,9 @@ class Encoder:
         self._end(status, f"response.{status}")
 
     def _run_failed(self, event: RunFailed) -> None:
-        self._say_last()
+        self._say_last(event)
         self._close_all("incomplete")
+        self.error = event.error
         error = self._writer.response["error"] = items.error_object(event.error)
         body = error["ccapi"]
         flat = {"code": body["code"], "message": body["message"], "param": body["param"]}
@@ -204,17 +214,18 @@ class Encoder:
             self._mark("message.finished", event)
 
     def _mark(self, kind: str, event: MessageStarted | MessageFinished) -> None:
-        if event.parent is None or self._show == "full":
+        if event.parent is None or self.show == "full":
             self._writer.before.append(_mark(kind, event))
 
     def _text(self, event: TextDelta) -> None:
         if event.parent is not None:
             self._reason(event, "subagent_text")
-        elif self._show == "final":
+            return
+        if self._structured or self.show == "final":
             if self._last and self._last[0].message_id != event.message_id:
                 self._last.clear()
             self._last.append(event)
-        else:
+        if self.show != "final":
             self._say(event)
 
     def _say(self, event: TextDelta) -> None:
@@ -223,18 +234,26 @@ class Encoder:
         else:
             self._writer.delta(self._block("message", "", event), event.text)
 
-    def _say_last(self) -> None:
-        """Where only the last message is shown, and this is the end."""
+    def _say_last(self, end: RunFinished | RunFailed) -> None:
+        """What is only known to be the answer now that the run is over."""
         if not self._structured:
             for event in coalesced(self._last):
                 assert isinstance(event, TextDelta)
                 self._say(event)
+        elif isinstance(end, RunFinished):
+            item = items.message(f"msg_{self._writer.response['id'].removeprefix('resp_')}", {})
+            if end.structured is not None:
+                self._close(None)
+                self._writer.whole_message(item, json.dumps(end.structured, ensure_ascii=False))
+            elif end.finish_reason == "content_filter":
+                self._close(None)
+                self._writer.whole_message(item, "".join(event.text for event in self._last), refused=True)
 
     def _thinking(self, event: ThinkingDelta) -> None:
         self._reason(event, "")
 
     def _reason(self, event: TextDelta | ThinkingDelta, kind: str) -> None:
-        if event.parent is None or self._show == "full":
+        if event.parent is None or self.show == "full":
             self._writer.delta(self._block("reasoning", kind, event), event.text)
 
     def _block(self, type_: str, kind: str, event: TextDelta | ThinkingDelta) -> Block:
@@ -261,13 +280,6 @@ class Encoder:
         if kind:
             extra["kind"] = kind
         return items.reasoning(f"rs_{item_id}", extra)
-
-    def _whole_message(self, text: str) -> None:
-        """The one message of a structured answer."""
-        item = items.message(f"msg_{self._writer.response['id'].removeprefix('resp_')}", {})
-        block = self._writer.open(item, ("message", "", ""), 0)
-        self._writer.delta(block, text)
-        self._writer.close(block, "completed", "final_answer")
 
     def _close(self, parent: str | None, *, phase: str | None = None, after: Object | None = None) -> None:
         """End what is being written there, if anything is."""
@@ -297,7 +309,7 @@ class Encoder:
         if event.tool_use_id in self._calls:
             return
         self._close(event.parent, phase="commentary")
-        if self._show != "full":
+        if self.show != "full" or (self._structured and event.name == _OUTPUT_TOOL):
             return
         item = items.mcp_call(event.tool_use_id, event.name, event.parent)
         call = self._calls[event.tool_use_id] = _Call(item, self._writer.add(item))

@@ -110,6 +110,21 @@ class Writer:
             done["summary"] = block.parts
         self.done(done, block.index, after)
 
+    def whole_message(self, item: Object, text: str, *, refused: bool = False) -> None:
+        """All of a message at once. `refused`: it says why there is no answer."""
+        if not refused:
+            block = self.open(item, ("message", "", ""), 0)
+            self.delta(block, text)
+            self.close(block, "completed", "final_answer")
+            return
+        index = self.add(item)
+        place: Object = {"item_id": item["id"], "output_index": index, "content_index": 0}
+        self.emit("response.content_part.added", **place, part=items.refusal_part(""))
+        self.emit("response.refusal.delta", **place, delta=text)
+        self.emit("response.refusal.done", **place, refusal=text)
+        self.emit("response.content_part.done", **place, part=items.refusal_part(text))
+        self.done({**item, "status": "completed", "content": [items.refusal_part(text)]}, index)
+
     def _open_part(self, block: Block) -> None:
         place: Object = {"item_id": block.item["id"], "output_index": block.index}
         if block.item["type"] == "message":

@@ -20,7 +20,7 @@ PARAMETERS = [
 
 def test_all_commands_of_this_version_are_registered() -> None:
     """The tests below run over what is registered: here is what that must be."""
-    assert set(COMMANDS) == {"ask", "demo", "down", "gateway", "logs", "rehearsal", "status", "up"}
+    assert set(COMMANDS) == {"ask", "config", "demo", "down", "key", "gateway", "logs", "rehearsal", "status", "up"}
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -19,7 +19,7 @@ from aiohttp import web
 
 from ccapi.commands import keys as commands
 from ccapi.gateway import access, security
-from ccapi.gateway.access import CALLER, Keyring, KeysUnreadable, RateLimits
+from ccapi.gateway.access import CALLER, Keyring, RateLimits
 from ccapi.gateway.http import Runner
 from ccapi.wire import keys
 from ccapi.wire.keys import KeyFile, Policy

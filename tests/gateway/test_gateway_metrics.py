@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-from ccapi.errors import Busy, CcapiError, NotSignedIn, RunTimeout
+from ccapi.errors import Busy, CcapiError, NotSignedIn, RunTimeout, StructuredOutputFailed
 from ccapi.gateway.metrics import FAMILIES, OTHER, Metrics, ObservedRun, children, model_family, private_memory
 from ccapi.wire.events import RunFailed, RunFinished, Usage
 from tests.gateway.harness import await_that
@@ -105,6 +105,7 @@ def test_times_begin_with_the_request() -> None:
         (RunFinished("s", "content_filter"), None, "content_filter"),
         (RunFailed(RunTimeout("no sign of life")), None, "run_timeout"),
         (RunFailed(NotSignedIn("no")), NotSignedIn("no"), "not_signed_in"),
+        (FINISHED, StructuredOutputFailed("the answer was no use"), "structured_output_failed"),
         (FINISHED, ConnectionResetError("it left when all was said"), "stop"),
         (None, Busy("all slots are taken"), "busy"),
         (None, asyncio.CancelledError(), "client_left"),

@@ -141,6 +141,8 @@ def _check_item(events: Sequence[Object], index: int, added: Object) -> Object |
 
 def _check_message(own: Sequence[Object], done: Object) -> None:
     for number, part in enumerate(done["content"]):
+        if part["type"] == "refusal":
+            continue
         of_part = [event for event in own if event.get("content_index") == number]
         kinds = [event["type"].removeprefix("response.") for event in of_part]
         assert kinds[0] == "content_part.added"
@@ -468,6 +470,39 @@ def test_a_structured_answer_that_was_cut_is_no_message() -> None:
     """A half of it would be worse than none."""
     events = encode([[*STEPS, RunFinished("s", "length")]], structured=True)
     assert said(final(events)) == ""
+
+
+def test_a_refusal_to_give_a_structured_answer_is_a_refusal() -> None:
+    """In the API's own words for it, not as reasoning alone."""
+    events = encode([[*STEPS, RunFinished("s", "content_filter")]], structured=True)
+    assert said(final(events)) == ""
+    refused = final(events)["output"][-1]
+    assert refused["content"] == [{"type": "refusal", "refusal": "Done."}]
+    assert [event["refusal"] for event in of_type(events, "refusal.done")] == ["Done."]
+
+
+def test_an_answer_that_fits_no_schema_has_failed() -> None:
+    """The CLI calls it a success."""
+    events = encode([[*STEPS, RunFinished("s", "stop", Usage(1, 2))]], structured=True)
+    assert events[-2]["code"] == "structured_output_failed"
+    assert final(events)["usage"]["input_tokens"] == 1
+
+
+def test_the_tool_by_which_the_answer_is_given_is_no_item() -> None:
+    """Its input is the answer."""
+    give = ToolCalled("t9", "StructuredOutput", {"name": "Ada"}, "m3")
+    run = [*STEPS, MessageStarted("m3"), ToolStarted("t9", "StructuredOutput"), give, MessageFinished("m3")]
+    end = RunFinished("s", "stop", structured={"name": "Ada"})
+    events = encode([[*run, ToolFinished("t9", "provided"), end]], structured=True)
+    assert "StructuredOutput" not in sse(events)
+    assert "StructuredOutput" in sse(encode([[*run, END]]))
+
+
+def test_a_session_that_is_not_kept_is_not_named() -> None:
+    """Nobody can go on with it."""
+    events = encode([[*STEPS, RunFinished("sess_1", "stop")]], names_session=False)
+    assert "sess_1" not in sse(events)
+    assert final(events)["ccapi"]["session_id"] == ""
 
 
 def test_another_model_is_named() -> None:
