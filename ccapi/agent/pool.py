@@ -96,9 +96,11 @@ class Pool:
         worker = self._kept.get(session_id)
         return worker is not None and worker.checkpoint == checkpoint and worker.process.alive
 
-    def forget(self, session_id: str) -> None:
-        """End the process that is kept for a session, if there is one."""
-        self._drop(self._kept.pop(session_id, None))
+    async def forget(self, session_id: str) -> None:
+        """End the process that is kept for a session, if there is one; it is gone after that."""
+        if worker := self._kept.pop(session_id, None):
+            self._drop(worker)
+            await worker.process.end()
 
     def fingerprint(self) -> str:
         """Of the configuration as it is now, for a process about to be started."""

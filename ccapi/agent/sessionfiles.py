@@ -18,17 +18,23 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import re
 import shutil
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
+log = logging.getLogger(__name__)
+
+Entry = dict[str, Any]
+
+MAX_READ = 64 * 1024 * 1024  # bytes of one session; more is read from its end
+
 _ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _PROJECTS = "projects"
-_MAX_READ = 64 * 1024 * 1024  # bytes of one session; more is read from its end
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # a FIFO must not make anybody wait
 
@@ -65,12 +71,10 @@ class SessionFiles:
             parents = {entry["uuid"]: entry.get("parentUuid") for entry in entries if "uuid" in entry}
         except OSError:
             return False
-        at: Any = checkpoint
-        while at in parents:
-            at = parents.pop(at)  # once: a ring is not whole, either
-        return at is None
+        chain = _chain(parents, checkpoint)
+        return bool(chain) and parents[chain[-1]] is None
 
-    def read(self, session_id: str, limit: int = _MAX_READ) -> Iterator[dict[str, Any]]:
+    def read(self, session_id: str, *, limit: int = MAX_READ) -> Iterator[Entry]:
         """The entries, in the order of the file; of one that is longer than `limit` bytes, the last.
 
         What is no entry (cut off in mid-write, or damaged) is left out. Raises `OSError`.
@@ -79,19 +83,36 @@ class SessionFiles:
         if transcript is not None:
             yield from _entries(transcript, max(0, transcript.stat().st_size - limit))
 
+    def size(self, session_id: str) -> int:
+        """Of the transcript, in bytes; 0 if there is none. Raises `OSError`."""
+        transcript = self._transcript(session_id)
+        return transcript.stat().st_size if transcript else 0
+
+    def conversation(self, session_id: str, checkpoint: str, *, limit: int = MAX_READ) -> list[Entry]:
+        """What was said up to a checkpoint: the user's messages, the assistant's, and what tools returned.
+
+        Answers that were cut off, and those that lie on another branch, are no part of it. Raises `OSError`.
+        """
+        parents: dict[str, str | None] = {}
+        said: list[Entry] = []
+        for entry in self.read(session_id, limit=limit):
+            if isinstance(entry.get("uuid"), str) and not entry.get("isSidechain"):
+                parents[entry["uuid"]] = entry.get("parentUuid")
+                if entry.get("type") in {"user", "assistant"} and isinstance(entry.get("message"), dict):
+                    said.append(entry)
+        return _of_branch(said, _chain(parents, checkpoint))
+
     def delete(self, session_id: str) -> bool:
-        """Everything that is kept of a session, by its name. Whether there was anything. Raises `OSError`."""
+        """Everything that is kept of a session, by its name. False if something could not be: the log says why.
+
+        A live process of the session must have ended: it would write it anew.
+        """
         if not _ID.fullmatch(session_id):
-            return False
+            return True
         kept = [*self.config.glob(f"{_PROJECTS}/*/{session_id}*"), *self.config.glob(f"*/{session_id}*")]
         kept += self.scratch.glob(f"*/{session_id}") if self.scratch else []
-        for path in kept:
-            with contextlib.suppress(FileNotFoundError):
-                if path.is_dir() and not path.is_symlink():
-                    shutil.rmtree(path)
-                else:
-                    path.unlink()
-        return bool(kept)
+        left = [path for path in kept if not _deleted(path)]
+        return not left
 
     def open_result(self, session_id: str, path: str) -> BinaryIO | None:
         """An output that the CLI moved to `path`; None unless that is a plain file in the session's own directory.
@@ -103,7 +124,7 @@ class SessionFiles:
             return None
         try:
             return _open_beneath(self.config, steps)
-        except OSError:
+        except (OSError, ValueError):  # a NUL in the path is a ValueError
             return None
 
     def _transcript(self, session_id: str) -> Path | None:
@@ -124,12 +145,54 @@ class SessionFiles:
         return None
 
 
-def _entries(transcript: Path, start: int, having: bytes = b"") -> Iterator[dict[str, Any]]:
+def _chain(parents: Mapping[str, str | None], checkpoint: str) -> list[str]:
+    """The entries from a checkpoint back to the first one that is there."""
+    chain: dict[str, None] = {}
+    at: str | None = checkpoint
+    while at is not None and at in parents and at not in chain:
+        chain[at] = None
+        at = parents[at]
+    return list(chain)
+
+
+def _of_branch(said: Sequence[Entry], chain: Collection[str]) -> list[Entry]:
+    """The entries of a chain, and those that hang on it: tools called at once have results beside each other."""
+    chained = set(chain)
+    messages = {entry["message"].get("id") for entry in said if entry["uuid"] in chained} - {None}
+    calls: set[Any] = set()
+    found = []
+    for entry in said:
+        blocks = _blocks(entry)
+        results = {block.get("tool_use_id") for block in blocks if block.get("type") == "tool_result"}
+        if entry["uuid"] in chained or entry["message"].get("id") in messages or results & calls:
+            calls |= {block.get("id") for block in blocks if block.get("type") == "tool_use"}
+            found.append(entry)
+    return found
+
+
+def _blocks(entry: Entry) -> list[Mapping[str, Any]]:
+    content = entry["message"].get("content")
+    return [block for block in content if isinstance(block, dict)] if isinstance(content, list) else []
+
+
+def _deleted(path: Path) -> bool:
+    try:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+    except OSError as error:
+        log.warning("%s cannot be deleted: %s", path, error.strerror or error)
+        return False
+    return True
+
+
+def _entries(transcript: Path, start: int, having: bytes = b"") -> Iterator[Entry]:
     with transcript.open("rb") as file:
         if start:
             file.seek(start - 1)
             file.readline()
-        for line in file:
+        while line := file.readline(MAX_READ):
             if having not in line:
                 continue
             with contextlib.suppress(ValueError, RecursionError):

@@ -1,49 +1,194 @@
-"""The gateway's HTTP client: one streamed question, as deltas.
+"""The gateway's HTTP client: one question, as the events of its run.
 
-Lines are split at `\\n` only (httpx's own `iter_lines` also splits at U+2028), and the read timeout rests on the
-gateway's heartbeats. Proxies of the environment are not used: the gateway is on this machine.
+It is asked as a background response, which no connection holds: when one breaks, another takes over behind the last
+event, and nothing is run twice. So a run has to be ended by saying so, and who could not say it (a killed process, a
+network that is gone) has told the gateway beforehand after how long to give the run up.
+
+The read timeout rests on the gateway's heartbeats. Proxies of the environment are not used: the gateway is on this
+machine.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+import ssl
+import time
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 
-from ccapi.errors import CcapiError, GatewayProtocol, GatewayUnreachable
-from ccapi.wire import envelope
+from ccapi.errors import CcapiError, GatewayProtocol, GatewayUnreachable, KeyInvalid
+from ccapi.wire import envelope, sse
+from ccapi.wire.events import Notice, RunEvent, RunFailed, RunFinished, RunStarted
+from ccapi.wire.responsesdecoder import Decoder
 
-CONNECT_TIMEOUT = 5.0  # seconds
-SILENCE_TIMEOUT = 60.0  # seconds; several heartbeats
-
-
-@dataclass(frozen=True, slots=True)
-class Delta:
-    """A piece of the answer, or (`comment`) a sign of life that is no part of it."""
-
-    text: str = ""
-    comment: str = ""
+ABANDON_AFTER = 30  # seconds without anybody who follows the run; more than all of PAUSES
+PAUSES = (0.1, 0.4, 1.0, 2.0, 4.0)  # seconds, before each attempt to go on behind a broken connection
+_TIMEOUT = httpx.Timeout(60.0, connect=5.0)  # seconds of silence; several heartbeats
+_CANCEL_TIMEOUT = httpx.Timeout(4.0, connect=1.0)  # a second Ctrl-C is sooner
+_NEW_KEY = "Make a key with: ccapi key create   and put it into the environment: export CCAPI_API_KEY=..."
 
 
 @contextmanager
-def ask(base_url: str, prompt: str, *, model: str) -> Iterator[Iterator[Delta]]:
-    """Ask, and stream the transcript. Leaving the block early ends the run on the server.
+def ask(
+    base_url: str, prompt: str, *, model: str, api_key: str | None = None, pauses: Sequence[float] = PAUSES
+) -> Iterator[Answer]:
+    """Ask, and follow the run. Leaving the block before its end ends it on the server.
 
-    Raises what the error envelope says, `GatewayUnreachable`, or `GatewayProtocol` when the answer breaks off.
+    Raises what the error envelope says, `GatewayUnreachable`, or `GatewayProtocol` when the answer breaks off for good.
+    An exception that leaves the block takes along a note of what is known about the run, unless that has ended.
     """
-    body = {"model": model, "messages": [{"role": "user", "content": prompt}], "stream": True}
-    timeout = httpx.Timeout(SILENCE_TIMEOUT, connect=CONNECT_TIMEOUT)
+    headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+    # The trust store would take as long to load as everything else here, and there is no TLS on loopback.
+    nobody = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    body = {
+        "model": model,
+        "input": prompt,
+        "stream": True,
+        "background": True,
+        "abandon_after": ABANDON_AFTER,
+    }
     with (
         _mapped(base_url),
-        httpx.Client(base_url=base_url, timeout=timeout, trust_env=False) as client,
-        client.stream("POST", "/v1/chat/completions", json=body) as response,
+        httpx.Client(base_url=base_url, headers=headers, timeout=_TIMEOUT, trust_env=False, verify=nobody) as client,
     ):
-        _check(response, base_url)
-        yield _deltas(response)
+        response = client.send(client.build_request("POST", "/v1/responses", json=body), stream=True)
+        with closing(response):
+            _check(response, base_url)
+            answer = Answer(client, response, pauses)
+            try:
+                yield answer
+            except BaseException as error:
+                if known := answer.leave():
+                    error.add_note(known)
+                raise
+            else:
+                answer.leave()
+
+
+class Answer:
+    """The events of a run, to be gone through once; what the gateway says beside it comes as `Notice`s.
+
+    Exactly one `RunFinished` or `RunFailed` is the last of them.
+    """
+
+    def __init__(self, client: httpx.Client, response: httpx.Response, pauses: Sequence[float]) -> None:
+        """`response` is the beginning of its stream."""
+        self.session_id = response.headers.get("X-Session-Id", "")
+        self.ended = False
+        self._client = client
+        self._response = response
+        self._pauses = pauses
+        self._attempts = 0  # to go on, since the last event
+        self._decoder = Decoder()
+        self._error: CcapiError | None = None  # that was reported before the end
+
+    @property
+    def response_id(self) -> str:
+        """Empty as long as it is not known."""
+        return self._decoder.response_id
+
+    def __iter__(self) -> Iterator[RunEvent]:
+        while True:
+            broke = yield from self._received()
+            if self.ended:
+                return
+            if self._error:
+                raise self._error
+            if not self.response_id:
+                raise broke or GatewayProtocol("The answer broke off: the gateway closed the connection at once")
+            if not self._attempts:
+                yield Notice("connection", "the connection broke; the answer is asked for again from there")
+            self._resume(broke)
+
+    def leave(self) -> str:
+        """End the run, if it has not ended and it is known which one it is. Says in a few words how that went."""
+        self._response.close()
+        if self.ended or not self.response_id:
+            return ""
+        try:
+            with self._client.stream("POST", f"{self._path}/cancel", timeout=_CANCEL_TIMEOUT) as response:
+                done = response.is_success
+        except httpx.TimeoutException:
+            return f"the gateway was told to end the run, and does not answer: {self._name}"
+        except httpx.HTTPError:
+            done = False
+        return "the run was ended" if done else f"the run may still go on: {self._name}"
+
+    def _received(self) -> Generator[RunEvent, None, httpx.HTTPError | None]:
+        """What one connection brings, up to the end of it or of the run. How it broke, if not in good order."""
+        try:
+            with closing(self._response):
+                for frame in sse.frames(self._response.iter_bytes()):
+                    if frame.data:
+                        yield from self._decoded(frame.data)
+                    elif frame.comment != sse.KEEP_ALIVE:
+                        yield Notice("comment", frame.comment)
+                    if self.ended:
+                        break
+        except httpx.HTTPError as error:
+            return error
+        return None
+
+    def _decoded(self, data: bytes) -> list[RunEvent]:
+        """Raises `GatewayProtocol` for what is no event, or not the next one."""
+        event = _json(data)
+        if isinstance(event, dict) and event.get("type") == "error":
+            self._error = envelope.load(event.get("ccapi") or {"error": event})
+            if "sequence_number" not in event:
+                return []
+        known, events = self._decoder.sequence_number, self._decoder.feed(event)
+        if self._decoder.sequence_number != known + 1:
+            raise GatewayProtocol("The gateway left out a part of the answer, or sent it twice")
+        self._attempts = 0
+        for event in events:
+            if isinstance(event, RunStarted | RunFinished) and event.session_id:
+                self.session_id = event.session_id
+            self.ended = self.ended or isinstance(event, RunFinished | RunFailed)
+        return events
+
+    # --- going on
+
+    def _resume(self, broke: httpx.HTTPError | None) -> None:
+        """Another connection, behind the last event. Raises `GatewayUnreachable` or `GatewayProtocol`."""
+        if self._attempts and isinstance(broke, httpx.TimeoutException):
+            raise self._lost(GatewayUnreachable, "the gateway is silent")
+        reason = "the gateway closes the connection again and again"
+        parameters = {"stream": "true", "starting_after": self._decoder.sequence_number}
+        request = self._client.build_request("GET", self._path, params=parameters)
+        while self._attempts < len(self._pauses):
+            time.sleep(self._pauses[self._attempts])
+            self._attempts += 1
+            try:
+                self._response = self._client.send(request, stream=True)
+                with _closed_on_failure(self._response):
+                    _check(self._response, str(self._client.base_url).rstrip("/"))
+            except httpx.HTTPError as error:
+                reason = "the gateway cannot be reached" if isinstance(error, httpx.ConnectError) else str(error)
+            except CcapiError as error:
+                reason = error.message
+                if not _may_pass(self._response):
+                    break
+            else:
+                return
+        raise self._lost(GatewayProtocol, reason)
+
+    def _lost(self, kind: type[CcapiError], reason: str) -> CcapiError:
+        url = f"{str(self._client.base_url).rstrip('/')}{self._path}"
+        hint = f"Known of it: {self._name}\nWhat became of it: curl {url}"
+        return kind(f"The connection broke and the answer cannot be resumed: {reason}", hint=hint)
+
+    @property
+    def _path(self) -> str:
+        return f"/v1/responses/{quote(self.response_id, safe='')}"
+
+    @property
+    def _name(self) -> str:
+        session = f", session {self.session_id}" if self.session_id else ""
+        return f"response {self.response_id}{session}"
 
 
 def _check(response: httpx.Response, base_url: str) -> None:
@@ -55,45 +200,33 @@ def _check(response: httpx.Response, base_url: str) -> None:
         raise _no_gateway(base_url)
 
 
+def _may_pass(response: httpx.Response) -> bool:
+    """Whether a refusal says nothing of the response that was asked for."""
+    return response.is_server_error or response.status_code == httpx.codes.TOO_MANY_REQUESTS
+
+
+@contextmanager
+def _closed_on_failure(response: httpx.Response) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        response.close()
+        raise
+
+
 def _refusal(response: httpx.Response, base_url: str) -> CcapiError:
     try:
         error = envelope.load(response.json())
     except ValueError:
         return _no_gateway(base_url)
+    if isinstance(error, KeyInvalid):
+        return KeyInvalid(error.message, hint=_NEW_KEY)
     return _no_gateway(base_url) if isinstance(error, GatewayProtocol) else error
 
 
 def _no_gateway(base_url: str) -> GatewayProtocol:
     hint = "Another program uses that port: name the gateway's with --port or the setting gateway.port."
     return GatewayProtocol(f"What answers at {base_url} is no ccapi gateway", hint=hint)
-
-
-def _deltas(response: httpx.Response) -> Iterator[Delta]:
-    for line in _lines(response.iter_bytes()):
-        if line.startswith(b":"):
-            yield Delta(comment=line[1:].decode("utf-8", "replace").strip())
-        elif line == b"data: [DONE]":
-            return
-        elif line.startswith(b"data:") and (text := _content(_json(line[5:]))):
-            yield Delta(text=text)
-    raise GatewayProtocol("The answer broke off: the gateway closed the connection before it was complete")
-
-
-def _content(chunk: Any) -> str:
-    """What one chunk adds to the answer. Raises the error that it carries, or `GatewayProtocol`."""
-    try:
-        if "error" in chunk:
-            raise envelope.load(chunk)
-        return "".join(choice["delta"].get("content") or "" for choice in chunk["choices"])
-    except (LookupError, TypeError, AttributeError):
-        raise GatewayProtocol("The gateway sent an event in a form that ccapi does not know") from None
-
-
-def _lines(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    held = b""
-    for chunk in chunks:
-        *lines, held = (held + chunk).split(b"\n")
-        yield from lines
 
 
 def _json(data: bytes) -> Any:

@@ -30,7 +30,9 @@ _CONVERSATION = "<chat_history>"
 _ENDS = ("</chat_history>", "#### Output:")  # the latter: autocompletion
 
 # What came before that frame, and what never had it.
-_TITLE = re.compile(r"\s*Create a concise, 3-5 word (?:title|phrase)\b.{0,200}\bas (?:a|the) (?:title|header) for the\b")
+_TITLE = re.compile(
+    r"\s*Create a concise, 3-5 word (?:title|phrase)\b.{0,200}\bas (?:a|the) (?:title|header) for the\b"
+)
 _TITLE_FORM = "RESPOND ONLY WITH THE TITLE TEXT"
 _EMOJI = re.compile(r"\s*Your task is to reflect the speaker's likely facial expression through a fitting emoji\.")
 _CHOICE = re.compile(

@@ -26,6 +26,7 @@ from ccapi.wire.events import Notice, RunEvent, RunFailed, RunFinished, Thinking
 from ccapi.wire.transcript import Transcript
 
 _MODEL_HEADER, _SESSION_HEADER = "X-CCAPI-Model", "X-Session-Id"
+_TASK_HEADER = "X-OpenWebUI-Task"
 _TRANSCRIPT_HEADER, _IGNORED_HEADER = "X-CCAPI-Transcript", "X-CCAPI-Ignored"
 
 
@@ -164,6 +165,7 @@ class ChatHandler:
             answer_id=completion_id,
             waiting=stream.comment if stream else _nothing,
             every=self._heartbeat,
+            task=headers.get(_TASK_HEADER),
         )
         try:
             async with opened as answer:

@@ -73,7 +73,7 @@ class Memory:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class New:
-    """A session of its own. `replay` was said before, and is to be told before the question (`prompt`)."""
+    """A session of its own. `replay` was said before, and is told before the question (`ccapi.gateway.replay`)."""
 
     replay: tuple[Turn, ...] = ()
     memory: Memory | None = None  # None: the history cannot be known again
@@ -85,7 +85,7 @@ class Resume:
     """Go on in a session after `checkpoint`, whatever came later there: an answer that was cut off, for instance.
 
     `fork`: under a new id, as the session went on from there, or is doing so. `replay` are turns that the session does
-    not hold, to be told before the question (`prompt`); mostly none.
+    not hold, and are told before the question; mostly none.
     """
 
     session_id: str
@@ -453,38 +453,3 @@ def _without_thinking(text: str) -> str:
         if text.lstrip().startswith(opening) and closing in text:
             return text.partition(closing)[2]
     return text
-
-
-# --- replay
-
-
-def prompt(replay: Sequence[Turn], turn: str | Sequence[Block]) -> str | Sequence[Block]:
-    """The user message to send: the question, after the turns that Claude does not know yet."""
-    told = [one for one in replay if one.text.strip() or one.attachments]
-    if not told:
-        return turn
-    blocks = [*_told(told), *([_text(turn)] if isinstance(turn, str) else turn)]
-    if all(block.get("type") == "text" for block in blocks):
-        return _APART.join(str(block["text"]) for block in blocks)
-    return blocks
-
-
-def _told(turns: Sequence[Turn]) -> Iterator[Block]:
-    if all(turn.role == "user" for turn in turns):  # said, but never answered
-        for turn in turns:
-            yield from ([_text(turn.text)] if turn.text.strip() else [])
-            yield from turn.attachments
-        return
-    text = "<conversation_so_far>\n"
-    for number, turn in enumerate(turns):
-        text += f"{_APART if number else ''}<turn role={json.dumps(turn.role)}>\n{turn.text}\n"
-        if turn.attachments:
-            yield _text(text)
-            yield from turn.attachments
-            text = ""
-        text += "</turn>"
-    yield _text(f"{text}\n</conversation_so_far>")
-
-
-def _text(text: str) -> Block:
-    return {"type": "text", "text": text}

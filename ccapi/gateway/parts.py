@@ -131,7 +131,7 @@ class Parts:
     async def _prune(self) -> None:
         while True:
             for session_id in await self.store.prune(self.settings.keep_days * _DAY):
-                self.agent.pool.forget(session_id)
+                await self.agent.pool.forget(session_id)
                 await asyncio.to_thread(self.files.delete, session_id)
             await asyncio.sleep(_PRUNE_EVERY)
 

@@ -1,11 +1,11 @@
-"""What the caller may ask: the key's policy and the gateway's own limits. A request narrows them and never widens them.
+"""What the caller may ask: the key's policy and the gateway's own limits, which a request narrows and never widens.
 
-    models           compared by what they mean: a mapped name and its model are the same. An alias (`sonnet`) and a full
-                     id are not, as only the CLI knows which one an alias is today.
+    models           compared by what they mean: a mapped name and its model are the same. An alias (`sonnet`) and a
+                     full id are not, as only the CLI knows which one an alias is today.
     transcript       full > text > final
     tools            each that the request names must be covered by the key's: by the same entry, or by a wider one, as
-                     `Bash` is wider than `Bash(git *)` and `mcp__github` than `mcp__github__get_me`. Of two rules of one
-                     tool none counts as the wider one. What the request forbids is forbidden in any case.
+                     `Bash` is wider than `Bash(git *)` and `mcp__github` than `mcp__github__get_me`. Of two rules of
+                     one tool none counts as the wider one. What the request forbids is forbidden in any case.
     workspaces       by their names. Who may not use the default, and names none, gets the key's first.
     permission mode  plan < default, dontAsk < acceptEdits < bypassPermissions; at most the gateway's own
 
@@ -43,8 +43,8 @@ def narrow(
 ) -> Question:
     """The question as it is going to be asked: what it leaves open is what the policy has for it.
 
-    `task` is the header X-OpenWebUI-Task. Raises `NotPermitted` (and for the model `ModelNotFound` or `InvalidRequest`),
-    which name the field. The model stays the client's name for it.
+    `task` is the header X-OpenWebUI-Task. Raises `NotPermitted` (and for the model `ModelNotFound` or
+    `InvalidRequest`), which name the field. The model stays the client's name for it.
     """
     _check_model(question.model, policy, models)
     question = replace(

@@ -1,7 +1,7 @@
 """Telling Claude what was said before, where there is no session that knows it.
 
-Each turn is a line of JSON, and `<` never stands in it: no text of a turn, whoever wrote it, can end its own turn or the
-conversation. Images and documents stay what they are, right after the turn that they belong to.
+Each turn is a line of JSON, and `<` never stands in it: no text of a turn, whoever wrote it, can end its own turn or
+the conversation. Images and documents stay what they are, right after the turn that they belong to.
 """
 
 from __future__ import annotations

@@ -5,136 +5,149 @@ Source: OpenAI API reference, "Create chat completion".
 
 from __future__ import annotations
 
-import json
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
 from ccapi.errors import InvalidRequest
+from ccapi.gateway import content
+from ccapi.gateway.content import Content
+from ccapi.gateway.fields import Asked, Effort, Lenient, Tokens, effort, parse
+from ccapi.gateway.formats import Format
+from ccapi.gateway.question import Question, Turn
+
+MAX_ATTACHMENTS = 100  # in the whole conversation: the most that the model's API takes
 
 
-class _Lenient(BaseModel):
-    """Types are strict (a number is no string); parameters that mean nothing to an agent are accepted."""
-
-    model_config = ConfigDict(strict=True, extra="ignore")
-
-
-class TextPart(_Lenient):
-    type: Literal["text"]
-    text: str
-
-
-class RefusalPart(_Lenient):
-    type: Literal["refusal"]
-    refusal: str
-
-    @property
-    def text(self) -> str:
-        return self.refusal
-
-
-class FunctionCall(_Lenient):
+class FunctionCall(Lenient):
     name: str
     arguments: str = ""
 
 
-class ToolCall(_Lenient):
+class ToolCall(Lenient):
     """A call of a client's function in the history of another model's making."""
 
     function: FunctionCall | None = None
 
 
-class Message(_Lenient):
+class Message(Lenient):
     role: Literal["system", "developer", "user", "assistant", "tool", "function"]
-    content: str | list[TextPart | RefusalPart] | None = None
+    content: Content | None = None
+    refusal: str | None = None
     tool_calls: list[ToolCall] | None = None
+    function_call: FunctionCall | None = None
 
-    @property
-    def text(self) -> str:
-        """The content as one text; parts and calls are texts of their own, so they are set apart."""
-        parts = [part.text for part in self.content] if isinstance(self.content, list) else [self.content or ""]
-        called = [call.function for call in self.tool_calls or () if call.function]
-        return "\n\n".join(filter(None, [*parts, *(f"[called {one.name}({one.arguments})]" for one in called)]))
+    def turn(self, where: str) -> Turn:
+        """What was said; parts, a refusal and calls are texts of their own, so they are set apart."""
+        blocks = content.blocks(self.content, where)
+        calls = [self.function_call, *(call.function for call in self.tool_calls or ())]
+        called = (f"[called {one.name}({one.arguments})]" for one in calls if one)
+        texts = [content.text(blocks), self.refusal, *called]
+        return Turn(_ROLES[self.role], "\n\n".join(filter(None, texts)), content.attachments(blocks))
 
 
-class StreamOptions(_Lenient):
+_ROLES: Mapping[str, Literal["user", "assistant", "tool"]] = {
+    "user": "user",
+    "assistant": "assistant",
+    "tool": "tool",
+    "function": "tool",
+}
+
+
+class StreamOptions(Lenient):
     include_usage: bool | None = None
 
 
-class ChatRequest(_Lenient):
-    model: str
+class ChatRequest(Asked):
     messages: Annotated[list[Message], Field(min_length=1)]
-    stream: bool | None = None
     stream_options: StreamOptions | None = None
+    response_format: Format | None = None
+    max_completion_tokens: Tokens | None = None
+    max_tokens: Tokens | None = Field(None, description="The older name of max_completion_tokens.")
+    reasoning_effort: Effort | None = None
+
+    # Only what they mean here anyway is accepted; `_REFUSED` has the reasons.
     n: Literal[1] | None = None
     logprobs: Literal[False] | None = None
+    top_logprobs: Literal[0] | None = None
     tools: Annotated[list[Any], Field(max_length=0)] | None = None
+    functions: Annotated[list[Any], Field(max_length=0)] | None = None
+    tool_choice: Literal["none", "auto"] | None = None
+    function_call: Literal["none", "auto"] | None = None
+    modalities: list[Literal["text"]] | None = None
+    audio: None = None
+    prediction: None = None
 
     @property
     def include_usage(self) -> bool:
         return bool(self.stream_options and self.stream_options.include_usage)
 
-    def system(self) -> str | None:
-        """What system and developer messages say, together."""
-        texts = [message.text for message in self.messages if message.role in {"system", "developer"}]
-        return "\n\n".join(texts) or None
+    def question(self, *, session_id: str | None = None, transcript: str | None = None) -> Question:
+        """What is asked; `session_id` and `transcript` are those of the headers. Raises `InvalidRequest`."""
+        place = self._last()
+        turns = [(number, one) for number, one in enumerate(self.messages[:place]) if one.role in _ROLES]
+        history = [one.turn(f"messages[{number}].content") for number, one in turns]
+        asked = content.turn(self.messages[place].content, f"messages[{place}].content")
+        _check_attachments([*history, Turn("user", "", () if isinstance(asked, str) else content.attachments(asked))])
+        if isinstance(asked, str) and not asked.strip():
+            raise _no_question()
+        return self.question_of(
+            asked,
+            history=history,
+            system=self._system(),
+            session_id=session_id,
+            transcript=transcript,
+            effort=effort(self.reasoning_effort),
+            max_output_tokens=self.max_completion_tokens or self.max_tokens,
+            json_schema=self.response_format and self.response_format.schema_text("response_format"),
+        )
 
-    def prompt(self) -> str:
-        """The user's last message, after what was said before it. Raises `InvalidRequest` without one."""
-        turns = [message for message in self.messages if message.role not in {"system", "developer"}]
-        if not any(message.role == "user" for message in turns):
+    def _last(self) -> int:
+        """The place of the question among the messages."""
+        places = [number for number, one in enumerate(self.messages) if one.role in _ROLES]
+        if not any(self.messages[number].role == "user" for number in places):
             raise InvalidRequest("'messages' holds no user message", param="messages")
-        if turns[-1].role != "user" or not turns[-1].text.strip():
-            raise InvalidRequest("the last of 'messages' must be a user message with text", param="messages")
-        return _with_history(turns[:-1], turns[-1].text)
+        if self.messages[places[-1]].role != "user":
+            raise _no_question()
+        return places[-1]
+
+    def _system(self) -> str:
+        """What system and developer messages say, together."""
+        texts = []
+        for number, message in enumerate(self.messages):
+            if message.role in {"system", "developer"}:
+                blocks = content.blocks(message.content, where := f"messages[{number}].content")
+                if content.attachments(blocks):
+                    raise InvalidRequest(f"'{where}': only text is taken from a {message.role} message", param=where)
+                texts.append(content.text(blocks))
+        return "\n\n".join(filter(None, texts))
 
 
 def parse_chat(body: bytes) -> ChatRequest:
     """Raises `InvalidRequest`, which names the field at fault."""
-    try:
-        document = json.loads(body)
-    except (ValueError, RecursionError):
-        raise InvalidRequest("The body is not valid JSON") from None
-    if not isinstance(document, dict):
-        raise InvalidRequest("The body must be a JSON object")
-    try:
-        return ChatRequest.model_validate(document)
-    except ValidationError as error:
-        raise _invalid(error) from None
+    return parse(body, ChatRequest, _REFUSED)
 
 
+_NO_FUNCTIONS = "functions of the client are not run; Claude Code uses tools of its own"
 _REFUSED = {
-    "tools": "'tools': functions of the client are not run; Claude Code uses tools of its own",
+    "tools": f"'tools': {_NO_FUNCTIONS}",
+    "functions": f"'functions': {_NO_FUNCTIONS}",
+    "tool_choice": "'tool_choice': must be none or auto; Claude Code chooses among tools of its own",
+    "function_call": "'function_call': must be none or auto; Claude Code chooses among tools of its own",
     "n": "'n': only one choice is made",
     "logprobs": "'logprobs' are not available",
+    "top_logprobs": "'top_logprobs' are not available",
+    "modalities": "'modalities': answers are text",
+    "audio": "'audio': answers are text",
+    "prediction": "'prediction': predicted outputs are not supported",
 }
 
 
-def _invalid(error: ValidationError) -> InvalidRequest:
-    # Of a union's complaints the one that got furthest: it speaks of the member that was meant.
-    furthest = max(error.errors(include_url=False, include_input=False), key=lambda one: len(one["loc"]))
-    field = _field(furthest["loc"])
-    return InvalidRequest(_REFUSED.get(field) or f"'{field}': {_lowered(furthest['msg'])}", param=field)
+def _no_question() -> InvalidRequest:
+    return InvalidRequest("the last of 'messages' must be a user message with text", param="messages")
 
 
-def _field(location: tuple[int | str, ...]) -> str:
-    """`("messages", 0, "content")` as `messages[0].content`, without pydantic's names for members of a union."""
-    path = ""
-    for step in location:
-        if isinstance(step, int):
-            path += f"[{step}]"
-        elif step.isidentifier() and step.islower() and step not in {"str", "list"}:
-            path += f".{step}" if path else step
-    return path
-
-
-def _lowered(message: str) -> str:
-    return message[:1].lower() + message[1:]
-
-
-def _with_history(earlier: list[Message], question: str) -> str:
-    """Clients send the whole conversation each time; what came before the question is replayed as text."""
-    if not earlier:
-        return question
-    replay = "\n\n".join(f"<turn role={json.dumps(turn.role)}>\n{turn.text}\n</turn>" for turn in earlier)
-    return f"<conversation_so_far>\n{replay}\n</conversation_so_far>\n\n{question}"
+def _check_attachments(turns: list[Turn]) -> None:
+    if sum(len(turn.attachments) for turn in turns) > MAX_ATTACHMENTS:
+        raise InvalidRequest(f"'messages': more than {MAX_ATTACHMENTS} images and files", param="messages")

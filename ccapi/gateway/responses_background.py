@@ -18,7 +18,7 @@ from typing import Any
 from ccapi.errors import CcapiError, GatewayStopping, InvalidRequest
 from ccapi.gateway import responses_recording as recording
 from ccapi.gateway.responses_recording import Reader, Recorder
-from ccapi.gateway.responses_runs import Asked, ResponseRuns
+from ccapi.gateway.responses_runs import Pending, ResponseRuns
 from ccapi.gateway.responses_stream import ResponseStream
 from ccapi.gateway.runs import Answer
 from ccapi.gateway.security import log_detail
@@ -39,12 +39,12 @@ _SAFE = re.compile(r"[A-Za-z0-9_-]{1,100}")
 class _Live:
     """A run that goes on, or whose end could not be stored."""
 
-    def __init__(self, asked: Asked, path: Path) -> None:
-        self.asked = asked
+    def __init__(self, pending: Pending, path: Path) -> None:
+        self.pending = pending
         self.path = path
-        self.encoder = asked.encoder()
+        self.encoder = pending.encoder()
         self.begun: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.cancelled = False  # a client asked for it
+        self.cancelled = False  # a client wanted it
         self.ended = False
         self.grown = asyncio.Event()  # replaced by a new one each time
         self.last: list[Object] = []  # the events of its end
@@ -139,9 +139,9 @@ class Backgrounds:
 
     # --- what clients do
 
-    async def start(self, asked: Asked) -> Object:
+    async def start(self, pending: Pending) -> Object:
         """Begin, and say how the response stands. Raises what says that it cannot begin; then nothing is kept."""
-        live = self._live[asked.id] = _Live(asked, self._path(asked.id, asked.caller.owner))
+        live = self._live[pending.id] = _Live(pending, self._path(pending.id, pending.caller.owner))
         live.task = asyncio.create_task(self._run(live))
         self._tasks.add(live.task)
         live.task.add_done_callback(self._tasks.discard)
@@ -215,18 +215,18 @@ class Backgrounds:
         async def waiting() -> None:
             await self._begin(live, queued=True)
 
-        async with self._runs.open(live.asked, waiting, _LOOK) as answer:
+        async with self._runs.open(live.pending, waiting, _LOOK) as answer:
             await self._begin(live, queued=False)
             live.encoder.show = answer.transcript
             await self._record(live, answer)
-            live.keeping = asyncio.create_task(self._runs.keep(live.asked, answer, live.document))
+            live.keeping = asyncio.create_task(self._runs.keep(live.pending, answer, live.document))
             self._end(live, stored=await asyncio.shield(live.keeping))
 
     async def _begin(self, live: _Live, *, queued: bool) -> None:
         if live.begun.done():
             return
         live.record(sse(live.encoder.begin(queued=queued)))
-        if not await self._runs.save(live.asked, live.document):
+        if not await self._runs.save(live.pending, live.document):
             raise StoreFailed("A background response must be stored, and cannot be now")
         live.begun.set_result(None)
 
@@ -256,16 +256,16 @@ class Backgrounds:
         if error:
             log_detail(error)
         live.last = live.encoder.feed([RunFailed(error)]) if error else live.encoder.cancel()
-        self._end(live, stored=await self._runs.save(live.asked, live.document))
+        self._end(live, stored=await self._runs.save(live.pending, live.document))
 
     def _end(self, live: _Live, *, stored: bool) -> None:
         live.end()
         if stored:
-            self._live.pop(live.asked.id, None)
+            self._live.pop(live.pending.id, None)
 
     def _drop(self, live: _Live, error: CcapiError | None) -> None:
         """It has not begun, so there is nothing of it."""
-        self._live.pop(live.asked.id, None)
+        self._live.pop(live.pending.id, None)
         with contextlib.suppress(OSError):
             live.path.unlink(missing_ok=True)
         if error is None:
@@ -278,7 +278,7 @@ class Backgrounds:
 
     def _of(self, response_id: str, owner: str) -> _Live | None:
         live = self._live.get(response_id)
-        return live if live and live.begun.done() and live.asked.caller.owner == owner else None
+        return live if live and live.begun.done() and live.pending.caller.owner == owner else None
 
     def _path(self, response_id: str, owner: str) -> Path:
         assert _SAFE.fullmatch(response_id)

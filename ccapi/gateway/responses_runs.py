@@ -24,7 +24,7 @@ Waiting = Callable[[], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class Pending:
     """A question to which a response is to be made."""
 
     id: str
@@ -50,24 +50,24 @@ class ResponseRuns:
         self._turns: dict[str, _Turn] = {}
 
     @asynccontextmanager
-    async def open(self, asked: Asked, waiting: Waiting, every: float) -> AsyncIterator[Answer]:
+    async def open(self, pending: Pending, waiting: Waiting, every: float) -> AsyncIterator[Answer]:
         """See `Runs.open`. Raises `NotFound` for a conversation that is none, besides."""
         async with AsyncExitStack() as stack:
-            question = asked.question
-            if asked.conversation:
-                await stack.enter_async_context(self._turn(asked.conversation, waiting, every))
-                found = await self.store.conversation(asked.conversation, asked.caller.owner)
+            question = pending.question
+            if pending.conversation:
+                await stack.enter_async_context(self._turn(pending.conversation, waiting, every))
+                found = await self.store.conversation(pending.conversation, pending.caller.owner)
                 if found is None:
                     raise NotFound("There is no such conversation", param="conversation")
                 question = replace(question, session_id=found.session_id)
             run = self.runs.open(
                 question,
-                asked.caller,
+                pending.caller,
                 api="responses",
-                answer_id=asked.id,
+                answer_id=pending.id,
                 waiting=waiting,
                 every=every,
-                checkpoint=asked.checkpoint,
+                checkpoint=pending.checkpoint,
             )
             yield await stack.enter_async_context(run)
 
@@ -79,41 +79,41 @@ class ResponseRuns:
             encoder.answered_by(answer.model)
         return encoder.feed(events)
 
-    async def keep(self, asked: Asked, answer: Answer, document: Object) -> bool:
+    async def keep(self, pending: Pending, answer: Answer, document: Object) -> bool:
         """What the next turn needs, before the client learns that this one is over. False: it could not be stored.
 
         An answer that was given is not taken back because of that; `document` then says that it was not stored.
         """
         await answer.remember(answer_text(document["output"]))
-        if not asked.stored:
+        if not pending.stored:
             return True
         end = answer.end if isinstance(answer.end, RunFinished) else None
         session_id, checkpoint = (end.session_id, end.checkpoint) if end and end.checkpoint else (None, None)
-        if not await self.save(asked, document, session_id, checkpoint):
+        if not await self.save(pending, document, session_id, checkpoint):
             return False
-        if asked.conversation and session_id:
-            owner = asked.caller.owner
+        if pending.conversation and session_id:
+            owner = pending.caller.owner
             try:
-                await self.store.set_conversation_session(asked.conversation, owner, session_id)
+                await self.store.set_conversation_session(pending.conversation, owner, session_id)
             except StoreFailed as error:
                 log.error("a conversation does not know its last turn: %s", error.message)  # noqa: TRY400 -- that is all
         return True
 
     async def save(
-        self, asked: Asked, document: Object, session_id: str | None = None, checkpoint: str | None = None
+        self, pending: Pending, document: Object, session_id: str | None = None, checkpoint: str | None = None
     ) -> bool:
         """Whether it was stored; the log says why not."""
         try:
             await self.store.save_response(
                 StoredResponse(
-                    id=asked.id,
-                    owner=asked.caller.owner,
+                    id=pending.id,
+                    owner=pending.caller.owner,
                     status=document["status"],
                     document=document,
-                    input_items=asked.input_items,
+                    input_items=pending.input_items,
                     session_id=session_id,
                     checkpoint=checkpoint,
-                    conversation=asked.conversation,
+                    conversation=pending.conversation,
                     created=document["created_at"],
                 )
             )

@@ -154,6 +154,10 @@ class Runs:
         self.allowed = allowed
         self._fetcher = fetcher
 
+    async def forget(self, session_id: str) -> None:
+        """End the process that is kept for the session's next turn, if there is one."""
+        await self.agent.pool.forget(session_id)
+
     @asynccontextmanager
     async def open(
         self,
@@ -165,15 +169,16 @@ class Runs:
         waiting: Waiting,
         every: float,
         checkpoint: str | None = None,
+        task: str | None = None,
     ) -> AsyncIterator[Answer]:
         """The run that answers a question; it ends with the block.
 
-        `checkpoint` is the place in `question.session_id` to go on from; None is its end. Raises what says why the
-        question cannot be asked.
+        `checkpoint` is the place in `question.session_id` to go on from; None is its end. `task` is what Open WebUI
+        says in a header that it wants for itself. Raises what says why the question cannot be asked.
         """
         if self.stopping:
             raise GatewayStopping("The gateway is about to stop and takes no more questions", retry_after=5)
-        question = policy.narrow(question, caller.policy, self.models, self.allowed)
+        question = policy.narrow(question, caller.policy, self.models, self.allowed, task=task)
         model = self.models.resolve(question.model)
         name = question.workspace or self._workspaces.default
         scope = Scope(caller.owner, name, question.user)

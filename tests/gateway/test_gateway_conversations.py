@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from ccapi.agent.sessionfiles import SessionFiles
 from ccapi.errors import Busy, InvalidRequest, SessionNotFound
-from ccapi.gateway.conversations import Conversations, New, Plan, Resume, Scope, prefix_hash, prompt
+from ccapi.gateway.conversations import Conversations, New, Plan, Resume, Scope, prefix_hash
 from ccapi.gateway.question import Question, Turn
 from ccapi.gateway.store import Store, StoreFailed, Turned
 
@@ -163,10 +163,6 @@ async def test_what_is_not_known_is_told_after_what_is(desk: Desk) -> None:
     plan = await desk.plan(question)
     assert resumed(plan) == (session, first, False)
     assert plan.replay == told("u2", "a2, sto")
-    assert prompt(plan.replay, question.turn) == (
-        '<conversation_so_far>\n<turn role="user">\nu2\n</turn>\n\n<turn role="assistant">\na2, sto\n</turn>\n'
-        "</conversation_so_far>\n\nu3"
-    )
     await desk.turn(question, "a3")
     after = await desk.plan(asks("u1", "a1", "u2", "a2, sto", "u3", "a3", "u4"))
     assert resumed(after)[::2] == (session, False)
@@ -179,7 +175,7 @@ async def test_a_question_that_got_no_answer_is_told_with_the_next(desk: Desk) -
     history = (*told("u1", "a1"), Turn("user", "u2, which failed"))
     plan = await desk.plan(asks("u3", history=history))
     assert resumed(plan) == (session, first, False)
-    assert prompt(plan.replay, "u3") == "u2, which failed\n\nu3"
+    assert plan.replay == history[2:]
 
 
 async def test_an_answer_that_was_cut_off_is_left_out(desk: Desk) -> None:
@@ -648,30 +644,3 @@ def test_no_text_takes_long(piece: str) -> None:
     began = time.monotonic()
     prefix_hash(SCOPE, told("u1", piece * (5_000_000 // len(piece))))
     assert time.monotonic() - began < 5
-
-
-# --- the prompt
-
-
-def test_a_question_alone_is_sent_as_it_is() -> None:
-    """Not a byte is added."""
-    assert prompt((), " u1\n") == " u1\n"
-    blocks = [{"type": "text", "text": "u1"}, IMAGE]
-    assert prompt((), blocks) is blocks
-    assert prompt(told("", "  "), "u1") == "u1"
-
-
-def test_attachments_stay_where_they_were() -> None:
-    """An image of an earlier turn stands in that turn."""
-    replayed = (Turn("user", "what is this?", (IMAGE,)), Turn("assistant", "A dot."))
-    assert prompt(replayed, "sure?") == [
-        {"type": "text", "text": '<conversation_so_far>\n<turn role="user">\nwhat is this?\n'},
-        IMAGE,
-        {"type": "text", "text": '</turn>\n\n<turn role="assistant">\nA dot.\n</turn>\n</conversation_so_far>'},
-        {"type": "text", "text": "sure?"},
-    ]
-    assert prompt((Turn("user", "see", (IMAGE,)),), [{"type": "text", "text": "well?"}]) == [
-        {"type": "text", "text": "see"},
-        IMAGE,
-        {"type": "text", "text": "well?"},
-    ]
