@@ -104,6 +104,13 @@ class SessionNotFound(NotFound):
     code = "session_not_found"
 
 
+class SessionInUse(InvalidRequest):
+    """A run goes on in it."""
+
+    code = "session_in_use"
+    status = 409
+
+
 class ResponseNotFound(NotFound):
     code = "response_not_found"
 
@@ -235,6 +242,20 @@ class StructuredOutputFailed(CcapiError):
 
     code = "structured_output_failed"
     status = 502
+
+
+class WorkspaceUnusable(CcapiError):
+    """The directory of a workspace cannot be made or used: something for the person who looks after the gateway."""
+
+    code = "workspace_unusable"
+    status = 503
+
+
+class StoreFailed(CcapiError):
+    """What must be stored cannot be, or what was stored cannot be read: disk full, read-only, damaged."""
+
+    code = "store_failed"
+    status = 503
 
 
 class GatewayStopping(CcapiError):

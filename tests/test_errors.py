@@ -48,6 +48,9 @@ TABLE = {
     "not_permitted": ("NotPermitted", 1, 403, INVALID),
     "rate_limit_exceeded": ("TooManyRequests", 1, 429, "rate_limit_error"),
     "structured_output_failed": ("StructuredOutputFailed", 1, 502, SERVER),
+    "session_in_use": ("SessionInUse", 1, 409, INVALID),
+    "store_failed": ("StoreFailed", 1, 503, SERVER),
+    "workspace_unusable": ("WorkspaceUnusable", 1, 503, SERVER),
     "scenario_invalid": ("ScenarioInvalid", 2, 500, SERVER),
 }
 

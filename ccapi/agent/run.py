@@ -150,9 +150,10 @@ class Run:
                 self._switching = asyncio.create_task(self._switch())
                 return []
             return self._terminate(result)
-        if isinstance(result, RunFinished) and self._decoder.idle and not self._decoder.background:
+        done = self._decoder.idle and not self._decoder.background and not self._stdin_closed
+        if isinstance(result, RunFinished) and done:
             # One that stopped at a limit may stand there for good (a budget counts per process).
-            self._reusable = not self._stdin_closed and result.finish_reason == "stop"
+            self._reusable = result.finish_reason == "stop"
             self._worker.session_id, self._worker.checkpoint = result.session_id, result.checkpoint
             return self._terminate(result)
         if result is not None and self._decoder.idle is not False and not self._stdin_closed:
@@ -182,8 +183,6 @@ class Run:
             return []
         if self._decoder.result is not None:
             return self._terminate(self._decoder.result)
-        if self._agent.closing:
-            return self._terminate(RunFailed(GatewayStopping("The gateway was stopped before the answer was complete")))
         return self._terminate(RunFailed(_died(self._process.returncode, self._process.stderr)))
 
     def _silence(self) -> list[RunEvent]:
@@ -211,6 +210,9 @@ class Run:
 
     def _terminate(self, terminal: RunFinished | RunFailed) -> list[RunEvent]:
         self.ended = True
+        if self._agent.closing and isinstance(terminal, RunFailed):  # whatever the interrupted CLI says of it
+            message = "The gateway was stopped before the answer was complete"
+            terminal = RunFailed(GatewayStopping(message), terminal.usage)
         return [terminal]
 
 

@@ -7,9 +7,14 @@
 and outside the config directory /tmp/claude-<uid>/<...>/<session id>/, with what was shown to it or runs on.
 
 An entry names the one before it (`parentUuid`), so a session is a tree: a branch begins where it was resumed at an
-earlier entry. The CLI copes with a line that was cut off in mid-write (killed, disk full): it begins a new line after
-it, and skips it when it reads (tested in `tests/agent/test_agent_sessionfiles.py`). What it does not notice is that
-entries are missing, which a full disk causes: it goes on from whatever is left. Hence `whole`.
+earlier entry. What the real CLI does (see `tests/agent/test_agent_sessionfiles.py`):
+
+- A line that was cut off in mid-write (killed, disk full) is no harm: it begins a new line after it, and skips it when
+  it reads.
+- It does not notice that entries are missing, which a full disk causes, and goes on from whatever is left.
+- It reads back from the last entry; a place on a branch that was left cannot be resumed any more.
+
+Hence `whole`.
 
 Everything here blocks: call it in a thread.
 """
@@ -63,25 +68,20 @@ class SessionFiles:
 
     def whole(self, session_id: str, checkpoint: str) -> bool:
         """Whether the session can be resumed at this entry, with all that was said before it."""
-        transcript = self._transcript(session_id)
-        if transcript is None:
-            return False
+        tree = _Tree()
         try:
-            entries = _entries(transcript, 0, having=b'"parentUuid"')
-            parents = {entry["uuid"]: entry.get("parentUuid") for entry in entries if "uuid" in entry}
+            for entry in self._read(session_id, having=b'"parentUuid"'):
+                tree.add(entry)
         except OSError:
             return False
-        chain = _chain(parents, checkpoint)
-        return bool(chain) and parents[chain[-1]] is None
+        return tree.resumable(checkpoint)
 
     def read(self, session_id: str, *, limit: int = MAX_READ) -> Iterator[Entry]:
         """The entries, in the order of the file; of one that is longer than `limit` bytes, the last.
 
         What is no entry (cut off in mid-write, or damaged) is left out. Raises `OSError`.
         """
-        transcript = self._transcript(session_id)
-        if transcript is not None:
-            yield from _entries(transcript, max(0, transcript.stat().st_size - limit))
+        return self._read(session_id, limit=limit)
 
     def size(self, session_id: str) -> int:
         """Of the transcript, in bytes; 0 if there is none. Raises `OSError`."""
@@ -93,14 +93,10 @@ class SessionFiles:
 
         Answers that were cut off, and those that lie on another branch, are no part of it. Raises `OSError`.
         """
-        parents: dict[str, str | None] = {}
-        said: list[Entry] = []
-        for entry in self.read(session_id, limit=limit):
-            if isinstance(entry.get("uuid"), str) and not entry.get("isSidechain"):
-                parents[entry["uuid"]] = entry.get("parentUuid")
-                if entry.get("type") in {"user", "assistant"} and isinstance(entry.get("message"), dict):
-                    said.append(entry)
-        return _of_branch(said, _chain(parents, checkpoint))
+        tree = _Tree()
+        entries = self._read(session_id, limit=limit)
+        said = [entry for entry in entries if tree.add(entry) and isinstance(entry.get("message"), dict)]
+        return _of_branch(said, set(tree.before(checkpoint)))
 
     def delete(self, session_id: str) -> bool:
         """Everything that is kept of a session, by its name. False if something could not be: the log says why.
@@ -127,6 +123,18 @@ class SessionFiles:
         except (OSError, ValueError):  # a NUL in the path is a ValueError
             return None
 
+    def _read(self, session_id: str, *, limit: int | None = None, having: bytes = b"") -> Iterator[Entry]:
+        transcript = self._transcript(session_id)
+        if transcript is None:
+            return
+        with transcript.open("rb") as file:
+            if limit is not None and (start := max(0, os.fstat(file.fileno()).st_size - limit)):
+                file.seek(start - 1)
+                file.readline()
+            while line := file.readline(MAX_READ):
+                if having in line and (entry := _entry(line)) is not None:
+                    yield entry
+
     def _transcript(self, session_id: str) -> Path | None:
         if not _ID.fullmatch(session_id):
             return None
@@ -145,19 +153,46 @@ class SessionFiles:
         return None
 
 
-def _chain(parents: Mapping[str, str | None], checkpoint: str) -> list[str]:
-    """The entries from a checkpoint back to the first one that is there."""
-    chain: dict[str, None] = {}
-    at: str | None = checkpoint
-    while at is not None and at in parents and at not in chain:
-        chain[at] = None
-        at = parents[at]
-    return list(chain)
+class _Tree:
+    """The entries of a transcript, added in the order of the file."""
+
+    def __init__(self) -> None:
+        self._parents: dict[str, str | None] = {}
+        self._previous: dict[str, str | None] = {}  # in the file
+        self._last: str | None = None  # that somebody said
+
+    def add(self, entry: Entry) -> bool:
+        """Whether it is something that was said in this conversation."""
+        uuid, parent = entry.get("uuid"), entry.get("parentUuid")
+        if not isinstance(uuid, str) or not isinstance(parent, str | None) or entry.get("isSidechain"):
+            return False
+        self._previous[uuid] = next(reversed(self._parents), None)
+        self._parents[uuid] = parent
+        if entry.get("type") not in {"user", "assistant"}:
+            return False
+        self._last = uuid
+        return True
+
+    def before(self, checkpoint: str | None, *, mended: bool = False) -> list[str]:
+        """It and the entries before it, as far as they are there.
+
+        `mended`: as the CLI reads them, which takes the previous line in the place of one that is missing.
+        """
+        found: dict[str, None] = {}
+        while checkpoint in self._parents and checkpoint not in found:
+            found[checkpoint] = None
+            parent = self._parents[checkpoint]
+            lost = parent is not None and parent not in self._parents
+            checkpoint = self._previous[checkpoint] if lost and mended else parent
+        return list(found)
+
+    def resumable(self, checkpoint: str) -> bool:
+        chain = self.before(checkpoint)
+        return bool(chain) and self._parents[chain[-1]] is None and checkpoint in self.before(self._last, mended=True)
 
 
-def _of_branch(said: Sequence[Entry], chain: Collection[str]) -> list[Entry]:
+def _of_branch(said: Sequence[Entry], chained: Collection[str]) -> list[Entry]:
     """The entries of a chain, and those that hang on it: tools called at once have results beside each other."""
-    chained = set(chain)
     messages = {entry["message"].get("id") for entry in said if entry["uuid"] in chained} - {None}
     calls: set[Any] = set()
     found = []
@@ -187,18 +222,12 @@ def _deleted(path: Path) -> bool:
     return True
 
 
-def _entries(transcript: Path, start: int, having: bytes = b"") -> Iterator[Entry]:
-    with transcript.open("rb") as file:
-        if start:
-            file.seek(start - 1)
-            file.readline()
-        while line := file.readline(MAX_READ):
-            if having not in line:
-                continue
-            with contextlib.suppress(ValueError, RecursionError):
-                entry = json.loads(line)
-                if isinstance(entry, dict):
-                    yield entry
+def _entry(line: bytes) -> Entry | None:
+    try:
+        entry = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return entry if isinstance(entry, dict) else None
 
 
 def _open_beneath(directory: Path, steps: tuple[str, ...]) -> BinaryIO | None:

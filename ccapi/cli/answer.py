@@ -48,7 +48,8 @@ class AnswerPrinter:
         if kind is KeyboardInterrupt:
             if output.terminal(sys.stderr):
                 output.note("")  # the terminal has just shown ^C
-            output.note(output.styled("interrupted; the run was ended", _DIM))
+            known = getattr(error, "__notes__", ())  # of the run, if one had begun
+            output.note(output.styled(output.printable("; ".join(["interrupted", *known])), _DIM))
 
     def text(self, text: str) -> None:
         """The next piece of the answer, cut anywhere."""
@@ -63,8 +64,8 @@ class AnswerPrinter:
             self._piece(piece)
 
     def comment(self, text: str) -> None:
-        """A sign of life; worth a line when it says more than that."""
-        if text == "keep-alive" or not output.terminal(sys.stderr):
+        """What the gateway says beside the answer, for a person who waits for it."""
+        if not output.terminal(sys.stderr):
             return
         if self._terminal and not self._at_start:
             self._newline()

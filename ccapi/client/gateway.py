@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import ssl
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from typing import Any
 from urllib.parse import quote
@@ -27,14 +27,21 @@ from ccapi.wire.responsesdecoder import Decoder
 
 ABANDON_AFTER = 30  # seconds without anybody who follows the run; more than all of PAUSES
 PAUSES = (0.1, 0.4, 1.0, 2.0, 4.0)  # seconds, before each attempt to go on behind a broken connection
-_TIMEOUT = httpx.Timeout(60.0, connect=5.0)  # seconds of silence; several heartbeats
+SILENCE = 60.0  # seconds; several heartbeats
+_CONNECT = 5.0  # seconds
 _CANCEL_TIMEOUT = httpx.Timeout(4.0, connect=1.0)  # a second Ctrl-C is sooner
 _NEW_KEY = "Make a key with: ccapi key create   and put it into the environment: export CCAPI_API_KEY=..."
 
 
 @contextmanager
 def ask(
-    base_url: str, prompt: str, *, model: str, api_key: str | None = None, pauses: Sequence[float] = PAUSES
+    base_url: str,
+    prompt: str,
+    *,
+    model: str,
+    api_key: str | None = None,
+    pauses: Sequence[float] = PAUSES,
+    silence: float = SILENCE,
 ) -> Iterator[Answer]:
     """Ask, and follow the run. Leaving the block before its end ends it on the server.
 
@@ -44,29 +51,23 @@ def ask(
     headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
     # The trust store would take as long to load as everything else here, and there is no TLS on loopback.
     nobody = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    body = {
-        "model": model,
-        "input": prompt,
-        "stream": True,
-        "background": True,
-        "abandon_after": ABANDON_AFTER,
-    }
+    timeout = httpx.Timeout(silence, connect=_CONNECT)
+    body = {"model": model, "input": prompt, "stream": True, "background": True, "abandon_after": ABANDON_AFTER}
     with (
         _mapped(base_url),
-        httpx.Client(base_url=base_url, headers=headers, timeout=_TIMEOUT, trust_env=False, verify=nobody) as client,
+        httpx.Client(base_url=base_url, headers=headers, timeout=timeout, trust_env=False, verify=nobody) as client,
     ):
         response = client.send(client.build_request("POST", "/v1/responses", json=body), stream=True)
-        with closing(response):
-            _check(response, base_url)
-            answer = Answer(client, response, pauses)
-            try:
-                yield answer
-            except BaseException as error:
-                if known := answer.leave():
-                    error.add_note(known)
-                raise
-            else:
-                answer.leave()
+        _check(response, base_url)
+        answer = Answer(client, response, pauses)
+        try:
+            yield answer
+        except BaseException as error:
+            if known := answer.leave():
+                error.add_note(known)
+            raise
+        else:
+            answer.leave()
 
 
 class Answer:
@@ -93,15 +94,19 @@ class Answer:
 
     def __iter__(self) -> Iterator[RunEvent]:
         while True:
-            broke = yield from self._received()
+            broke: httpx.HTTPError | None = None
+            try:
+                yield from self._received()
+            except httpx.HTTPError as error:
+                broke = error
             if self.ended:
                 return
             if self._error:
                 raise self._error
             if not self.response_id:
-                raise broke or GatewayProtocol("The answer broke off: the gateway closed the connection at once")
+                raise broke or _broken_off()
             if not self._attempts:
-                yield Notice("connection", "the connection broke; the answer is asked for again from there")
+                yield Notice("connection", "The connection broke; the answer is asked for from there on")
             self._resume(broke)
 
     def leave(self) -> str:
@@ -118,20 +123,16 @@ class Answer:
             done = False
         return "the run was ended" if done else f"the run may still go on: {self._name}"
 
-    def _received(self) -> Generator[RunEvent, None, httpx.HTTPError | None]:
-        """What one connection brings, up to the end of it or of the run. How it broke, if not in good order."""
-        try:
-            with closing(self._response):
-                for frame in sse.frames(self._response.iter_bytes()):
-                    if frame.data:
-                        yield from self._decoded(frame.data)
-                    elif frame.comment != sse.KEEP_ALIVE:
-                        yield Notice("comment", frame.comment)
-                    if self.ended:
-                        break
-        except httpx.HTTPError as error:
-            return error
-        return None
+    def _received(self) -> Iterator[RunEvent]:
+        """What one connection brings, up to the end of it or of the run."""
+        with closing(self._response):
+            for frame in sse.frames(self._response.iter_bytes()):
+                if frame.data:
+                    yield from self._decoded(frame.data)
+                elif frame.comment != sse.KEEP_ALIVE:
+                    yield Notice("comment", frame.comment)
+                if self.ended:
+                    return
 
     def _decoded(self, data: bytes) -> list[RunEvent]:
         """Raises `GatewayProtocol` for what is no event, or not the next one."""
@@ -140,46 +141,49 @@ class Answer:
             self._error = envelope.load(event.get("ccapi") or {"error": event})
             if "sequence_number" not in event:
                 return []
-        known, events = self._decoder.sequence_number, self._decoder.feed(event)
+        known, decoded = self._decoder.sequence_number, self._decoder.feed(event)
         if self._decoder.sequence_number != known + 1:
             raise GatewayProtocol("The gateway left out a part of the answer, or sent it twice")
         self._attempts = 0
-        for event in events:
-            if isinstance(event, RunStarted | RunFinished) and event.session_id:
-                self.session_id = event.session_id
-            self.ended = self.ended or isinstance(event, RunFinished | RunFailed)
-        return events
+        for one in decoded:
+            if isinstance(one, RunStarted | RunFinished) and one.session_id:
+                self.session_id = one.session_id
+            self.ended = self.ended or isinstance(one, RunFinished | RunFailed)
+        return decoded
 
     # --- going on
 
     def _resume(self, broke: httpx.HTTPError | None) -> None:
-        """Another connection, behind the last event. Raises `GatewayUnreachable` or `GatewayProtocol`."""
-        if self._attempts and isinstance(broke, httpx.TimeoutException):
-            raise self._lost(GatewayUnreachable, "the gateway is silent")
-        reason = "the gateway closes the connection again and again"
-        parameters = {"stream": "true", "starting_after": self._decoder.sequence_number}
+        """Another connection, behind the last event. Raises what the last attempt failed with."""
+        problem: CcapiError = _broken_off()
+        if self._attempts and isinstance(broke, httpx.TimeoutException):  # there is somebody, who says nothing
+            raise self._lost(_silent(self._base_url))
+        parameters: dict[str, str | int] = {"stream": "true", "starting_after": self._decoder.sequence_number}
         request = self._client.build_request("GET", self._path, params=parameters)
         while self._attempts < len(self._pauses):
             time.sleep(self._pauses[self._attempts])
             self._attempts += 1
             try:
-                self._response = self._client.send(request, stream=True)
-                with _closed_on_failure(self._response):
-                    _check(self._response, str(self._client.base_url).rstrip("/"))
-            except httpx.HTTPError as error:
-                reason = "the gateway cannot be reached" if isinstance(error, httpx.ConnectError) else str(error)
+                with _mapped(self._base_url):
+                    self._response = self._client.send(request, stream=True)
+                    _check(self._response, self._base_url)
             except CcapiError as error:
-                reason = error.message
-                if not _may_pass(self._response):
+                self._response.close()
+                problem = error
+                if not _may_pass(error):
                     break
             else:
                 return
-        raise self._lost(GatewayProtocol, reason)
+        raise self._lost(problem)
 
-    def _lost(self, kind: type[CcapiError], reason: str) -> CcapiError:
-        url = f"{str(self._client.base_url).rstrip('/')}{self._path}"
-        hint = f"Known of it: {self._name}\nWhat became of it: curl {url}"
-        return kind(f"The connection broke and the answer cannot be resumed: {reason}", hint=hint)
+    def _lost(self, problem: CcapiError) -> CcapiError:
+        hints = [f"Known of it: {self._name}", f"What became of it: curl {self._base_url}{self._path}"]
+        message = f"The connection broke, and the answer cannot be resumed: {problem.message}"
+        return type(problem)(message, hint="\n".join([*hints, problem.hint] if problem.hint else hints))
+
+    @property
+    def _base_url(self) -> str:
+        return str(self._client.base_url).rstrip("/")
 
     @property
     def _path(self) -> str:
@@ -200,18 +204,9 @@ def _check(response: httpx.Response, base_url: str) -> None:
         raise _no_gateway(base_url)
 
 
-def _may_pass(response: httpx.Response) -> bool:
-    """Whether a refusal says nothing of the response that was asked for."""
-    return response.is_server_error or response.status_code == httpx.codes.TOO_MANY_REQUESTS
-
-
-@contextmanager
-def _closed_on_failure(response: httpx.Response) -> Iterator[None]:
-    try:
-        yield
-    except BaseException:
-        response.close()
-        raise
+def _may_pass(problem: CcapiError) -> bool:
+    """Whether another attempt is worth it: it says nothing of the response that was asked for."""
+    return not isinstance(problem, _Silent) and (problem.status >= 500 or problem.status == 429)
 
 
 def _refusal(response: httpx.Response, base_url: str) -> CcapiError:
@@ -236,6 +231,18 @@ def _json(data: bytes) -> Any:
         raise GatewayProtocol("The gateway answered with something that is not JSON") from None
 
 
+class _Silent(GatewayUnreachable):
+    """Somebody is there and says nothing."""
+
+
+def _silent(base_url: str) -> _Silent:
+    return _Silent(f"The gateway at {base_url} is silent", hint="Look at: ccapi logs")
+
+
+def _broken_off() -> GatewayProtocol:
+    return GatewayProtocol("The answer broke off: the gateway closed the connection before it was complete")
+
+
 @contextmanager
 def _mapped(base_url: str) -> Iterator[None]:
     """Every exception of httpx as one of ours."""
@@ -246,6 +253,6 @@ def _mapped(base_url: str) -> Iterator[None]:
             f"No gateway answers at {base_url}", hint="Start it with: ccapi up   (or without Docker: ccapi gateway)"
         ) from None
     except httpx.TimeoutException:
-        raise GatewayUnreachable(f"The gateway at {base_url} is silent", hint="Look at: ccapi logs") from None
+        raise _silent(base_url) from None
     except httpx.HTTPError as error:
         raise GatewayProtocol(f"The connection to the gateway at {base_url} broke: {error}") from None

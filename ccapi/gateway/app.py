@@ -18,7 +18,7 @@ from ccapi.gateway.chat import ChatHandler
 from ccapi.gateway.http import Runner
 from ccapi.gateway.models import Models
 from ccapi.gateway.parts import Parts
-# RESP from ccapi.gateway.responses import ResponsesHandler
+from ccapi.gateway.responses import ResponsesHandler
 from ccapi.gateway.sessions import SessionsHandler
 from ccapi.gateway.settings import GatewaySettings
 from ccapi.settings import LOOPBACK
@@ -57,7 +57,7 @@ def create_app(parts: Parts) -> web.Application:
         app.router.add_get(path, handler, allow_head=False)
     _add_models(app, parts)
     app.router.add_post("/v1/chat/completions", ChatHandler(parts.runs, heartbeat=settings.heartbeat).handle)
-    # RESP ResponsesHandler(parts.runs, parts.store, settings.data_dir, heartbeat=settings.heartbeat).register(app)
+    ResponsesHandler(parts.runs, parts.store, settings.data_dir, heartbeat=settings.heartbeat).register(app)
     SessionsHandler(parts.store, parts.files, parts.runs).register(app.router)
     return app
 

@@ -137,8 +137,9 @@ def _block(part: Part, where: str) -> Block:
 def _image(part: Part, where: str) -> Block:
     if part.image_url is None and part.file_id is not None:
         raise _no_files(f"{where}.file_id")
-    where = f"{where}.image_url"
-    image: ImageUrl | str = _required(part.image_url, where)
+    where, image = f"{where}.image_url", part.image_url
+    if image is None:
+        raise _wrong(where, "field required")
     url, where = (image, where) if isinstance(image, str) else (image.url, f"{where}.url")
     if _is_data_url(url):
         return image_block(_decoded(url, where, MAX_IMAGE), where)
@@ -235,7 +236,7 @@ def _decoded(url: str, where: str, limit: int) -> bytes:
     encoded = url
     if _is_data_url(url):
         if not (head := _DATA_URL.match(url)):
-            raise _wrong(where, "must be a data URL in base64, such as data:image/png;base64,...")
+            raise _wrong(where, "must be a data URL in base64: data:TYPE;base64,DATA")
         encoded = url[head.end() :]
     encoded = _WHITE.sub("", encoded)
     if len(encoded) // 4 * 3 > limit + 3:

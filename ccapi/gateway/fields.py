@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Annotated, Any, ClassVar, Literal, NoReturn, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from ccapi.errors import InvalidRequest, SessionNotFound
 from ccapi.gateway.models import split
@@ -23,10 +23,19 @@ _MAX_USER = 512  # characters
 
 Model = TypeVar("Model", bound=BaseModel)
 
+
+def _boolean(value: Any) -> bool:
+    """Python's 0 equals its False; JSON's does not."""
+    if not isinstance(value, bool):
+        raise ValueError("must be a boolean")  # noqa: TRY004 -- pydantic takes no other for a finding of a validator
+    return value
+
+
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 Tokens = Annotated[int, Field(ge=1, le=10_000_000)]
 MaxTurns = Annotated[int, Field(ge=1, le=10_000)]
 Budget = Annotated[float, Field(gt=0, le=1_000_000, allow_inf_nan=False)]
+Off = Annotated[Literal[False], BeforeValidator(_boolean)]
 Ignored = Annotated[Any, Field(description="Accepted, without effect; named in the response's header X-CCAPI-Ignored.")]
 
 _SURROGATE = re.compile(r"(?i)\\u+d[89a-f]")

@@ -13,7 +13,7 @@ from pydantic import Field
 from ccapi.errors import InvalidRequest
 from ccapi.gateway import content
 from ccapi.gateway.content import Content
-from ccapi.gateway.fields import Asked, Effort, Lenient, Tokens, effort, parse
+from ccapi.gateway.fields import Asked, Effort, Lenient, Off, Tokens, effort, parse
 from ccapi.gateway.formats import Format
 from ccapi.gateway.question import Question, Turn
 
@@ -68,9 +68,9 @@ class ChatRequest(Asked):
     reasoning_effort: Effort | None = None
 
     # Only what they mean here anyway is accepted; `_REFUSED` has the reasons.
-    n: Literal[1] | None = None
-    logprobs: Literal[False] | None = None
-    top_logprobs: Literal[0] | None = None
+    n: Annotated[int, Field(ge=1, le=1)] | None = None
+    logprobs: Off | None = None
+    top_logprobs: Annotated[int, Field(ge=0, le=0)] | None = None
     tools: Annotated[list[Any], Field(max_length=0)] | None = None
     functions: Annotated[list[Any], Field(max_length=0)] | None = None
     tool_choice: Literal["none", "auto"] | None = None

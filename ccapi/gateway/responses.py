@@ -24,8 +24,9 @@ from ccapi.gateway.runs import Answer, Runs
 from ccapi.gateway.security import log_detail
 from ccapi.gateway.store import Store, StoredResponse
 from ccapi.redact import redact
-from ccapi.wire.events import Notice, RunFailed, RunStarted
+from ccapi.wire.events import Notice, RunFailed
 from ccapi.wire.responseitems import Object
+from ccapi.wire.responses import Encoder
 
 _MODEL_HEADER, _SESSION_HEADER = "X-CCAPI-Model", "X-Session-Id"
 _TRANSCRIPT_HEADER, _IGNORED_HEADER = "X-CCAPI-Transcript", "X-CCAPI-Ignored"
@@ -144,16 +145,14 @@ class ResponsesHandler:
         if before is None:
             raise ResponseNotFound("There is no such response, or it was not stored", param=param)
         if not before.session_id or not before.checkpoint:
-            message = f"'{param}': nothing can follow a response that is {before.status}"
-            raise InvalidRequest(message.replace("_", " ") if before.status == "in_progress" else message, param=param)
+            raise InvalidRequest(f"'{param}': nothing can follow a response that is {before.status}", param=param)
         return before
 
     # --- answers
 
     async def _whole(self, pending: Pending, headers: dict[str, str]) -> web.StreamResponse:
         encoder = pending.encoder()
-        async with self._responses.open(pending, _nothing, self._heartbeat) as answer:
-            encoder.show = answer.transcript
+        async with self._responses.open(pending, encoder, _nothing, self._heartbeat) as answer:
             due: list[Object] = []
             while not answer.ended:
                 due = self._responses.encode(encoder, answer, await answer.next(self._heartbeat))
@@ -167,24 +166,13 @@ class ResponsesHandler:
         encoder = pending.encoder()
         due = encoder.begin()
         try:
-            async with self._responses.open(pending, stream.comment, self._heartbeat) as answer:
-                encoder.show = answer.transcript
-                while not encoder.ended:
-                    events = await answer.next(max(0.05, self._heartbeat - stream.silent_for))
-                    if not stream.started:
-                        stream.headers.update(_about(answer))
-                    for event in events:
-                        if type(event) is Notice:
-                            await stream.comment(redact(event.message))
-                    due += self._responses.encode(encoder, answer, events)
-                    if encoder.ended:
-                        break
-                    # Before anything was said, a failure can still be a status.
-                    if stream.started or any(type(event) not in {RunStarted, Notice} for event in events):
+            async with self._responses.open(pending, encoder, stream.comment, self._heartbeat) as answer:
+                while not answer.ended:
+                    due += await self._next(stream, encoder, answer)
+                    # While nothing was said yet, a failure can still be a status.
+                    if not answer.ended and (stream.started or not encoder.empty):
                         await stream.events(due)
                         due = []
-                    if stream.silent_for >= self._heartbeat:
-                        await stream.comment()
                 if encoder.error:
                     if not stream.started:
                         raise encoder.error
@@ -198,6 +186,19 @@ class ResponsesHandler:
             log_detail(error)
             await stream.events([*due, *encoder.feed([RunFailed(error)])])
             return await stream.finish()
+
+    async def _next(self, stream: ResponseStream, encoder: Encoder, answer: Answer) -> list[Object]:
+        """What comes next is said by comments, or returned."""
+        events = await answer.next(max(0.05, self._heartbeat - stream.silent_for))
+        if not stream.started:
+            stream.headers.update(_about(answer))
+        for event in events:
+            if type(event) is Notice:
+                await stream.comment(redact(event.message))
+        due = self._responses.encode(encoder, answer, events)
+        if not due and stream.silent_for >= self._heartbeat:
+            await stream.comment()
+        return due
 
     async def _follow(
         self, request: web.Request, response_id: str, after: int, headers: dict[str, str]

@@ -15,14 +15,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ccapi.errors import CcapiError, GatewayStopping, InvalidRequest
+from ccapi.errors import CcapiError, GatewayStopping, InvalidRequest, StoreFailed
 from ccapi.gateway import responses_recording as recording
 from ccapi.gateway.responses_recording import Reader, Recorder
 from ccapi.gateway.responses_runs import Pending, ResponseRuns
 from ccapi.gateway.responses_stream import ResponseStream
 from ccapi.gateway.runs import Answer
 from ccapi.gateway.security import log_detail
-from ccapi.gateway.store import StoredResponse, StoreFailed
+from ccapi.gateway.store import StoredResponse
 from ccapi.redact import redact
 from ccapi.wire.events import Notice, RunFailed
 from ccapi.wire.responseitems import Object, error_object
@@ -215,9 +215,8 @@ class Backgrounds:
         async def waiting() -> None:
             await self._begin(live, queued=True)
 
-        async with self._runs.open(live.pending, waiting, _LOOK) as answer:
+        async with self._runs.open(live.pending, live.encoder, waiting, _LOOK) as answer:
             await self._begin(live, queued=False)
-            live.encoder.show = answer.transcript
             await self._record(live, answer)
             live.keeping = asyncio.create_task(self._runs.keep(live.pending, answer, live.document))
             self._end(live, stored=await asyncio.shield(live.keeping))

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self
 
-from ccapi.gateway.store import StoreFailed
+from ccapi.errors import StoreFailed
 
 CHUNK = 64 * 1024  # bytes
 _DATA = b"\ndata: "  # once in each event, as JSON holds no newline

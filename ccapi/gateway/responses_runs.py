@@ -8,12 +8,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 
-from ccapi.errors import NotFound
+from ccapi.errors import NotFound, StoreFailed
 from ccapi.gateway.access import Caller
 from ccapi.gateway.question import Question
 from ccapi.gateway.responses_input import answer_text
 from ccapi.gateway.runs import Answer, Runs
-from ccapi.gateway.store import Store, StoredResponse, StoreFailed
+from ccapi.gateway.store import Store, StoredResponse
 from ccapi.wire.events import RunEvent, RunFinished
 from ccapi.wire.responseitems import Object
 from ccapi.wire.responses import Encoder
@@ -37,8 +37,8 @@ class Pending:
     conversation: str | None = None
 
     def encoder(self) -> Encoder:
-        structured = self.question.json_schema is not None
-        return Encoder(self.response, structured=structured, names_session=self.question.persist)
+        """What may be shown is only known once the run is open (`ResponseRuns.open`)."""
+        return Encoder(self.response, structured=self.question.json_schema is not None)
 
 
 class ResponseRuns:
@@ -50,7 +50,7 @@ class ResponseRuns:
         self._turns: dict[str, _Turn] = {}
 
     @asynccontextmanager
-    async def open(self, pending: Pending, waiting: Waiting, every: float) -> AsyncIterator[Answer]:
+    async def open(self, pending: Pending, encoder: Encoder, waiting: Waiting, every: float) -> AsyncIterator[Answer]:
         """See `Runs.open`. Raises `NotFound` for a conversation that is none, besides."""
         async with AsyncExitStack() as stack:
             question = pending.question
@@ -69,7 +69,9 @@ class ResponseRuns:
                 every=every,
                 checkpoint=pending.checkpoint,
             )
-            yield await stack.enter_async_context(run)
+            answer = await stack.enter_async_context(run)
+            encoder.show, encoder.names_session = answer.transcript, answer.question.persist
+            yield answer
 
     def encode(self, encoder: Encoder, answer: Answer, events: list[RunEvent]) -> list[Object]:
         """The stream events for these, or for a pause without any."""

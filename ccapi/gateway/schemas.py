@@ -166,6 +166,8 @@ class ChatCompletionChunk(Closed):
 
 # --- responses
 
+ItemStatus = Literal["in_progress", "completed", "incomplete"]
+
 
 class MessageItem(Closed):
     """What the model says, between other things."""
@@ -173,20 +175,20 @@ class MessageItem(Closed):
     id: str
     type: Literal["message"]
     role: Literal["assistant"]
-    status: Literal["in_progress", "completed", "incomplete"]
-    content: list[Open]
-    phase: Literal["commentary", "final_answer"] = "final_answer"
-    ccapi: Open = Field(default_factory=dict)
+    status: ItemStatus
+    content: list[Open] = Field(description="Parts of type `output_text`, or `refusal`.")
+    phase: Literal["commentary", "final_answer"] = Field(default="final_answer", description="Once that is known.")
+    ccapi: Open = Field(default_factory=dict, description="The message it is of.")
 
 
 class ReasoningItem(Closed):
-    """What it thinks, as a summary."""
+    """What it thinks, as a summary. Also what a subagent says: `ccapi.kind` tells."""
 
     id: str
     type: Literal["reasoning"]
-    status: Literal["in_progress", "completed", "incomplete"]
+    status: ItemStatus
     summary: list[Open]
-    ccapi: Open = Field(default_factory=dict)
+    ccapi: Open = Field(description="The message it is of; `parent` is the call that started a subagent.")
 
 
 class McpCallItem(Closed):
@@ -197,16 +199,16 @@ class McpCallItem(Closed):
     status: Literal["in_progress", "completed", "incomplete", "failed"]
     server_label: str
     name: str
-    arguments: str
+    arguments: str = Field(description="JSON.")
     approval_request_id: None
     output: str | None
     error: Open | None
-    ccapi: Open = Field(default_factory=dict)
+    ccapi: Open = Field(default_factory=dict, description="`full_size`: bytes, where `output` is only the beginning.")
 
 
 class InputTokensDetails(Closed):
     cached_tokens: int
-    cache_write_tokens: int = 0
+    cache_write_tokens: int
 
 
 class OutputTokensDetails(Closed):
@@ -223,35 +225,72 @@ class ResponseUsage(Closed):
     total_tokens: int
 
 
-class Response(BaseModel):
-    """A run as items. Fields of OpenAI's object that mean nothing here have its defaults."""
+class ResponseError(Closed):
+    """OpenAI's closed list of codes has few; `ccapi` is the error as every other route says it."""
 
-    model_config = ConfigDict(extra="allow", json_schema_extra=_without_defaults)
+    code: Literal["server_error", "rate_limit_exceeded", "invalid_prompt"]
+    message: str
+    ccapi: ErrorBody
+
+
+class Id(Closed):
+    id: str
+
+
+class Incomplete(Closed):
+    reason: Literal["max_output_tokens", "content_filter"]
+
+
+class ResponseFacts(Closed):
+    """What OpenAI's API has no place for."""
+
+    session_id: str = Field(description="Claude Code's session; empty if nothing was kept.")
+    model: str = Field(default="", description="The model that answers.")
+    cost_usd: float = 0
+    turns: int = 0
+    duration_ms: int = 0
+
+
+class Response(Closed):
+    """A run as items. Members that mean nothing here have OpenAI's defaults."""
 
     id: str
     object: Literal["response"]
     created_at: int
     status: Literal["queued", "in_progress", "completed", "incomplete", "failed", "cancelled"]
-    background: bool | None
+    background: bool
     completed_at: int | None
-    conversation: Open | None
-    error: Open | None
-    incomplete_details: Open | None
-    instructions: Any
+    conversation: Id | None
+    error: ResponseError | None
+    incomplete_details: Incomplete | None
+    instructions: str | None
     max_output_tokens: int | None
-    metadata: dict[str, str] | None
+    max_tool_calls: None
+    metadata: dict[str, str]
     model: str
     output: list[MessageItem | ReasoningItem | McpCallItem]
+    parallel_tool_calls: bool
     previous_response_id: str | None
-    store: bool | None
+    reasoning: Open
+    safety_identifier: str | None
+    service_tier: None
+    store: bool
+    temperature: None
+    text: Open
+    tool_choice: Literal["auto"]
+    tools: list[Open]
+    top_logprobs: int
+    top_p: None
+    truncation: Literal["disabled"]
     usage: ResponseUsage | None
-    ccapi: Open | None = None
+    user: str | None
+    ccapi: ResponseFacts = Field(default=None, description="Once the run has begun.")  # type: ignore[assignment]
 
 
 class ResponseEvent(BaseModel):
-    """An event of a streamed response: OpenAI's types, in order of `sequence_number`."""
+    """An event of OpenAI's types. The last is `response.completed`, `response.incomplete` or `response.failed`."""
 
-    model_config = ConfigDict(extra="allow", json_schema_extra=_without_defaults)
+    model_config = ConfigDict(extra="allow")
 
     type: str
     sequence_number: int
@@ -259,46 +298,79 @@ class ResponseEvent(BaseModel):
 
 class ResponseDeleted(Closed):
     id: str
-    object: Literal["response.deleted", "response"]
+    object: Literal["response"]
     deleted: Literal[True]
 
 
-class InputItems(Closed):
-    """The items that a response was asked with."""
+class Page(Closed):
+    """A page of a list; `after=last_id` gives the next one."""
 
     object: Literal["list"]
-    data: list[Open]
     first_id: str | None
     last_id: str | None
     has_more: bool
+
+
+class InputItems(Page):
+    """The items that a response was asked with."""
+
+    data: list[Open]
+
+
+class Conversation(Closed):
+    """A name for a session that may only begin later."""
+
+    id: str
+    object: Literal["conversation"]
+    created_at: int
+    metadata: dict[str, str]
+
+
+class ConversationDeleted(Closed):
+    id: str
+    object: Literal["conversation.deleted"]
+    deleted: Literal[True]
 
 
 # --- sessions
 
 
 class Session(Closed):
-    """A conversation that Claude Code keeps. Times are Unix seconds."""
+    """A conversation that Claude Code keeps."""
 
     id: str
     object: Literal["session"]
-    workspace: str
+    created_at: int
+    last_used_at: int
+    title: str = Field(description="How the first question begins.")
     model: str
-    title: str
+    workspace: str
     turns: int
     cost_usd: float
-    created: int
-    updated: int
 
 
-class SessionList(Closed):
-    object: Literal["list"]
+class UserItem(Closed):
+    """What the user said. Images and files are named and not repeated."""
+
+    id: str
+    type: Literal["message"]
+    role: Literal["user"]
+    status: Literal["completed"]
+    content: list[Open]
+
+
+class SessionWithItems(Session):
+    """A session, with what was said and done in it as items of the Responses API."""
+
+    items: list[UserItem | MessageItem | ReasoningItem | McpCallItem]
+    truncated: bool = Field(description="Whether its beginning is left out: it is very long.")
+
+
+class SessionList(Page):
     data: list[Session]
-    first_id: str | None
-    last_id: str | None
-    has_more: bool
 
 
 class SessionDeleted(Closed):
     id: str
-    object: Literal["session.deleted"]
+    object: Literal["session"]
     deleted: Literal[True]

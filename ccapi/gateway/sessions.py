@@ -18,9 +18,9 @@ from aiohttp import web
 
 from ccapi.agent.decoder import Decoder
 from ccapi.agent.sessionfiles import Entry, SessionFiles
-from ccapi.errors import CcapiError, InvalidRequest, NotFound, NotPermitted, SessionNotFound
+from ccapi.errors import CcapiError, InvalidRequest, NotFound, NotPermitted, SessionInUse, SessionNotFound, StoreFailed
 from ccapi.gateway.access import CALLER
-from ccapi.gateway.store import Session, Store, StoreFailed
+from ccapi.gateway.store import Session, Store
 from ccapi.wire.events import RunFinished
 from ccapi.wire.responseitems import Object, response_object
 from ccapi.wire.responses import Encoder, Show
@@ -32,13 +32,6 @@ _MAX_LIMIT = 100
 _MAX_READ = 32 * 1024 * 1024  # bytes of a transcript, from its end
 _READERS = 2  # transcripts read at once: each takes several times its size in memory
 _CHUNK = 256 * 1024
-
-
-class SessionInUse(InvalidRequest):
-    """A run goes on in it."""
-
-    code = "session_in_use"
-    status = 409
 
 
 class _Conversations(Protocol):

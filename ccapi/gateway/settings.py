@@ -32,7 +32,7 @@ class GatewaySettings:
     workspace: Path = field(default_factory=Path.cwd)
     default_workspace: str = "."
     data_dir: Path = field(default_factory=lambda: paths.state_dir() / "gateway")
-    keys_dir: Path = field(default_factory=lambda: paths.keys_dir())
+    keys_dir: Path = field(default_factory=paths.keys_dir)
     require_key: bool = False
     run_timeout: float = 300.0  # without any event
     background_grace: float = 120.0  # for commands that a finished answer left running

@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ccapi.errors import CcapiError, InvalidRequest
+from ccapi.errors import InvalidRequest, StoreFailed
 
 log = logging.getLogger(__name__)
 
@@ -73,13 +73,6 @@ _MIGRATIONS = (
     """,
 )
 _UNFINISHED = ("queued", "in_progress")  # statuses of a response
-
-
-class StoreFailed(CcapiError):
-    """What must be stored cannot be, or what was stored cannot be read: disk full, read-only, damaged."""
-
-    code = "store_failed"
-    status = 503
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

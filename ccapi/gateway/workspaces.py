@@ -11,17 +11,10 @@ import os
 import stat
 from pathlib import Path
 
-from ccapi.errors import CcapiError, InvalidRequest
+from ccapi.errors import InvalidRequest, WorkspaceUnusable
 from ccapi.settings import WORKSPACE_NAME
 
 ROOT = "."  # the root itself
-
-
-class WorkspaceUnusable(CcapiError):
-    """The directory of a workspace cannot be made or used: something for the person who looks after the gateway."""
-
-    code = "workspace_unusable"
-    status = 503
 
 
 def well_named(name: str) -> bool:

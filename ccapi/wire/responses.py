@@ -75,15 +75,15 @@ class Encoder:
     ) -> None:
         """`response` is a `response_object`.
 
-        `show`: all of a run, what the assistant says in each step, or in the last; it can be set until the run begins.
-        `structured`: a JSON schema was asked for, so the run's structured output is the only message; what is said
-        beside it is reasoning (`ccapi.kind` is `text`). `names_session`: it can be gone on with.
+        `show`: all of a run, what the assistant says in each step, or in the last. `names_session`: it can be gone on
+        with. Both can be set until the run begins. `structured`: a JSON schema was asked for, so the run's structured
+        output is the only message; what is said beside it is reasoning (`ccapi.kind` is `text`).
         """
         self.ended = False
         self.error: CcapiError | None = None  # for which it failed
         self.show = show
         self._structured = structured
-        self._names_session = names_session
+        self.names_session = names_session
         self._writer = Writer(response)
         self._blocks: dict[str | None, Block] = {}  # that are being written, by parent
         self._calls: dict[str, _Call] = {}  # by tool use id
@@ -109,6 +109,11 @@ class Encoder:
     def response(self) -> Object:
         """The object so far. What is still being written is in it without its text."""
         return self._writer.snapshot()
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is no item yet."""
+        return not self._writer.output
 
     def answered_by(self, model: str) -> None:
         """Another model than the one that was asked has to answer."""
@@ -152,7 +157,7 @@ class Encoder:
     # --- the run
 
     def _run_started(self, event: RunStarted) -> None:
-        session_id = event.session_id if self._names_session else ""
+        session_id = event.session_id if self.names_session else ""
         self._writer.response["ccapi"] = {"session_id": session_id, "model": event.model}
         self._writer.in_progress()
 
@@ -168,7 +173,7 @@ class Encoder:
         response["usage"] = items.usage_object(event.usage)
         response["ccapi"] = {
             **response.get("ccapi", {}),
-            "session_id": event.session_id if self._names_session else "",
+            "session_id": event.session_id if self.names_session else "",
             "cost_usd": event.cost_usd,
             "turns": event.turns,
             "duration_ms": event.duration_ms,

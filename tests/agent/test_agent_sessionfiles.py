@@ -192,6 +192,8 @@ async def test_a_hole_is_noticed_although_the_cli_does_not(claude_code: Claude) 
     assert claude_code.files.whole(session, first)
     await claude_code.turn("three", Resume(session, second))
     assert "two" not in claude_code.history()
+    await claude_code.turn("four", Resume(session, first))
+    assert claude_code.history() == ["one", "You said: one", "four"]
 
 
 async def test_a_run_that_is_killed_leaves_a_session_that_goes_on(claude_code: Claude) -> None:
@@ -212,11 +214,12 @@ async def test_a_run_that_is_killed_leaves_a_session_that_goes_on(claude_code: C
 
 
 async def test_only_what_lies_on_the_way_to_a_checkpoint_was_said(claude_code: Claude) -> None:
-    """A branch is no part of the conversation that leaves it; tools called at once belong to it with all their results."""
+    """What lies on another branch is left out, and the results of tools called at once are all there."""
     session, first = await claude_code.turn("one")
     _, second = await claude_code.turn("do both", Resume(session, first))
-    _, other = await claude_code.turn("instead", Resume(session, first))
     fork, forked = await claude_code.turn("forked", Resume(session, second, fork=True))
+    assert claude_code.files.whole(session, second)
+    _, other = await claude_code.turn("instead", Resume(session, first))
     both = ["one", "You said: one", "do both", "", "", "result: two", "result: one", "You said: do both"]
 
     def said(session_id: str, checkpoint: str) -> list[str]:
@@ -225,9 +228,20 @@ async def test_only_what_lies_on_the_way_to_a_checkpoint_was_said(claude_code: C
     assert said(session, second) == both
     assert said(session, other) == ["one", "You said: one", "instead", "You said: instead"]
     assert said(fork, forked) == [*both, "forked", "You said: forked"]
-    assert claude_code.files.whole(session, second)
-    assert claude_code.files.whole(fork, forked)
-    assert claude_code.files.whole(fork, first)
+    assert all(claude_code.files.whole(fork, checkpoint) for checkpoint in (first, second, forked))
+
+
+async def test_a_branch_that_was_left_cannot_be_resumed(claude_code: Claude) -> None:
+    """The CLI does not find it any more; and so it is not tried."""
+    session, first = await claude_code.turn("one")
+    _, second = await claude_code.turn("two", Resume(session, first))
+    _, other = await claude_code.turn("instead", Resume(session, first))
+    assert not claude_code.files.whole(session, second)
+    assert claude_code.files.whole(session, first)
+    assert claude_code.files.whole(session, other)
+    events = await claude_code.events("three", Resume(session, second))
+    assert isinstance(events[-1], RunFailed)
+    assert events[-1].error.code == "session_not_found"
 
 
 async def test_a_large_output_is_read_from_the_file_that_the_cli_names(claude_code: Claude) -> None:

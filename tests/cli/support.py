@@ -21,11 +21,17 @@ import venv
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+from urllib.parse import parse_qs, urlsplit
 
 import httpx
 
 import ccapi
+from ccapi.errors import CcapiError
+from ccapi.wire import envelope
+from ccapi.wire.events import MessageFinished, MessageStarted, RunFailed, RunFinished, RunStarted, TextDelta, Usage
+from ccapi.wire.responseitems import response_object
+from ccapi.wire.responses import Encoder, sse
 
 ROOT = Path(ccapi.__file__).parent.parent
 SGR = re.compile(r"\x1b\[[0-9;]*m")
@@ -267,18 +273,84 @@ def gateway(directory: Path, *args: str, **environ: str) -> Iterator[Gateway]:
     assert claude_pids(workspace) == []
 
 
-class FakeGateway:
-    """A listener that answers one request with whatever bytes a test wants: what a gateway never sends."""
+class FakeAnswer:
+    """The stream of a response, made piece by piece; `frames` are all of its events so far."""
 
-    EVENTS = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"
+    HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"
+    ID = "resp_0123456789abcdef"
+    SESSION = "6f1c7a52-3c1b-4e0e-9a53-0c8f4f0f9d11"
+
+    def __init__(self) -> None:
+        self._encoder = Encoder(response_object(self.ID, "sonnet", background=True))
+        self.frames: list[bytes] = []
+
+    def begin(self) -> bytes:
+        """The head of the HTTP response, and how a run begins."""
+        return self.HEAD + self._made([
+            *self._encoder.begin(),
+            *self._encoder.feed([RunStarted(self.SESSION, "claude-sonnet"), MessageStarted("msg_1")]),
+        ])  # fmt: skip
+
+    def text(self, text: str) -> bytes:
+        """An event that adds `text` to the answer."""
+        return self._made(self._encoder.feed([TextDelta("msg_1", text)]))
+
+    def end(self) -> bytes:
+        events = [MessageFinished("msg_1"), RunFinished(self.SESSION, "stop", Usage(3, 4), 0.25, 1, 99)]
+        return self._made(self._encoder.feed(events))
+
+    def fail(self, error: CcapiError) -> bytes:
+        return self._made(self._encoder.feed([RunFailed(error)]))
+
+    def whole(self, text: str) -> bytes:
+        return self.begin() + self.text(text) + self.end()
+
+    def after(self, number: int) -> bytes:
+        """What a client gets that has seen the events up to that number."""
+        return self.HEAD + b"".join(self.frames[number + 1 :])
+
+    def _made(self, events: list[dict[str, Any]]) -> bytes:
+        frames = [sse([event]).encode() for event in events]
+        self.frames += frames
+        return b"".join(frames)
+
+
+class Received(NamedTuple):
+    """A request as it came."""
+
+    line: str  # method and target
+    headers: dict[str, str]  # names in lower case
+    body: bytes
+
+    @property
+    def document(self) -> Any:
+        return json.loads(self.body)
+
+    @property
+    def starting_after(self) -> int:
+        return int(parse_qs(urlsplit(self.line.split()[1]).query)["starting_after"][0])
+
+
+class FakeGateway:
+    """A listener that answers each request with whatever bytes a test wants: what a gateway never sends."""
 
     def __init__(self) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._listener.settimeout(DEADLINE)
         self.port = int(self._listener.getsockname()[1])
+        self.received: list[Received] = []
 
     def close(self) -> None:
         self._listener.close()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def lines(self) -> list[str]:
+        """Method and target of all requests so far."""
+        return [received.line for received in self.received]
 
     @contextmanager
     def request(self) -> Iterator[socket.socket]:
@@ -290,20 +362,35 @@ class FakeGateway:
             while b"\r\n\r\n" not in received:
                 received += connection.recv(65536)
             head, _, body = received.partition(b"\r\n\r\n")
-            length = re.search(rb"(?i)content-length: *(\d+)", head)
-            while length and len(body) < int(length[1]):
+            line, *fields = head.decode("ascii").split("\r\n")
+            headers = {name.lower(): value for name, value in (field.split(": ", 1) for field in fields)}
+            while len(body) < int(headers.get("content-length", 0)):
                 body += connection.recv(65536)
+            self.received.append(Received(line.removesuffix(" HTTP/1.1"), headers, body))
             yield connection
 
     def answer(self, text: str) -> None:
         """Answer the next request with this text, completely."""
         with self.request() as connection:
-            connection.sendall(self.EVENTS + self.delta(text) + b"data: [DONE]\n\n")
+            connection.sendall(FakeAnswer().whole(text))
+
+    def cancelled(self) -> None:
+        """The next request must cancel the response, and is told that it did."""
+        with self.request() as connection:
+            assert self.lines[-1] == f"POST /v1/responses/{FakeAnswer.ID}/cancel"
+            connection.sendall(self.document({"id": FakeAnswer.ID, "status": "cancelled"}))
+
+    @classmethod
+    def refusal(cls, error: CcapiError) -> bytes:
+        """An HTTP response that is the status and the envelope of that error."""
+        return cls.document(envelope.dump(error), error.status)
 
     @staticmethod
-    def delta(text: str) -> bytes:
-        """An event that adds `text` to the answer."""
-        return b"data: " + json.dumps({"choices": [{"index": 0, "delta": {"content": text}}]}).encode() + b"\n\n"
+    def document(value: Any, status: int = 200) -> bytes:
+        """An HTTP response that is one JSON document."""
+        body = json.dumps(value).encode()
+        head = f"HTTP/1.1 {status} Some Reason\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+        return head.encode() + b"Connection: close\r\n\r\n" + body
 
 
 def built(directory: Path) -> tuple[Path, Path]:

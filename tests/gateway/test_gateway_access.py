@@ -18,6 +18,7 @@ import pytest
 from aiohttp import web
 
 from ccapi.commands import keys as commands
+from ccapi.errors import KeysUnreadable
 from ccapi.gateway import access, security
 from ccapi.gateway.access import CALLER, Keyring, RateLimits
 from ccapi.gateway.http import Runner

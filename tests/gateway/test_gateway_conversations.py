@@ -17,10 +17,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ccapi.agent.sessionfiles import SessionFiles
-from ccapi.errors import Busy, InvalidRequest, SessionNotFound
+from ccapi.errors import Busy, InvalidRequest, SessionNotFound, StoreFailed
 from ccapi.gateway.conversations import Conversations, New, Plan, Resume, Scope, prefix_hash
 from ccapi.gateway.question import Question, Turn
-from ccapi.gateway.store import Store, StoreFailed, Turned
+from ccapi.gateway.store import Store, Turned
 
 SCOPE = Scope("ann", "default")
 IMAGE: dict[str, Any] = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ccapi.errors import InvalidRequest, ModelNotFound
-from ccapi.gateway.models import Models
+from ccapi.gateway.models import Models, split
 
 MODELS = Models({"gpt-4o": "sonnet", "team/fast": "claude-haiku-5"})
 
@@ -80,3 +80,37 @@ def test_the_list_holds_the_aliases_and_the_mapped_names() -> None:
     assert Models({"sonnet": "claude-sonnet-5-5"}).resolve("sonnet") == "claude-sonnet-5-5"
     for name in MODELS.names():
         MODELS.describe(name, 0)
+
+
+# --- a model's name that chooses the transcript, too
+
+
+@pytest.mark.parametrize(
+    ("name", "model", "transcript"),
+    [
+        ("sonnet", "sonnet", None),
+        ("sonnet:final", "sonnet", "final"),
+        ("sonnet:text", "sonnet", "text"),
+        ("gpt-4o:full", "gpt-4o", "full"),
+        ("sonnet[1m]:final", "sonnet[1m]", "final"),
+        ("anthropic.claude-3:0", "anthropic.claude-3:0", None),
+        ("anthropic.claude-3:0:final", "anthropic.claude-3:0", "final"),
+        ("sonnet:Final", "sonnet:Final", None),
+        ("sonnet:finale", "sonnet:finale", None),
+        ("sonnet:final:text", "sonnet:final", "text"),
+        (":final", "", "final"),
+        ("final", "final", None),
+    ],
+)
+def test_three_words_after_a_colon_are_a_transcript(name: str, model: str, transcript: str | None) -> None:
+    """Other ids hold colons as well, and stay what they are."""
+    assert split(name) == (model, transcript)
+
+
+def test_a_name_with_a_transcript_is_described_by_itself() -> None:
+    """Clients look up the name that they are going to ask for."""
+    assert MODELS.describe("gpt-4o:final", 0)["id"] == "gpt-4o:final"
+    with pytest.raises(ModelNotFound):
+        MODELS.describe("gpt-5:final", 0)
+    with pytest.raises(InvalidRequest):
+        MODELS.describe(":final", 0)

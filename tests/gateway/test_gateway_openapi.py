@@ -11,14 +11,16 @@ from typing import Any
 
 import openapi_spec_validator
 import pytest
-from jsonschema import Draft202012Validator
+from openapi_schema_validator import OAS31Validator
 from pydantic import BaseModel
 
 from ccapi.errors import CcapiError
-from ccapi.gateway import access, openapi
+from ccapi.gateway import access, models, openapi, operations
 from ccapi.gateway.app import create_app
 from ccapi.gateway.parts import Parts
 from ccapi.gateway.requests import ChatRequest
+from ccapi.gateway.responses_conversations import ConversationRequest
+from ccapi.gateway.responses_request import ResponsesRequest
 from ccapi.gateway.settings import GatewaySettings
 from tests.agent import streamjson as sj
 from tests.agent.stub import ENVIRONMENT, STUB
@@ -33,9 +35,9 @@ OPERATIONS = {
 }
 
 
-def schema(name: str) -> Draft202012Validator:
+def schema(name: str) -> OAS31Validator:
     """A validator for one of the document's types."""
-    return Draft202012Validator({"$ref": f"#/components/schemas/{name}", "components": DOCUMENT["components"]})
+    return OAS31Validator({"$ref": f"#/components/schemas/{name}", "components": DOCUMENT["components"]})
 
 
 def references(part: Any) -> Iterator[str]:
@@ -90,7 +92,7 @@ def test_operations_have_names_of_their_own() -> None:
 
 def test_every_error_is_described() -> None:
     """A new class of error with a status of its own belongs to the routes that can answer with it."""
-    described = {one for operation in openapi.OPERATIONS for one in operation.raised()}
+    described = {one for operation in operations.OPERATIONS for one in operation.raised()}
     classes: list[type[CcapiError]] = [CcapiError]
     for one in classes:
         classes += one.__subclasses__()
@@ -109,17 +111,22 @@ def test_every_operation_names_the_statuses_that_any_request_can_meet() -> None:
         assert operation["security"] == ([{}] if path in access.OPEN else [{"bearer": []}, {"header": []}, {}])
 
 
-def test_a_request_is_described_by_the_type_that_validates_it() -> None:
+@pytest.mark.parametrize("model", [ChatRequest, ResponsesRequest, ConversationRequest])
+def test_a_request_is_described_by_the_type_that_validates_it(model: type[BaseModel]) -> None:
     """Field by field."""
-    described = DOCUMENT["components"]["schemas"]["ChatRequest"]
-    assert set(described["properties"]) == set(ChatRequest.model_fields)
-    assert set(described["required"]) == {
-        name for name, field in ChatRequest.model_fields.items() if field.is_required()
-    }
+    described = DOCUMENT["components"]["schemas"][model.__name__]
+    assert set(described["properties"]) == set(model.model_fields)
+    required = {name for name, field in model.model_fields.items() if field.is_required()}
+    assert set(described.get("required", ())) == required
 
 
-@pytest.mark.parametrize("operation", openapi.OPERATIONS, ids=lambda one: one.id)
-def test_the_curl_examples_work(operation: openapi.Operation) -> None:
+def test_a_models_name_is_described_as_it_is_read() -> None:
+    """In the path as in a body."""
+    assert models._WELL_FORMED.pattern == operations.MODEL_NAME
+
+
+@pytest.mark.parametrize("operation", operations.OPERATIONS, ids=lambda one: one.id)
+def test_the_curl_examples_work(operation: operations.Operation) -> None:
     """They are for this route, and their body is one that is accepted."""
     (sample,) = OPERATIONS[operation.method, operation.path]["x-codeSamples"]
     command, *words = shlex.split(sample["source"].replace("\\\n", " "))

@@ -6,16 +6,18 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
 import pytest
 
 from ccapi.gateway.settings import GatewaySettings
 from tests.agent import streamjson as sj
 from tests.agent.stub import ENVIRONMENT, STUB
-from tests.gateway.harness import SEPARATOR, Gateway, assert_gone, await_that
+from tests.gateway.harness import SEPARATOR, Gateway, assert_gone, await_that, body
 from tests.gateway.test_gateway_claude import FIBONACCI, OUTPUT
 
 ROOT = Path(__file__).parent.parent.parent
@@ -55,6 +57,13 @@ def command(
         process.communicate()
 
 
+def slow_words(directory: Path) -> Path:
+    """A scenario that takes 2 s to say two things."""
+    file = directory / "slow-words.toml"
+    file.write_text('[[turn]]\nstep = [{ text = "First. " }, { pause = 2 }, { text = "Second." }]', "utf-8")
+    return file
+
+
 def log_of(running: Gateway) -> str:
     return (running.workspace.parent / "gateway.log").read_text()
 
@@ -81,12 +90,15 @@ def test_without_a_name_the_rehearsal_plays_the_guides_questions(tmp_path: Path)
     assert "Traceback" not in log_of(running)
 
 
+NO_GRACE = {"CCAPI_GATEWAY_SHUTDOWN_GRACE": "0"}
+
+
 def test_sigterm_ends_the_gateway_and_its_runs_within_5_s(tmp_path: Path) -> None:
     """Two runs are active, each with a tool that would take a minute: nothing of them is left, and their clients are
     told that the gateway was stopped.
     """
     with (
-        command(tmp_path, "--rehearsal=slow") as (process, running),
+        command(tmp_path, "--rehearsal=slow", environ=NO_GRACE) as (process, running),
         running.streaming("one") as first,
         running.streaming("two") as second,
     ):
@@ -104,9 +116,56 @@ def test_sigterm_ends_the_gateway_and_its_runs_within_5_s(tmp_path: Path) -> Non
     assert "Traceback" not in log_of(running)
 
 
+def test_a_run_may_end_before_the_gateway_does(tmp_path: Path) -> None:
+    """SIGTERM: the answer comes to its end, nobody new is let in meanwhile, and then the gateway ends at once."""
+    with command(tmp_path, f"--rehearsal={slow_words(tmp_path)}") as (process, running):
+        with running.streaming("hello") as answers:
+            next(answer for answer in answers if answer.content)
+            process.send_signal(signal.SIGTERM)
+            time.sleep(0.3)
+            with pytest.raises(httpx.ConnectError):
+                running.post(body("too late"))
+            *_, answer = answers
+            assert answer.done
+            assert answer.error is None
+        assert process.wait(5) == 0
+    assert_gone(running.workspace, within=0.5)
+
+
+def test_a_second_signal_waits_for_no_run(tmp_path: Path) -> None:
+    """Ctrl-C twice: whoever is impatient need not wait for the grace."""
+    with command(tmp_path, "--rehearsal=slow") as (process, running), running.streaming("hello") as answers:
+        next(answer for answer in answers if answer.content)
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.5)
+        assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        assert process.wait(5) == 0
+        *_, answer = answers
+        assert (answer.error or {}).get("code") == "gateway_stopping"
+
+
+def test_a_reload_drops_no_run(tmp_path: Path) -> None:
+    """SIGHUP: settings are read again, for those who ask from now on; a bad one changes nothing, and the log says it."""
+    file = tmp_path / "ccapi.toml"
+    with command(tmp_path, f"--rehearsal={slow_words(tmp_path)}") as (process, running):
+        with running.streaming("hello") as answers:
+            next(answer for answer in answers if answer.content)
+            file.write_text("[models.map]\nmine = 'sonnet'\n", "utf-8")
+            process.send_signal(signal.SIGHUP)
+            await_that(lambda: "read again" in log_of(running), "the reload")
+            *_, answer = answers
+            assert answer.done
+        assert running.chat("hello", model="mine")["model"] == "mine"
+        file.write_text("[models.map]\nmine = 5\n", "utf-8")
+        process.send_signal(signal.SIGHUP)
+        await_that(lambda: "stay as they were" in log_of(running), "the refusal")
+        assert running.chat("hello", model="mine")["model"] == "mine"
+
+
 def test_a_signal_ends_a_run_that_ignores_everything_but_sigkill(tmp_path: Path) -> None:
     """A stuck CLI does not hold the gateway (a container is killed 10 s after its SIGTERM)."""
-    with command(tmp_path, environ={"CCAPI_CLAUDE": str(STUB)}) as (process, running):
+    with command(tmp_path, environ={"CCAPI_CLAUDE": str(STUB), **NO_GRACE}) as (process, running):
         lines = [sj.init(), sj.message_start("m1"), sj.block_start(0, sj.text("")), sj.text_delta(0, "Hello")]
         running.stub.plan({"ignore": ["SIGTERM", "SIGINT", "SIGHUP"]}, {"lines": lines}, {"sleep": 60})
         with running.streaming("hello") as answers:

@@ -19,8 +19,8 @@ from typing import Any
 
 import pytest
 
-from ccapi.errors import InvalidRequest
-from ccapi.gateway.store import FILE, Conversation, Place, Store, StoredResponse, StoreFailed, Turned
+from ccapi.errors import InvalidRequest, StoreFailed
+from ccapi.gateway.store import FILE, Conversation, Place, Store, StoredResponse, Turned
 
 ANN, BEN = "ann", "ben"
 DAY = 86_400.0

@@ -84,7 +84,11 @@ def test_the_objects_are_openais(stubbed: Gateway) -> None:
 def test_the_usage_is_claudes_own(stubbed: Gateway) -> None:
     """Cached input is part of the prompt; in the stream it comes last, on request, and is null before."""
     used = {"inputTokens": 100, "outputTokens": 20, "cacheReadInputTokens": 3000, "cacheCreationInputTokens": 400}
-    lines = [sj.init(), *sj.streamed("m1", sj.text("Hello.")), sj.result(modelUsage={"a": used, "b": used})]
+    lines = [
+        sj.init(),
+        *sj.streamed("m1", sj.text("Hello.")),
+        sj.result(model_usage_since_last_result={"a": used, "b": used}),
+    ]
     stubbed.stub.plan({"lines": lines}, LEFT)
     expected = {
         "prompt_tokens": 7000,

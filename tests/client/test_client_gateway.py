@@ -1,0 +1,445 @@
+"""The gateway's client against a real listener that says, and leaves out, whatever a test wants."""
+
+from __future__ import annotations
+
+import itertools
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from ccapi.client import gateway
+from ccapi.commands.ask import ask
+from ccapi.errors import (
+    Busy,
+    CcapiError,
+    ClaudeFailed,
+    GatewayProtocol,
+    GatewayStopping,
+    GatewayUnreachable,
+    KeyInvalid,
+    ResponseNotFound,
+    RunTimeout,
+)
+from ccapi.wire.events import Notice, RunFinished, TextDelta, Usage
+from tests.cli.support import DEADLINE, FakeAnswer, FakeGateway
+
+AT_ONCE = (0.0, 0.0, 0.0)
+TEXT = "Half of it, 世界 🎉, and the other half."
+
+
+@pytest.fixture
+def fake() -> Iterator[FakeGateway]:
+    """Something at a port that says what the test lets it say."""
+    listener = FakeGateway()
+    yield listener
+    listener.close()
+
+
+Part = Callable[[socket.socket], object]
+
+
+@contextmanager
+def playing(fake: FakeGateway, *parts: Part) -> Iterator[None]:
+    """Requests are answered by these in turn; each is given a connection, and each must be asked for."""
+    failures: list[BaseException] = []
+
+    def play() -> None:
+        try:
+            for part in parts:
+                with fake.request() as connection:
+                    part(connection)
+        except BaseException as error:  # noqa: BLE001 -- it is raised again, in the test's own thread
+            failures.append(error)
+
+    player = threading.Thread(target=play, daemon=True)
+    player.start()
+    yield
+    player.join(DEADLINE)
+    assert not player.is_alive(), f"not every request came: {fake.lines}"
+    if failures:
+        raise failures[0]
+
+
+def sends(*pieces: bytes) -> Part:
+    """Send that, and close the connection."""
+    return lambda connection: connection.sendall(b"".join(pieces))
+
+
+def refuses(error: CcapiError) -> Part:
+    """The status and the envelope of that error."""
+    return sends(FakeGateway.refusal(error))
+
+
+def ends(fake: FakeGateway) -> Part:
+    """The request must be the cancellation, and succeeds."""
+
+    def end(connection: socket.socket) -> None:
+        assert fake.lines[-1] == f"POST /v1/responses/{FakeAnswer.ID}/cancel"
+        connection.sendall(FakeGateway.document({"id": FakeAnswer.ID, "status": "cancelled"}))
+
+    return end
+
+
+def closes(connection: socket.socket) -> None:
+    """Not a byte."""
+
+
+def silent(connection: socket.socket) -> None:
+    """Not a byte, until the client leaves."""
+    connection.recv(1)
+
+
+def falls_silent(*pieces: bytes) -> Part:
+    """Send that, and then nothing until the client leaves."""
+    return lambda connection: (connection.sendall(b"".join(pieces)), silent(connection))
+
+
+def reads(fake: FakeGateway, **options: Any) -> tuple[str, list[str]]:
+    """The text and the notices of an answer."""
+    text, notices = "", []
+    with gateway.ask(fake.url, "hello", model="sonnet", **{"pauses": AT_ONCE, **options}) as answer:
+        for event in answer:
+            if isinstance(event, TextDelta):
+                text += event.text
+            elif isinstance(event, Notice):
+                notices.append(event.message)
+    return text, notices
+
+
+# --- what is asked
+
+
+def test_the_question(fake: FakeGateway) -> None:
+    """A background response, streamed, that is given up when nobody follows it; without a key no Authorization."""
+    with playing(fake, sends(FakeAnswer().whole(TEXT))):
+        assert reads(fake) == (TEXT, [])
+    (received,) = fake.received
+    assert received.line == "POST /v1/responses"
+    assert received.document == {
+        "model": "sonnet",
+        "input": "hello",
+        "stream": True,
+        "background": True,
+        "abandon_after": 30,
+    }
+    assert "authorization" not in received.headers
+
+
+def test_a_key_is_a_bearer_token_of_every_request(fake: FakeGateway) -> None:
+    """Of the question, of going on, and of the end."""
+    answer = FakeAnswer()
+    began = answer.begin()
+    with (
+        playing(fake, sends(began), sends(FakeAnswer.HEAD), ends(fake)),
+        pytest.raises(GatewayProtocol),
+    ):
+        reads(fake, api_key="sk-ccapi-test", pauses=(0.0,))
+    assert [received.headers["authorization"] for received in fake.received] == ["Bearer sk-ccapi-test"] * 3
+
+
+def test_without_a_key_where_one_is_needed(fake: FakeGateway) -> None:
+    """The gateway's own message, and where a key comes from and belongs to. Nothing is asked again."""
+    with (
+        playing(fake, refuses(KeyInvalid("An API key is needed", hint="Whatever"))),
+        pytest.raises(KeyInvalid) as caught,
+    ):
+        reads(fake)
+    assert caught.value.message == "An API key is needed"
+    assert "ccapi key create" in (caught.value.hint or "")
+    assert "CCAPI_API_KEY" in (caught.value.hint or "")
+    assert len(fake.lines) == 1
+
+
+def test_a_refusal_is_the_error_that_it_was(fake: FakeGateway) -> None:
+    """Class, message, and when to come again."""
+    with playing(fake, refuses(Busy("64 wait", retry_after=3))), pytest.raises(Busy, match="64 wait") as caught:
+        reads(fake)
+    assert caught.value.retry_after == 3
+
+
+# --- what is known of the run
+
+
+def test_what_is_known_of_the_run(fake: FakeGateway) -> None:
+    """The ids as soon as the run has begun; at the end tokens, cost and time, for whoever asked."""
+    with playing(fake, sends(FakeAnswer().whole(TEXT))), gateway.ask(fake.url, "hello", model="sonnet") as answer:
+        assert (answer.response_id, answer.session_id, answer.ended) == ("", "", False)
+        events = iter(answer)
+        next(events)
+        assert (answer.response_id, answer.session_id) == (FakeAnswer.ID, FakeAnswer.SESSION)
+        rest = list(events)
+        assert answer.ended
+    assert rest[-1] == RunFinished(FakeAnswer.SESSION, "stop", Usage(3, 4), 0.25, 1, 99)
+
+
+def test_the_session_in_a_header(fake: FakeGateway) -> None:
+    """It is known with the first byte if the gateway can say it so soon."""
+    head = b"HTTP/1.1 200 OK\r\nX-Session-Id: abc\r\n"
+    whole = FakeAnswer().whole(TEXT).replace(b"HTTP/1.1 200 OK\r\n", head)
+    with playing(fake, sends(whole)), gateway.ask(fake.url, "hello", model="sonnet") as answer:
+        assert answer.session_id == "abc"
+        assert list(answer)
+
+
+def test_the_command_tells_how_the_run_ended(fake: FakeGateway) -> None:
+    """`commands.ask` returns the end of the run, so that it can be shown."""
+    pieces: list[str] = []
+    with playing(fake, sends(FakeAnswer().whole(TEXT))):
+        end = ask(fake.url, "hello", model="sonnet", on_text=pieces.append)
+    assert "".join(pieces) == TEXT
+    assert (end.session_id, end.cost_usd, end.usage) == (FakeAnswer.SESSION, 0.25, Usage(3, 4))
+
+
+# --- notices
+
+
+def test_comments(fake: FakeGateway) -> None:
+    """What only keeps the connection open is not shown; what says more is."""
+    answer = FakeAnswer()
+    stream = [answer.begin(), b": keep-alive\n\n: retry 1 of 4\n\n", answer.text(TEXT), answer.end()]
+    with playing(fake, sends(*stream)):
+        assert reads(fake) == (TEXT, ["retry 1 of 4"])
+
+
+# --- a connection that breaks
+
+
+def whole() -> tuple[FakeAnswer, bytes]:
+    answer = FakeAnswer()
+    return answer, answer.begin() + answer.text(TEXT[:10]) + answer.text(TEXT[10:]) + answer.end()
+
+
+def cuts() -> list[int]:
+    """Many places in the stream, and those around the end of each frame."""
+    answer, stream = whole()
+    ends = [len(FakeAnswer.HEAD)]
+    for frame in answer.frames:
+        ends.append(ends[-1] + len(frame))
+    near = {end + step for end in ends for step in (-2, -1, 0, 1)}
+    return sorted(position for position in near | set(range(1, len(stream), 61)) if 0 < position < len(stream))
+
+
+def test_a_stream_cut_at_any_byte(fake: FakeGateway) -> None:
+    """All of the answer comes, once, and it is asked for once; unless nothing was known of it when it broke."""
+    resumed = 0
+    for position in cuts():
+        answer, stream = whole()
+        cut = stream[:position]
+        complete = cut.removeprefix(FakeAnswer.HEAD).count(b"\n\n") if cut.startswith(FakeAnswer.HEAD) else 0
+
+        def rest(connection: socket.socket, answer: FakeAnswer = answer) -> None:
+            connection.sendall(answer.after(fake.received[-1].starting_after))
+
+        fake.received.clear()
+        if complete == 0:
+            with playing(fake, sends(cut)), pytest.raises(GatewayProtocol, match="broke"):
+                reads(fake)
+        elif complete == len(answer.frames):
+            with playing(fake, sends(cut)):
+                assert reads(fake)[0] == TEXT
+        else:
+            resumed += 1
+            with playing(fake, sends(cut), rest):
+                assert reads(fake)[0] == TEXT
+            again = f"/v1/responses/{FakeAnswer.ID}?stream=true&starting_after={complete - 1}"
+            assert fake.lines == ["POST /v1/responses", f"GET {again}"]
+    assert resumed > 20
+
+
+def test_a_broken_connection_is_told(fake: FakeGateway) -> None:
+    """A person who waits may know it."""
+    answer = FakeAnswer()
+    began, rest = answer.begin(), FakeAnswer.HEAD + answer.text(TEXT) + answer.end()
+    with playing(fake, sends(began), sends(rest)):
+        text, (notice,) = reads(fake)
+    assert text == TEXT
+    assert "broke" in notice
+
+
+def test_attempts_that_fail_for_now(fake: FakeGateway) -> None:
+    """Closed, busy, stopping: the next attempt may do."""
+    answer = FakeAnswer()
+    began, rest = answer.begin(), FakeAnswer.HEAD + answer.text(TEXT) + answer.end()
+    refused = [refuses(Busy("full")), refuses(GatewayStopping("stopping"))]
+    with playing(fake, sends(began), closes, *refused, sends(rest)):
+        assert reads(fake, pauses=(0.0,) * 4)[0] == TEXT
+
+
+def test_a_connection_that_breaks_again_and_again(fake: FakeGateway) -> None:
+    """As long as it goes on a little each time, there is no limit; when it does not, there is one."""
+    answer = FakeAnswer()
+    began = answer.begin()
+    pieces = [sends(FakeAnswer.HEAD, answer.text(letter)) for letter in "abcdefgh"]
+    with (
+        playing(fake, sends(began), *pieces, sends(FakeAnswer.HEAD, b": nothing new\n\n"), closes, closes, ends(fake)),
+        pytest.raises(GatewayProtocol) as caught,
+    ):
+        reads(fake)
+    assert caught.value.message.startswith("The connection broke, and the answer cannot be resumed: ")
+
+
+def test_an_answer_that_cannot_be_resumed(fake: FakeGateway) -> None:
+    """The error says why, which response and session it was, and how to see what became of it."""
+    with (
+        playing(fake, sends(FakeAnswer().begin()), refuses(ResponseNotFound("It is gone")), ends(fake)),
+        pytest.raises(ResponseNotFound, match="It is gone") as caught,
+    ):
+        reads(fake)
+    hint = caught.value.hint or ""
+    assert FakeAnswer.ID in hint
+    assert FakeAnswer.SESSION in hint
+    assert f"curl {fake.url}/v1/responses/{FakeAnswer.ID}" in hint
+
+
+def test_a_gateway_that_is_gone(fake: FakeGateway) -> None:
+    """Nothing listens there any more: that is said, and it does not take long."""
+
+    def dies(connection: socket.socket) -> None:
+        fake.close()
+        connection.sendall(FakeAnswer().begin())
+
+    with playing(fake, dies), pytest.raises(GatewayUnreachable, match="No gateway answers at http://127") as caught:
+        reads(fake)
+    assert FakeAnswer.ID in (caught.value.hint or "")
+    (note,) = caught.value.__notes__
+    assert note.startswith("the run may still go on: response resp_")
+
+
+def test_another_program_took_its_place(fake: FakeGateway) -> None:
+    """Whatever it answers is not taken for the rest of the answer."""
+    page = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nConnection: close\r\n\r\n<html>data: hello\n\n"
+    with (
+        playing(fake, sends(FakeAnswer().begin()), sends(page), sends(page), sends(page), sends(page)),
+        pytest.raises(GatewayProtocol, match="no ccapi gateway"),
+    ):
+        reads(fake)
+
+
+def test_events_that_were_left_out(fake: FakeGateway) -> None:
+    """An answer with a hole is not shown as if it were whole."""
+    answer = FakeAnswer()
+    began = answer.begin()
+    answer.text("lost")
+    with (
+        playing(fake, sends(began, answer.text(TEXT)), ends(fake)),
+        pytest.raises(GatewayProtocol, match="left out"),
+    ):
+        reads(fake)
+
+
+def test_a_gateway_that_falls_silent(fake: FakeGateway) -> None:
+    """Not even a heartbeat: the connection counts as broken. When the next is as silent, that is the end."""
+    answer = FakeAnswer()
+    began, rest = answer.begin(), FakeAnswer.HEAD + answer.text(TEXT) + answer.end()
+    with playing(fake, falls_silent(began), sends(rest)):
+        assert reads(fake, silence=0.3)[0] == TEXT
+    for dead in (silent, falls_silent(FakeAnswer.HEAD)):
+        with playing(fake, falls_silent(began), dead, ends(fake)), pytest.raises(GatewayUnreachable, match="is silent"):
+            reads(fake, silence=0.3)
+
+
+def test_a_gateway_that_never_says_anything(fake: FakeGateway) -> None:
+    """The question itself is not asked twice."""
+    with playing(fake, silent), pytest.raises(GatewayUnreachable, match="is silent"):
+        reads(fake, silence=0.3)
+    assert len(fake.lines) == 1
+
+
+# --- failures of the run
+
+
+def test_a_run_that_fails(fake: FakeGateway) -> None:
+    """What was said is shown, then comes the error as the class it was; there is nothing to cancel."""
+    answer = FakeAnswer()
+    stream = answer.begin() + answer.text("half") + answer.fail(RunTimeout("No sign of life"))
+    pieces: list[str] = []
+    with playing(fake, sends(stream)), pytest.raises(RunTimeout, match="No sign of life"):
+        ask(fake.url, "hello", model="sonnet", on_text=pieces.append)
+    assert pieces == ["half"]
+    assert len(fake.lines) == 1
+
+
+def test_an_error_without_an_end(fake: FakeGateway) -> None:
+    """A gateway that only managed to say what is wrong: that is the error, not that the stream broke off."""
+    answer = FakeAnswer()
+    began = answer.begin()
+    answer.fail(ClaudeFailed("It died", hint="Look at: ccapi logs"))
+    (error,) = (frame for frame in answer.frames if frame.startswith(b"event: error"))
+    with playing(fake, sends(began, error), ends(fake)), pytest.raises(ClaudeFailed, match="It died") as caught:
+        reads(fake)
+    assert caught.value.hint == "Look at: ccapi logs"
+
+
+@pytest.mark.parametrize("event", [b"5", b"{", b"[]", b"{}", b'{"sequence_number": 0}', b'{"choices": [{}]}'])
+def test_events_that_are_none(fake: FakeGateway, event: bytes) -> None:
+    """A stream of another form is a clear failure, not an empty answer."""
+    with playing(fake, sends(FakeAnswer.HEAD, b"data: ", event, b"\n\n")), pytest.raises(GatewayProtocol):
+        reads(fake)
+
+
+# --- leaving
+
+
+def leave(fake: FakeGateway, *, after: int | None) -> None:
+    """Have enough of it after so many events (None: all), for a reason of one's own."""
+    with gateway.ask(fake.url, "hello", model="sonnet") as answer:
+        list(itertools.islice(answer, after))
+        raise ZeroDivisionError
+
+
+def notes(fake: FakeGateway, *, after: int | None = 1) -> list[str]:
+    """Those that the exception has which left the block."""
+    with pytest.raises(ZeroDivisionError) as caught:
+        leave(fake, after=after)
+    return getattr(caught.value, "__notes__", [])
+
+
+def test_leaving_ends_the_run(fake: FakeGateway) -> None:
+    """An exception of whoever reads it passes through, and says what is known of the run."""
+    with playing(fake, falls_silent(FakeAnswer().begin()), ends(fake)):
+        assert notes(fake) == ["the run was ended"]
+
+
+def test_leaving_without_an_exception_ends_it_too(fake: FakeGateway) -> None:
+    """Whoever has read enough leaves nothing running."""
+    with (
+        playing(fake, falls_silent(FakeAnswer().begin()), ends(fake)),
+        gateway.ask(fake.url, "hello", model="sonnet") as answer,
+    ):
+        next(iter(answer))
+
+
+def test_leaving_before_anything_is_known(fake: FakeGateway) -> None:
+    """The connection is closed, which is all that can be done: the gateway has not said yet which run it is."""
+    with playing(fake, falls_silent(FakeAnswer.HEAD)):
+        assert notes(fake, after=0) == []
+    assert len(fake.lines) == 1
+
+
+def test_leaving_a_whole_answer_cancels_nothing(fake: FakeGateway) -> None:
+    """It has ended; and there is no note to an exception that has nothing to do with it."""
+    with playing(fake, sends(FakeAnswer().whole(TEXT))):
+        assert notes(fake, after=None) == []
+    assert len(fake.lines) == 1
+
+
+def test_a_cancellation_that_is_never_answered(fake: FakeGateway) -> None:
+    """Leaving takes a few seconds at most, and the note does not say more than is known."""
+    began = time.monotonic()
+    with playing(fake, falls_silent(FakeAnswer().begin()), silent):
+        (note,) = notes(fake)
+    assert time.monotonic() - began < 10
+    assert note.startswith("the gateway was told to end the run, and does not answer: response resp_")
+
+
+@pytest.mark.parametrize("how", ["refused", "closed"])
+def test_a_cancellation_that_fails(fake: FakeGateway, how: str) -> None:
+    """The original exception is the one that is raised; its note says that the run may go on."""
+    with playing(fake, sends(FakeAnswer().begin()), closes if how == "closed" else refuses(CcapiError("broken"))):
+        (note,) = notes(fake)
+    assert note == f"the run may still go on: response {FakeAnswer.ID}, session {FakeAnswer.SESSION}"
