@@ -421,7 +421,7 @@ def _digest(text: str) -> str:
 def _asked(turn: str | Sequence[Block]) -> Turn:
     if isinstance(turn, str):
         return Turn("user", turn)
-    text = _APART.join(str(block["text"]) for block in turn if block.get("type") == "text")
+    text = _APART.join(str(block["text"]) for block in turn if block.get("type") == "text" and block["text"])
     return Turn("user", text, tuple(block for block in turn if block.get("type") != "text"))
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from ccapi import errors
-from ccapi.errors import CcapiError, errors.SessionInUse, errors.StoreFailed, errors.WorkspaceUnusable
+from ccapi.errors import CcapiError
 from ccapi.gateway import access, schemas
 from ccapi.gateway.requests import ChatRequest
 from ccapi.gateway.responses_conversations import ConversationRequest

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import json
@@ -16,12 +17,13 @@ import subprocess
 import sys
 import sysconfig
 import termios
+import threading
 import time
 import venv
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
@@ -29,7 +31,16 @@ import httpx
 import ccapi
 from ccapi.errors import CcapiError
 from ccapi.wire import envelope
-from ccapi.wire.events import MessageFinished, MessageStarted, RunFailed, RunFinished, RunStarted, TextDelta, Usage
+from ccapi.wire.events import (
+    MessageFinished,
+    MessageStarted,
+    RunEvent,
+    RunFailed,
+    RunFinished,
+    RunStarted,
+    TextDelta,
+    Usage,
+)
 from ccapi.wire.responseitems import response_object
 from ccapi.wire.responses import Encoder, sse
 
@@ -210,6 +221,12 @@ class Gateway:
             document = client.post(f"{self.url}/v1/chat/completions", json=body).raise_for_status().json()
         return str(document["choices"][0]["message"]["content"])
 
+    def runs(self) -> int:
+        """How many runs have ended, by the gateway's own count."""
+        with httpx.Client(trust_env=False, timeout=DEADLINE) as client:
+            metrics = client.get(f"{self.url}/metrics").raise_for_status().text
+        return sum(int(float(value)) for value in re.findall(r"(?m)^ccapi_runs_total\{.*\} (.+)$", metrics))
+
     def claude_pids(self) -> list[int]:
         """The `claude` processes at work in this gateway's workspace. (Other tests may run others.)"""
         return claude_pids(self.workspace)
@@ -273,6 +290,55 @@ def gateway(directory: Path, *args: str, **environ: str) -> Iterator[Gateway]:
     assert claude_pids(workspace) == []
 
 
+class Relay:
+    """Passes connections on to a port, and breaks each off after so many bytes of what comes back."""
+
+    def __init__(self, port: int, *, cut_after: int) -> None:
+        self.connections = 0
+        self._target = port
+        self._cut_after = cut_after
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._threads: list[threading.Thread] = []
+
+    @property
+    def port(self) -> int:
+        return int(self._listener.getsockname()[1])
+
+    def __enter__(self) -> Self:
+        self._start(self._accept)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)  # or `accept` would go on
+        self._listener.close()
+        for thread in self._threads:
+            thread.join(DEADLINE)
+
+    def _start(self, work: Callable[..., None], *args: Any) -> None:
+        self._threads.append(threading.Thread(target=work, args=args, daemon=True))
+        self._threads[-1].start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:  # closed
+                return
+            self.connections += 1
+            server = socket.create_connection(("127.0.0.1", self._target))
+            self._start(self._pass, client, server, 1 << 30)
+            self._start(self._pass, server, client, self._cut_after)
+
+    @staticmethod
+    def _pass(source: socket.socket, target: socket.socket, limit: int) -> None:
+        with source, target, contextlib.suppress(OSError):
+            while limit > 0 and (data := source.recv(min(limit, 65536))):
+                target.sendall(data)
+                limit -= len(data)
+            for end in (source, target):
+                end.shutdown(socket.SHUT_RDWR)  # the other direction ends as well
+
+
 class FakeAnswer:
     """The stream of a response, made piece by piece; `frames` are all of its events so far."""
 
@@ -296,7 +362,7 @@ class FakeAnswer:
         return self._made(self._encoder.feed([TextDelta("msg_1", text)]))
 
     def end(self) -> bytes:
-        events = [MessageFinished("msg_1"), RunFinished(self.SESSION, "stop", Usage(3, 4), 0.25, 1, 99)]
+        events: list[RunEvent] = [MessageFinished("msg_1"), RunFinished(self.SESSION, "stop", Usage(3, 4), 0.25, 1, 99)]
         return self._made(self._encoder.feed(events))
 
     def fail(self, error: CcapiError) -> bytes:

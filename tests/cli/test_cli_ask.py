@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.support import Cli, FakeGateway, Gateway, ended, gateway, read_line
+from ccapi.errors import RunTimeout
+from tests.cli.support import Cli, FakeAnswer, FakeGateway, Gateway, Relay, ended, gateway, read_line
 
 # --- answers
 
@@ -100,7 +101,82 @@ def test_ctrl_c_before_the_first_text(cli: Cli, fake: FakeGateway) -> None:
         _, stderr = process.communicate(timeout=10)
         assert connection.recv(1) == b""  # the connection was closed: the gateway would end the run
     assert process.returncode == 130
-    assert b"Traceback" not in stderr
+    assert stderr == b"interrupted\n"
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_a_signal_cancels_the_run(cli: Cli, fake: FakeGateway, number: signal.Signals, code: int) -> None:
+    """However the command is told to end, it ends the run that it has asked for."""
+    with cli.start("ask", "--port", str(fake.port), "hello") as process:
+        with fake.request() as connection:
+            answer = FakeAnswer()
+            connection.sendall(answer.begin() + answer.text("first\n"))
+            assert read_line(process.stdout, "the first line") == "first"
+            process.send_signal(number)
+            fake.cancelled()
+        _, stderr = process.communicate(timeout=10)
+    assert process.returncode == code
+    assert stderr == (b"interrupted; the run was ended\n" if number == signal.SIGINT else b"")
+
+
+def test_a_second_ctrl_c_leaves_at_once(cli: Cli, fake: FakeGateway) -> None:
+    """A gateway that does not answer the cancellation holds nobody up."""
+    with cli.start("ask", "--port", str(fake.port), "hello") as process, fake.request() as connection:
+        answer = FakeAnswer()
+        connection.sendall(answer.begin() + answer.text("first\n"))
+        assert read_line(process.stdout, "the first line") == "first"
+        process.send_signal(signal.SIGINT)
+        with fake.request():
+            process.send_signal(signal.SIGINT)
+            _, stderr = process.communicate(timeout=3)
+    assert process.returncode == 130
+    assert stderr == b"interrupted\n"
+
+
+def test_a_cancellation_that_fails_is_no_secret(cli: Cli, fake: FakeGateway) -> None:
+    """The run may go on: it is said which one that is."""
+    with cli.start("ask", "--port", str(fake.port), "hello") as process:
+        with fake.request() as connection:
+            answer = FakeAnswer()
+            connection.sendall(answer.begin() + answer.text("first\n"))
+            assert read_line(process.stdout, "the first line") == "first"
+            process.send_signal(signal.SIGINT)
+            with fake.request():
+                pass
+        _, stderr = process.communicate(timeout=10)
+    assert process.returncode == 130
+    assert stderr.decode().startswith(f"interrupted; the run may still go on: response {FakeAnswer.ID}")
+
+
+# --- a connection that breaks
+
+
+def test_a_dropped_connection_resumes_the_answer(cli: Cli, scripted: Gateway) -> None:
+    """The stream is cut wherever it is, several times: stdout is the whole answer, and it was run once."""
+    content = scripted.chat("print controls")
+    before = scripted.runs()
+    with Relay(scripted.port, cut_after=1500) as relay:
+        done = cli.run("ask", "--port", str(relay.port), "print controls")
+        assert relay.connections > 2
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == content + "\n"
+    assert scripted.runs() == before + 1
+
+
+def test_an_answer_that_cannot_be_resumed(cli: Cli, fake: FakeGateway) -> None:
+    """What came is shown; then exit 1, why, and which response and session it was."""
+    with cli.start("ask", "--port", str(fake.port), "hello") as process:
+        with fake.request() as connection:
+            answer = FakeAnswer()
+            connection.sendall(answer.begin() + answer.text("half a\n"))
+        fake.close()
+        stdout, stderr = process.communicate(timeout=20)
+    assert process.returncode == 1
+    assert stdout == b"half a\n"
+    error, known, what_became = stderr.decode().splitlines()[:3]
+    assert error.startswith("error: The connection broke, and the answer cannot be resumed: No gateway answers at")
+    assert known == f"  Known of it: response {FakeAnswer.ID}, session {FakeAnswer.SESSION}"
+    assert what_became == f"  What became of it: curl {fake.url}/v1/responses/{FakeAnswer.ID}"
 
 
 # --- failures
@@ -172,31 +248,47 @@ def _reset(connection: socket.socket) -> None:
 
 @pytest.mark.parametrize("how", ["closed", "cut in a chunk", "reset"])
 def test_an_answer_that_breaks_off(cli: Cli, fake: FakeGateway, how: str) -> None:
-    """Half an answer is never taken for a whole one: what came is shown, then exit 1 and "broke"."""
+    """However the connection breaks: the answer goes on behind what was seen."""
     with cli.start("ask", "--port", str(fake.port), "hello") as process:
+        answer = FakeAnswer()
         with fake.request() as connection:
+            begin = answer.begin()
             if how == "cut in a chunk":
-                head = fake.EVENTS.replace(b"Connection: close", b"Transfer-Encoding: chunked")
-                connection.sendall(head + b"fff\r\n" + fake.delta("half a\n"))
+                frames = begin.removeprefix(answer.HEAD) + answer.text("half a\n")
+                head = answer.HEAD.replace(b"Connection: close", b"Transfer-Encoding: chunked")
+                connection.sendall(head + b"ffff\r\n" + frames)
             else:
-                connection.sendall(fake.EVENTS + fake.delta("half a\n"))
+                connection.sendall(begin + answer.text("half a\n"))
             assert read_line(process.stdout, "the first half") == "half a"
             if how == "reset":
                 _reset(connection)
+        with fake.request() as connection:
+            seen = fake.received[-1].starting_after
+            answer.text("and the rest")
+            answer.end()
+            connection.sendall(answer.after(seen))
+        stdout, stderr = process.communicate(timeout=10)
+    assert (process.returncode, stdout, stderr) == (0, b"and the rest\n", b"")
+
+
+def test_an_answer_that_breaks_off_before_it_began(cli: Cli, fake: FakeGateway) -> None:
+    """Nothing is known of it, so nothing can be resumed, and the question is not asked again: exit 1 and "broke"."""
+    with cli.start("ask", "--port", str(fake.port), "hello") as process:
+        with fake.request() as connection:
+            connection.sendall(FakeAnswer.HEAD + b": keep-alive\n\n")
         stdout, stderr = process.communicate(timeout=10)
     assert process.returncode == 1
     assert stdout == b""
-    assert stderr.startswith(b"error: The ")
-    assert b"broke" in stderr
-    assert b"Traceback" not in stderr
+    assert stderr.startswith(b"error: The answer broke off")
+    assert len(fake.lines) == 1
 
 
 def test_an_error_in_mid_answer(cli: Cli, fake: FakeGateway) -> None:
-    """An error event after text has the exit code of its slug, like one before any text."""
-    error = b'data: {"error": {"message": "No sign of life", "type": "server_error", "code": "run_timeout"}}\n\n'
+    """A run that fails after text has the exit code of its slug, like one that fails before any."""
     with cli.start("ask", "--port", str(fake.port), "hello") as process:
         with fake.request() as connection:
-            connection.sendall(fake.EVENTS + fake.delta("half") + error)
+            answer = FakeAnswer()
+            connection.sendall(answer.begin() + answer.text("half") + answer.fail(RunTimeout("No sign of life")))
         stdout, stderr = process.communicate(timeout=10)
     assert process.returncode == 124
     assert stdout == b"half"
@@ -227,14 +319,12 @@ def test_what_answers_is_no_gateway(cli: Cli, fake: FakeGateway, answer: bytes) 
     assert b"unexpectedly" not in stderr
 
 
-@pytest.mark.parametrize(
-    "event", [b"data: 5\n\n", b"data: {\n\n", b'data: {"choices": 5}\n\n', b'data: {"choices": [{}]}\n\n']
-)
+@pytest.mark.parametrize("event", [b"data: 5\n\n", b"data: {\n\n", b'data: {"choices": 5}\n\n'])
 def test_events_that_are_none(cli: Cli, fake: FakeGateway, event: bytes) -> None:
     """A stream of another form is a clear failure, not a traceback and not an empty answer."""
     with cli.start("ask", "--port", str(fake.port), "hello") as process:
         with fake.request() as connection:
-            connection.sendall(fake.EVENTS + event)
+            connection.sendall(FakeAnswer.HEAD + event)
         stdout, stderr = process.communicate(timeout=10)
     assert process.returncode == 1
     assert stdout == b""
@@ -243,15 +333,17 @@ def test_events_that_are_none(cli: Cli, fake: FakeGateway, event: bytes) -> None
 
 
 def test_a_reader_that_leaves(cli: Cli, fake: FakeGateway) -> None:
-    """`ccapi ask … | head -1`: silent, and the gateway sees the client go."""
+    """`ccapi ask … | head -1`: silent, and the run is cancelled."""
     with cli.start("ask", "--port", str(fake.port), "hello") as process:
         assert process.stdout
         with fake.request() as connection:
-            connection.sendall(fake.EVENTS + fake.delta("first\n"))
+            answer = FakeAnswer()
+            connection.sendall(answer.begin() + answer.text("first\n"))
             assert read_line(process.stdout, "the first line") == "first"
             process.stdout.close()
-            connection.sendall(fake.delta("second\n"))
+            connection.sendall(answer.text("second\n"))
             assert connection.recv(1) == b""
+        fake.cancelled()
         assert process.stderr
         assert process.stderr.read() == b""
         assert process.wait(10) != 0
@@ -259,7 +351,8 @@ def test_a_reader_that_leaves(cli: Cli, fake: FakeGateway) -> None:
 
 def test_pieces_cut_anywhere(cli: Cli, fake: FakeGateway) -> None:
     """Events and characters that arrive byte by byte, comments and line separators in text: all of it is understood."""
-    stream = fake.EVENTS + b": keep-alive\n\n" + fake.delta("世界 \u2028 🎉") + b"data: [DONE]\n\n"
+    answer = FakeAnswer()
+    stream = answer.begin() + b": keep-alive\n\n" + answer.text("世界 \u2028 🎉") + answer.end()
     with cli.start("ask", "--port", str(fake.port), "hello") as process:
         with fake.request() as connection:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -96,7 +96,12 @@ def silent(connection: socket.socket) -> None:
 
 def falls_silent(*pieces: bytes) -> Part:
     """Send that, and then nothing until the client leaves."""
-    return lambda connection: (connection.sendall(b"".join(pieces)), silent(connection))
+
+    def part(connection: socket.socket) -> None:
+        connection.sendall(b"".join(pieces))
+        silent(connection)
+
+    return part
 
 
 def reads(fake: FakeGateway, **options: Any) -> tuple[str, list[str]]:
