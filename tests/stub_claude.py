@@ -103,6 +103,39 @@ def _await_end_of_input(_: Any) -> None:
         _changed.wait_for(lambda: _input_closed)
 
 
+def _converse(turns: int) -> None:
+    """Answer so many turns by repeating what was said, and every control request until then, or until stdin ends."""
+    seen, taken = 0, 0
+    while taken < turns:
+        with _changed:
+            _changed.wait_for(lambda: len(_input) > seen or _input_closed)  # noqa: B023 -- called here and now
+            if len(_input) == seen:
+                return
+            message = json.loads(_input[seen])
+        seen += 1
+        if message["type"] == "control_request":
+            response = {"subtype": "success", "request_id": message["request_id"], "response": {}}
+            _lines([{"type": "control_response", "response": response}])
+        elif message["type"] == "user":
+            taken += 1
+            _lines(_turn(message["message"]["content"], taken))
+
+
+def _turn(text: str, number: int) -> list[Any]:
+    """What the CLI says in a turn of one message."""
+    session, message = f"session-{os.getpid()}", f"message-{number}"
+    said = {"id": message, "role": "assistant", "model": "stub", "content": [{"type": "text", "text": text}]}
+    usage = {"input_tokens": 10, "output_tokens": 5}
+    end = {"subtype": "success", "is_error": False, "num_turns": 1, "stop_reason": "end_turn", "result": text}
+    return [
+        {"type": "system", "subtype": "session_state_changed", "state": "running"},
+        {"type": "system", "subtype": "init", "session_id": session, "model": "stub"},
+        {"type": "assistant", "message": said, "parent_tool_use_id": None, "uuid": f"{session}-{number}"},
+        {"type": "result", **end, "usage": usage, "session_id": session},
+        {"type": "system", "subtype": "session_state_changed", "state": "idle"},
+    ]
+
+
 def _ignore(names: list[str]) -> None:
     """Ignore these signals."""
     for name in names:
@@ -138,6 +171,7 @@ STEPS: dict[str, Callable[[Any], None]] = {
     "await_end_of_input": _await_end_of_input,
     "await_input": _await_input,
     "close_stdout": _close_stdout,
+    "converse": _converse,
     "deaf": _nothing,
     "exit": _exit,
     "fill": _fill,

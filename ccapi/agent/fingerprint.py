@@ -10,7 +10,7 @@ from typing import Any
 
 # Below the config directory. The CLI rewrites `.claude.json` on every run; only these parts of it count.
 _FILES = ("settings.json", ".credentials.json", "CLAUDE.md", "plugins/installed_plugins.json")
-_DIRECTORIES = ("agents", "commands", "skills")
+_DIRECTORIES = ("agents", "commands", "output-styles", "rules", "skills")
 _STATE = ".claude.json"
 
 
@@ -50,11 +50,13 @@ def _stamp(path: Path) -> tuple[int, int, int] | None:
 
 
 def _entries(directory: Path) -> str:
-    """What lies there, and since when."""
-    try:
-        return str(sorted((entry.name, entry.stat().st_mtime_ns) for entry in os.scandir(directory)))
-    except OSError:
-        return "[]"
+    """The files there and below, and since when they are as they are."""
+    found = []
+    for place, _, names in os.walk(directory):
+        for name in names:
+            file = Path(place, name)
+            found.append((str(file), _stamp(file)))
+    return str(sorted(found, key=str))
 
 
 def _digest(content: bytes) -> str:

@@ -22,8 +22,9 @@ from ccapi.errors import CcapiError
 log = logging.getLogger(__name__)
 
 _LOOK = 5.0  # seconds between looks at age and memory
-_PAUSE = 30.0  # seconds after a process that could not be started
-_REMEMBERED = 16  # option sets
+_FADE = 0.9  # of what an option set counted for, with each question
+_FORGOTTEN = 0.2  # what counts for less
+_STAY = 2.0  # how much more one counts that a process stands ready for: else three that take turns drive each other out
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +44,12 @@ class Pool:
     def __init__(self, launch: Launch, limits: PoolLimits) -> None:
         self.limits = limits
         self._launch = launch
+        self._generation = 0  # of the launch
         self._fingerprint = Fingerprint(launch.config_dir)
         self._ready: list[Worker] = []  # oldest first
         self._kept: dict[str, Worker] = {}  # by session id, least recently used first
-        self._asked: dict[RunOptions, int] = {}  # how often; the last asked for is last
+        self._asked: dict[RunOptions, float] = {}  # how often, with what is long ago counting for less
+        self._typical = 0  # bytes that a ready process took
         self._ended: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
@@ -68,7 +71,7 @@ class Pool:
 
     def start(self, expected: RunOptions) -> None:
         """Begin to keep processes ready, at first for `expected`."""
-        self._asked[expected] = 2
+        self._asked[expected] = 2.0
         self._keeper = asyncio.create_task(self._keep_up())
         self._wake.set()
 
@@ -77,13 +80,15 @@ class Pool:
         if resume is None:
             self._note(options)
             return await self._take_ready(options)
-        return self._take_kept(options, resume)
+        return await self._take_kept(options, resume)
 
     def keep(self, worker: Worker) -> bool:
         """Keep it for its conversation's next turn. False: it stays its owner's."""
-        if not self.limits.sessions or not worker.session_id or not worker.options.persist or not worker.process.alive:
+        if not self.limits.sessions or not worker.session_id or not worker.options.persist:
             return False
-        if worker.fingerprint != self._fingerprint.now():
+        if worker.options.max_budget_usd is not None:  # it counts per process: the next turn would find it spent
+            return False
+        if not self._usable(worker, self.fingerprint()):
             return False
         worker.idle_since = asyncio.get_running_loop().time()
         self._drop(self._kept.pop(worker.session_id, None))
@@ -104,7 +109,7 @@ class Pool:
 
     def fingerprint(self) -> str:
         """Of the configuration as it is now, for a process about to be started."""
-        return self._fingerprint.now()
+        return f"{self._generation}|{self._fingerprint.now()}"
 
     def refill(self) -> None:
         """Now is a good time to start what is missing."""
@@ -113,6 +118,7 @@ class Pool:
     def renew(self, launch: Launch) -> None:
         """From now on processes are started like this; those that wait are replaced."""
         self._launch = launch
+        self._generation += 1  # one that is being started, or at work, is of the last
         self._fingerprint = Fingerprint(launch.config_dir)
         self._drop(*self.waiting())
         self._ready.clear()
@@ -133,43 +139,57 @@ class Pool:
     # --- taking
 
     def _note(self, options: RunOptions) -> None:
-        self._asked[options] = self._asked.pop(options, 0) + 1
-        if len(self._asked) > _REMEMBERED:
-            del self._asked[next(iter(self._asked))]
+        faded = {each: count * _FADE for each, count in self._asked.items()}
+        self._asked = {each: count for each, count in faded.items() if count >= _FORGOTTEN}
+        self._asked[options] = self._asked.get(options, 0.0) + 1.0
 
     async def _take_ready(self, options: RunOptions) -> Worker | None:
-        fingerprint = self._fingerprint.now()
-        for worker in [worker for worker in self._ready if worker.options == options]:
+        # Looked for anew each time: meanwhile another question may have taken the next.
+        while worker := next((worker for worker in self._ready if worker.options == options), None):
             self._ready.remove(worker)
-            if worker.fingerprint == fingerprint and worker.process.alive and await self._refreshed(worker):
-                worker.pooled = True
+            if await self._fit(worker):
                 return worker
-            self._drop(worker)
         return None
 
-    async def _refreshed(self, worker: Worker) -> bool:
-        """The CLI looks at a git repository when it starts: what it saw there may be no longer true."""
-        directory = worker.options.workspace or self._launch.workspace
-        if not _in_repository(directory):
-            return True
-        try:
-            await worker.refresh()
-        except CcapiError as error:
-            log.warning("a waiting process was of no use: %s", error.message)
-            return False
-        return True
-
-    def _take_kept(self, options: RunOptions, resume: Resume) -> Worker | None:
-        worker = self._kept.get(resume.session_id)
-        if worker is None or resume.fork or (resume.at is not None and resume.at != worker.checkpoint):
+    async def _take_kept(self, options: RunOptions, resume: Resume) -> Worker | None:
+        if resume.fork or resume.session_id not in self._kept:
             return None
-        del self._kept[resume.session_id]
-        current = worker.fingerprint == self._fingerprint.now()
-        if worker.options == options and current and worker.process.alive:
-            worker.pooled = True
-            return worker
+        # Whoever takes the turn, the session goes on: if not with this process, then past it.
+        worker = self._kept.pop(resume.session_id)
+        if worker.options == options and resume.at in {None, worker.checkpoint}:
+            return worker if await self._fit(worker) else None
         self._drop(worker)
         return None
+
+    async def _fit(self, worker: Worker) -> bool:
+        """Whether it can be used; else its end has begun."""
+        try:
+            fit = self._usable(worker, self.fingerprint())
+            if fit:
+                await self._look(worker)
+        except BaseException as error:
+            self._drop(worker)
+            if not isinstance(error, CcapiError):
+                raise
+            log.warning("a waiting process was of no use: %s", error.message)
+            return False
+        if not fit:
+            self._drop(worker)
+        worker.pooled = True
+        return fit
+
+    async def _look(self, worker: Worker) -> None:
+        """Raises `ClaudeFailed` if it does not answer."""
+        directory = worker.options.workspace or self._launch.workspace
+        if worker.session_id == "" and _in_repository(directory):
+            # The CLI looked at the repository when it started: what it saw there may be no longer true.
+            await worker.refresh()
+        else:
+            await worker.check()
+
+    @staticmethod
+    def _usable(worker: Worker, fingerprint: str) -> bool:
+        return worker.fingerprint == fingerprint and worker.process.alive
 
     # --- keeping up
 
@@ -182,24 +202,33 @@ class Pool:
             try:
                 self._expire()
                 await self._fill()
-            except CcapiError as error:
-                log.warning("no process could be kept ready: %s", error.message)
-                await asyncio.sleep(_PAUSE)
+            except Exception as error:  # noqa: BLE001 -- whatever it was, the next process may start
+                log.warning("no process could be kept ready: %s", getattr(error, "message", repr(error)))
 
     async def _fill(self) -> None:
         """Start what is missing, one after the other: the runs come first."""
-        while (options := self._missing()) is not None:
-            fingerprint = self._fingerprint.now()
-            worker = await Worker.start(self._launch, options)
-            worker.fingerprint = fingerprint
+        for _ in range(self.limits.size):  # not more at a time, should they all be of no use
+            options = self._missing()
+            if options is None:
+                return
             try:
-                await worker.get_ready()
+                worker = await self._started(options)
             except BaseException:
-                self._asked.pop(options, None)  # not again, until somebody asks for it
-                self._drop(worker)
+                self._asked.pop(options, None)  # not again, until it is asked for twice
                 raise
             self._ready.append(worker)
             self._expire()
+
+    async def _started(self, options: RunOptions) -> Worker:
+        fingerprint = self.fingerprint()
+        worker = await Worker.start(self._launch, options)
+        worker.fingerprint = fingerprint
+        try:
+            await worker.get_ready()
+        except BaseException:
+            self._drop(worker)
+            raise
+        return worker
 
     def _missing(self) -> RunOptions | None:
         """The option set that a process should be started for next."""
@@ -210,37 +239,34 @@ class Pool:
         return None
 
     def _wanted(self) -> dict[RunOptions, int]:
-        """How many processes for which options: those asked for more than once, the latest first."""
-        recent = [options for options, times in reversed(self._asked.items()) if times > 1]
-        chosen = recent[: self.limits.size]
+        """How many processes for which options: those asked for more than once, and of them the most frequent."""
+        ready = {worker.options for worker in self._ready}
+        counts = {options: count * (_STAY if options in ready else 1) for options, count in self._asked.items()}
+        often = [options for options, count in self._asked.items() if count > 1]
+        chosen = sorted(often, key=lambda options: -counts[options])[: self.limits.size]
         if not chosen:
             return {}
         share, rest = divmod(self.limits.size, len(chosen))
         return {options: share + (place < rest) for place, options in enumerate(chosen)}
 
     def _room(self) -> bool:
-        memory = [worker.process.memory for worker in self.waiting()]
-        typical = max(memory, default=0)
-        return sum(memory) + typical <= self.limits.memory
+        return self._memory() + self._typical <= self.limits.memory
 
     def _expire(self) -> None:
         """Let go of what is too old, too many, dead, out of date or no longer wanted."""
-        now, fingerprint, wanted = asyncio.get_running_loop().time(), self._fingerprint.now(), self._wanted()
-
-        def usable(worker: Worker) -> bool:
-            return worker.fingerprint == fingerprint and worker.process.alive
-
+        now, fingerprint, wanted = asyncio.get_running_loop().time(), self.fingerprint(), self._wanted()
+        self._typical = max([self._typical, *(worker.process.memory for worker in self._ready)])
         ready: list[Worker] = []
         for worker in reversed(self._ready):
             same = sum(other.options == worker.options for other in ready)
             young = now - worker.born < self.limits.max_age
-            if usable(worker) and young and same < wanted.get(worker.options, 0):
+            if self._usable(worker, fingerprint) and young and same < wanted.get(worker.options, 0):
                 ready.append(worker)
             else:
                 self._drop(worker)
         self._ready = ready[::-1]
         for session_id, worker in list(self._kept.items()):
-            if not usable(worker) or now - worker.idle_since >= self.limits.session_idle:
+            if not self._usable(worker, fingerprint) or now - worker.idle_since >= self.limits.session_idle:
                 self._drop(self._kept.pop(session_id))
         while len(self._kept) > self.limits.sessions or (self._kept and self._too_large()):
             self._drop(self._kept.pop(next(iter(self._kept))))
@@ -248,7 +274,10 @@ class Pool:
             self._drop(self._ready.pop(0))
 
     def _too_large(self) -> bool:
-        return sum(worker.process.memory for worker in self.waiting()) > self.limits.memory
+        return self._memory() > self.limits.memory
+
+    def _memory(self) -> int:
+        return sum(worker.process.memory for worker in self.waiting())
 
     def _drop(self, *workers: Worker | None) -> None:
         for worker in workers:

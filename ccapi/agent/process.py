@@ -44,9 +44,11 @@ class ClaudeProcess:
     async def start(cls, command: Command) -> ClaudeProcess:
         """Start it in a process group of its own. Raises `ClaudeNotFound` when it cannot be executed."""
         mark = uuid.uuid4().hex
-        pipes = {variable: _filled_pipe(secret) for variable, secret in command.secrets.items()}
-        descriptors = {variable: str(descriptor) for variable, descriptor in pipes.items()}
+        pipes: dict[str, int] = {}
         try:
+            for variable, secret in command.secrets.items():
+                pipes[variable] = _filled_pipe(secret)
+            descriptors = {variable: str(descriptor) for variable, descriptor in pipes.items()}
             process = await asyncio.create_subprocess_exec(
                 *command.argv,
                 stdin=asyncio.subprocess.PIPE,
@@ -143,6 +145,11 @@ class ClaudeProcess:
             await asyncio.sleep(pause)
             pause = min(pause * 1.5, 0.05)
         return True
+
+    def kill(self) -> None:
+        """SIGKILL, at once: for one that must not get as far as reading what it was sent. To be followed by `end`."""
+        if self._process.returncode is None:
+            self._signal(_kill_signal())
 
     async def end(self) -> None:
         """End it and all it started: interrupt, close stdin, TERM, KILL. Goes on even if the caller is cancelled."""
@@ -243,5 +250,11 @@ def _die_with_parent() -> Callable[[], None] | None:
     """Runs in the child before exec: SIGTERM when the gateway dies, however it dies (Linux, prctl(2))."""
     if not sys.platform.startswith("linux"):
         return None
-    prctl = ctypes.CDLL(None, use_errno=True).prctl  # looked up before the fork
-    return lambda: prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    prctl, parent = ctypes.CDLL(None, use_errno=True).prctl, os.getpid()  # looked up before the fork
+
+    def die_with_parent() -> None:
+        prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+        if os.getppid() != parent:  # it died in between
+            os._exit(1)
+
+    return die_with_parent

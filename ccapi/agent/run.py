@@ -72,6 +72,9 @@ class Run:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        await asyncio.shield(asyncio.create_task(self._leave()))  # to its end, however often the caller is cancelled
+
+    async def _leave(self) -> None:
         if self._switching:
             await asyncio.wait([self._switching])
         self._prompting.cancel()
@@ -169,6 +172,7 @@ class Run:
 
     async def _wake(self) -> Notice:
         """Start again with a new process in the place of one that had waited and does not take its turn."""
+        self._process.kill()  # an interrupt it might read after the turn
         await self._again()
         return Notice("replaced", "a waiting process did not answer; a new one takes its turn")
 

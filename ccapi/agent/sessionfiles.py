@@ -12,7 +12,8 @@ earlier entry. What the real CLI does (see `tests/agent/test_agent_sessionfiles.
 - A line that was cut off in mid-write (killed, disk full) is no harm: it begins a new line after it, and skips it when
   it reads.
 - It does not notice that entries are missing, which a full disk causes, and goes on from whatever is left.
-- It reads back from the last entry; a place on a branch that was left cannot be resumed any more.
+- It reads back from the last entry, and no further than to the last summary, which it makes of a conversation that gets
+  too long: a place before that, or on a branch that was left, cannot be resumed any more.
 
 Hence `whole`.
 
@@ -91,12 +92,13 @@ class SessionFiles:
     def conversation(self, session_id: str, checkpoint: str, *, limit: int = MAX_READ) -> list[Entry]:
         """What was said up to a checkpoint: the user's messages, the assistant's, and what tools returned.
 
-        Answers that were cut off, and those that lie on another branch, are no part of it. Raises `OSError`.
+        That is all of it, also what the model only has a summary of by now. Answers that were cut off, and those that
+        lie on another branch, are no part of it. Raises `OSError`.
         """
         tree = _Tree()
         entries = self._read(session_id, limit=limit)
         said = [entry for entry in entries if tree.add(entry) and isinstance(entry.get("message"), dict)]
-        return _of_branch(said, set(tree.before(checkpoint)))
+        return _of_branch(said, set(tree.before(checkpoint, summarised=True)))
 
     def delete(self, session_id: str) -> bool:
         """Everything that is kept of a session, by its name. False if something could not be: the log says why.
@@ -159,6 +161,7 @@ class _Tree:
     def __init__(self) -> None:
         self._parents: dict[str, str | None] = {}
         self._previous: dict[str, str | None] = {}  # in the file
+        self._summarised: dict[str, str | None] = {}  # of a summary, the last entry that it stands for
         self._last: str | None = None  # that somebody said
 
     def add(self, entry: Entry) -> bool:
@@ -168,22 +171,28 @@ class _Tree:
             return False
         self._previous[uuid] = next(reversed(self._parents), None)
         self._parents[uuid] = parent
+        if parent is None:
+            self._summarised[uuid] = _name(entry, "logicalParentUuid")
         if entry.get("type") not in {"user", "assistant"}:
             return False
         self._last = uuid
         return True
 
-    def before(self, checkpoint: str | None, *, mended: bool = False) -> list[str]:
+    def before(self, checkpoint: str | None, *, mended: bool = False, summarised: bool = False) -> list[str]:
         """It and the entries before it, as far as they are there.
 
         `mended`: as the CLI reads them, which takes the previous line in the place of one that is missing.
+        `summarised`: also those that a summary stands for.
         """
         found: dict[str, None] = {}
-        while checkpoint in self._parents and checkpoint not in found:
-            found[checkpoint] = None
-            parent = self._parents[checkpoint]
-            lost = parent is not None and parent not in self._parents
-            checkpoint = self._previous[checkpoint] if lost and mended else parent
+        at = checkpoint
+        while at in self._parents and at not in found:
+            found[at] = None
+            parent = self._parents[at]
+            if parent is None:
+                at = self._summarised[at] if summarised else None
+            else:
+                at = self._previous[at] if mended and parent not in self._parents else parent
         return list(found)
 
     def resumable(self, checkpoint: str) -> bool:
@@ -193,16 +202,22 @@ class _Tree:
 
 def _of_branch(said: Sequence[Entry], chained: Collection[str]) -> list[Entry]:
     """The entries of a chain, and those that hang on it: tools called at once have results beside each other."""
-    messages = {entry["message"].get("id") for entry in said if entry["uuid"] in chained} - {None}
-    calls: set[Any] = set()
+    messages = {_name(entry["message"], "id") for entry in said if entry["uuid"] in chained} - {None}
+    calls: set[str | None] = set()
     found = []
     for entry in said:
         blocks = _blocks(entry)
-        results = {block.get("tool_use_id") for block in blocks if block.get("type") == "tool_result"}
-        if entry["uuid"] in chained or entry["message"].get("id") in messages or results & calls:
-            calls |= {block.get("id") for block in blocks if block.get("type") == "tool_use"}
+        results = {_name(block, "tool_use_id") for block in blocks if block.get("type") == "tool_result"}
+        if entry["uuid"] in chained or _name(entry["message"], "id") in messages or results & calls:
+            calls |= {_name(block, "id") for block in blocks if block.get("type") == "tool_use"}
             found.append(entry)
     return found
+
+
+def _name(of: Mapping[str, Any], key: str) -> str | None:
+    """An id, if that is what is there."""
+    value = of.get(key)
+    return value if isinstance(value, str) else None
 
 
 def _blocks(entry: Entry) -> list[Mapping[str, Any]]:

@@ -17,6 +17,8 @@ from ccapi.agent.process import ClaudeProcess
 from ccapi.errors import ClaudeFailed
 
 READY_TIMEOUT = 20.0  # seconds; a busy machine starts many at once
+CHECK_TIMEOUT = 2.0  # seconds; it answers in one or two milliseconds
+_OF_A_TURN = frozenset({"assistant", "user", "result", "stream_event"})
 
 _Message = Mapping[str, Any]
 
@@ -43,7 +45,15 @@ class Worker:
         """Wait until it has started and knows its system prompt. Raises `ClaudeFailed`."""
         self._initialized = True
         await self.process.send(self._initialize())
-        await self._await(_is_response)
+        await self._await(_is_response, READY_TIMEOUT)
+
+    async def check(self) -> None:
+        """Make sure that it answers, and has said nothing since its last turn that the next one would take for its own.
+
+        It asks nothing of the model. Raises `ClaudeFailed`.
+        """
+        await self.process.send(control.request("mcp_status"))
+        await self._await(_is_quiet_response, CHECK_TIMEOUT)
 
     async def refresh(self) -> None:
         """Let it look again at what it saw when it started, such as the state of a git repository.
@@ -51,7 +61,7 @@ class Worker:
         `/clear` begins another session in the same process; it asks nothing of the model. Raises `ClaudeFailed`.
         """
         await self.process.send({"type": "user", "message": {"role": "user", "content": "/clear"}})
-        await self._await(lambda message: message.get("type") == "result")
+        await self._await(lambda message: message.get("type") == "result", CHECK_TIMEOUT)
 
     async def ask(self, turn: _Message) -> None:
         """Send a turn, and before the first one what it must know for it; nothing is waited for.
@@ -66,16 +76,16 @@ class Worker:
         system = {"appendSystemPrompt": self.options.system} if self.options.system else {}
         return control.request("initialize", hooks=None, **system)
 
-    async def _await(self, wanted: Callable[[_Message], bool]) -> None:
+    async def _await(self, wanted: Callable[[_Message], bool], seconds: float) -> None:
         """Read until there is such a message; what comes before it is nobody's."""
         try:
-            async with asyncio.timeout(READY_TIMEOUT):
+            async with asyncio.timeout(seconds):
                 while (lines := await self.process.read()) is not None:
                     if any(wanted(message) for message in map(_parsed, lines)):
                         return
         except TimeoutError:
-            raise ClaudeFailed(f"Claude Code was not ready within {READY_TIMEOUT:g} s") from None
-        raise ClaudeFailed("Claude Code ended while it started", detail=self.process.stderr or None)
+            raise ClaudeFailed(f"Claude Code did not answer within {seconds:g} s") from None
+        raise ClaudeFailed("Claude Code ended before its first turn", detail=self.process.stderr or None)
 
 
 def _parsed(line: bytes) -> _Message:
@@ -92,3 +102,10 @@ def _is_response(message: _Message) -> bool:
         return False
     control.raise_if_refused(message)
     return True
+
+
+def _is_quiet_response(message: _Message) -> bool:
+    """Raises `ClaudeFailed` for what belongs to a turn: it began one by itself, which nobody saw."""
+    if message.get("type") in _OF_A_TURN:
+        raise ClaudeFailed("Claude Code went on by itself between two turns")
+    return _is_response(message)

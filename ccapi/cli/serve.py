@@ -112,8 +112,10 @@ async def _rehearsal(name: str, stack: contextlib.AsyncExitStack) -> Callable[[G
     def prepare(settings: GatewaySettings) -> GatewaySettings:
         # A script only does what it says: it may run its tools without asking.
         mode = settings.permission_mode or "bypassPermissions"
-        environ = gateway_app.rehearsed(settings, url, scratch)
-        return replace(settings, environ=environ, permission_mode=mode, data_dir=scratch / "gateway")
+        # In the container its conversations survive a restart, as real ones do; elsewhere nothing is left behind.
+        kept = settings.data_dir / "rehearsal" if settings.in_container else scratch
+        environ = gateway_app.rehearsed(settings, url, kept) | {"TMPDIR": str(scratch)}
+        return replace(settings, environ=environ, permission_mode=mode, data_dir=kept / "gateway")
 
     return prepare
 

@@ -27,6 +27,8 @@ Scripted: the model's words. For the real ones: `ccapi up`, sign in, and
 
 SCENARIO = "fibonacci"
 _STOP_TIMEOUT = 10  # seconds
+# Whatever a person has set for the real thing: the demo is of this machine, needs no key and does what its script says.
+_OWN = {"gateway.host": "127.0.0.1", "api.require_key": False, "gateway.permission_mode": "bypassPermissions"}
 
 Say = Callable[[str], None]
 
@@ -49,7 +51,7 @@ def in_docker(*, on_step: Say, on_text: Say, on_comment: Say) -> None:
         workspace = Path(directory) / "workspace"
         workspace.mkdir()
         workspace.chmod(0o777)  # the container's user is another than this one
-        wanted = settings.load({"stack.workspace": str(workspace)})
+        wanted = settings.load({"stack.workspace": str(workspace), **_OWN})
         say = _progress(on_step)
         try:
             up = stack.up(wanted, docker=docker, network={}, rehearsal=SCENARIO, timeout=120, report=say)
@@ -72,10 +74,11 @@ def _gateway(directory: Path) -> Iterator[str]:
     workspace, log = directory / "workspace", directory / "gateway.log"
     workspace.mkdir()
     command = [paths.interpreter(), "-m", "ccapi", "gateway", "--port=0", f"--rehearsal={SCENARIO}"]
+    own = settings.load(_OWN, environ={"CCAPI_HOME": str(directory / "home")}, files=False)
     with log.open("wb") as stderr:
         process = subprocess.Popen(
             [*command, f"--workspace={workspace}"],
-            env=settings.rehearsal_environment(),
+            env={**settings.rehearsal_environment(), **own.gateway_environment(), "CCAPI_HOME": str(own.home)},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=stderr,

@@ -58,8 +58,9 @@ class Completion:
         """The content and the reasoning that these events add. Raises `StructuredOutputFailed`."""
         content, reasoning = [], []
         for event in events:
-            if isinstance(event, ThinkingDelta) and event.parent is None:
-                reasoning.append(self._thought(event))
+            if isinstance(event, ThinkingDelta):
+                if event.parent is None and self._answer.transcript == "full":
+                    reasoning.append(self._thought(event))
             elif text := self._transcript.feed(event):
                 content.append(text)
             if isinstance(event, RunFinished) and self._structured:

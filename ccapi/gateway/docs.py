@@ -6,6 +6,7 @@ comes from a request.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import functools
 import hashlib
@@ -18,6 +19,7 @@ from typing import Any
 from aiohttp import web
 
 from ccapi.gateway import openapi
+from ccapi.gateway.operations import STREAM
 
 Object = Mapping[str, Any]
 
@@ -56,13 +58,13 @@ min-width:3.4rem}
 code,pre{font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;font-size:.86em}
 code{background:var(--code);border-radius:4px;padding:.1em .3em;overflow-wrap:anywhere}
 pre{background:var(--code);border:1px solid var(--line);border-radius:8px;padding:.8rem .9rem;overflow-x:auto;
-margin:.9rem 0;line-height:1.5;tab-size:2}
+margin:.9rem 0;line-height:1.5;font-size:.82rem}
 pre code{background:none;padding:0;font-size:1em;overflow-wrap:normal}
 details{border-top:1px solid var(--line);margin-top:.7rem;padding-top:.6rem}
 details+details{margin-top:.6rem}
 summary{cursor:pointer;font-weight:600;font-size:.93rem}
 summary:focus-visible,a:focus-visible{outline:2px solid var(--accent);outline-offset:2px;border-radius:4px}
-dl{margin:.6rem 0 0;display:grid;grid-template-columns:minmax(9rem,auto) minmax(0,1fr);gap:.35rem 1.2rem;
+dl{margin:.6rem 0 0;display:grid;grid-template-columns:minmax(9rem,15rem) minmax(0,1fr);gap:.35rem 1.2rem;
 font-size:.93rem}
 dt{overflow-wrap:anywhere}dd{margin:0;overflow-wrap:anywhere}
 .must{color:var(--accent);font-size:.78rem;margin-left:.4rem}
@@ -80,7 +82,8 @@ POLICY = f"default-src 'none'; style-src 'sha256-{_HASH}'; frame-ancestors 'none
 
 async def handle(request: web.Request) -> web.Response:
     del request
-    return web.Response(text=page(), content_type="text/html", headers={"Content-Security-Policy": POLICY})
+    text = await asyncio.to_thread(page)  # a tenth of a second the first time, which no stream should wait
+    return web.Response(text=text, content_type="text/html", headers={"Content-Security-Policy": POLICY})
 
 
 @functools.cache
@@ -144,9 +147,14 @@ def _contents(info: Object, operations: list[tuple[str, str, Object]]) -> str:
         if operation["tags"][0] != tag:
             lines.append(f"{'</ul>' if tag else ''}<h2>{_text(operation['tags'][0])}</h2><ul>")
             tag = operation["tags"][0]
-        link = f'<a href="#{_text(operation["operationId"])}">{_verb(method)}<span>{_text(path)}</span></a>'
+        link = f'<a href="#{_text(operation["operationId"])}">{_verb(method)}<span>{_breakable(path)}</span></a>'
         lines.append(f"<li>{link}</li>")
     return "\n".join([*lines, "</ul></nav>"])
+
+
+def _breakable(path: str) -> str:
+    """A path that may go on in another line after a slash."""
+    return "/<wbr>".join(_text(step) for step in path.split("/"))
 
 
 def _verb(method: str) -> str:
@@ -163,7 +171,9 @@ def _operation(path: str, method: str, operation: Object, types: Object) -> str:
         parts += [f"<p>{_marked(paragraph)}</p>" for paragraph in description.split("\n\n")]
     parts += [f"<pre><code>{_text(sample['source'])}</code></pre>" for sample in operation["x-codeSamples"]]
     if operation["parameters"]:
-        rows = [_row(one["name"], one["schema"], one, required=one["required"]) for one in operation["parameters"]]
+        rows = [
+            _row([one["name"]], one, {one["name"]} if one["required"] else set()) for one in operation["parameters"]
+        ]
         parts.append(_details("Parameters", rows))
     if content := operation.get("requestBody", {}).get("content"):
         (schema,) = (media["schema"] for media in content.values())
@@ -177,13 +187,6 @@ def _details(title: str, rows: list[str]) -> str:
     return f"<details><summary>{title}</summary><dl>{''.join(rows)}</dl></details>"
 
 
-def _row(name: str, schema: Object, described: Object, *, required: bool) -> str:
-    must = '<span class="must">required</span>' if required else ""
-    place = f' <span class="soft">{_text(described["in"])}</span>' if "in" in described else ""
-    words = described.get("description", "")
-    return f"<dt><code>{_text(name)}</code>{place}{must}</dt><dd>{_kind(schema)}{_after(words)}</dd>"
-
-
 def _after(words: str) -> str:
     return f" · {_marked(words)}" if words else ""
 
@@ -191,8 +194,9 @@ def _after(words: str) -> str:
 def _answer(status: str, answer: Object) -> str:
     kinds = []
     for content_type, media in answer.get("content", {}).items():
-        if event := media.get("x-event-schema"):
-            kinds.append(f"or <code>{_text(content_type)}</code> of {_kind(event)}")
+        if content_type == STREAM:
+            *_, text = media["schema"]["properties"]["data"]["anyOf"]
+            kinds.append(f"or <code>{_text(content_type)}</code> of {_kind(text['contentSchema'])}")
         else:
             kinds.append(_kind(media["schema"]) if "json" in content_type else f"<code>{_text(content_type)}</code>")
     quality = "good" if status.startswith("2") else "bad"
@@ -218,8 +222,23 @@ def _type(name: str, schema: Object) -> str:
 
 
 def _fields(schema: Object) -> list[str]:
+    """A row for each field, what is required first. Fields of which the same is said share one, after the others."""
     required = set(schema.get("required", ()))
-    return [_row(name, one, one, required=name in required) for name, one in schema.get("properties", {}).items()]
+    same: dict[tuple[str, str], list[str]] = {}
+    for name, field in schema.get("properties", {}).items():
+        words = field.get("description", "")
+        same.setdefault((_kind(field), words or name), []).append(name)
+    rows = [(_row(names, schema["properties"][names[0]], required), names) for names in same.values()]
+    rows.sort(key=lambda row: (not required.issuperset(row[1]), len(row[1]) > 1))
+    return [row for row, _ in rows]
+
+
+def _row(names: list[str], field: Object, required: set[str]) -> str:
+    must = '<span class="must">required</span>' if required.issuperset(names) else ""
+    place = f' <span class="soft">{_text(field["in"])}</span>' if "in" in field else ""
+    words = field.get("description", "")
+    title = " ".join(f"<code>{_text(name)}</code>" for name in names)
+    return f"<dt>{title}{place}{must}</dt><dd>{_kind(field.get('schema', field))}{_after(words)}</dd>"
 
 
 def _kind(schema: Object) -> str:

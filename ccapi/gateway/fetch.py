@@ -43,6 +43,10 @@ _HEADERS = {"User-Agent": "ccapi", "Accept": "*/*", "Accept-Encoding": "identity
 
 # Networks that stand for addresses of IPv4, which are inside them at the bit given: 6to4, and NAT64 (RFC 6052).
 _EMBEDDING = ((ipaddress.IPv6Network("2002::/16"), 80), (ipaddress.IPv6Network("64:ff9b::/96"), 0))
+# Besides what `ipaddress` knows, which depends on Python's version (IANA's registries of special-purpose addresses).
+_UNICAST = ipaddress.IPv6Network("2000::/3")
+_SPECIAL_6 = tuple(map(ipaddress.IPv6Network, ("2001::/23", "2001:db8::/32", "3fff::/20")))
+_SPECIAL_4 = tuple(map(ipaddress.IPv4Network, ("192.0.0.0/24", "192.88.99.0/24", "224.0.0.0/3")))
 
 
 class _Refused(Exception):
@@ -51,18 +55,14 @@ class _Refused(Exception):
 
 def is_public(address: Address) -> bool:
     """Whether it is somewhere in the internet, and not in a network of one's own, however it is written."""
-    if isinstance(address, ipaddress.IPv6Address):
-        if address.ipv4_mapped is not None:
-            return is_public(address.ipv4_mapped)
-        for network, bit in _EMBEDDING:
-            if address in network and not is_public(ipaddress.IPv4Address(int(address) >> bit & 0xFFFFFFFF)):
-                return False
-        if address.teredo is not None or address in _LOCAL_NAT64 or address.is_site_local:
-            return False
-    return address.is_global and not (address.is_multicast or address.is_reserved or address.is_unspecified)
-
-
-_LOCAL_NAT64 = ipaddress.IPv6Network("64:ff9b:1::/48")
+    if isinstance(address, ipaddress.IPv4Address):
+        return address.is_global and not any(address in network for network in _SPECIAL_4)
+    if address.ipv4_mapped is not None:
+        return is_public(address.ipv4_mapped)
+    for network, bit in _EMBEDDING:
+        if address in network:
+            return is_public(ipaddress.IPv4Address(int(address) >> bit & 0xFFFFFFFF))
+    return address.is_global and address in _UNICAST and not any(address in network for network in _SPECIAL_6)
 
 
 class Fetcher:

@@ -15,7 +15,7 @@ from ccapi.errors import InvalidRequest, SessionNotFound
 from ccapi.gateway.models import split
 from ccapi.gateway.question import Block, Question, TranscriptMode, Turn
 from ccapi.gateway.workspaces import ROOT, well_named
-from ccapi.settings import PERMISSION_MODES
+from ccapi.settings import PERMISSION_MODES, WORKSPACE_NAME
 from ccapi.wire.keys import TRANSCRIPTS
 
 MAX_TOOLS = 200  # names or rules in one list
@@ -43,6 +43,12 @@ _TOOL = re.compile(
     r"[A-Za-z][A-Za-z0-9_-]*(?:\([^,()\\\x00-\x1f\x7f-\x9f\u2028\u2029]+\))?|mcp__[A-Za-z0-9_-]+__\*"  # rule or server
 )
 _MAX_TOOL = 256
+# As `/openapi.json` describes them; they are checked with the question, for the sake of the message.
+_WORKSPACE = Field(json_schema_extra={"pattern": rf"^(\.|{WORKSPACE_NAME.pattern})$"})
+Tools = Annotated[
+    list[Annotated[str, Field(json_schema_extra={"pattern": f"^(?:{_TOOL.pattern})$", "maxLength": _MAX_TOOL})]],
+    Field(max_length=MAX_TOOLS),
+]
 
 
 class Lenient(BaseModel):
@@ -69,11 +75,13 @@ class Asked(Lenient):
     metadata: dict[str, Any] | None = Field(None, description="`session_id` goes on in that session.")
     store: bool | None = None
     transcript: TranscriptMode | None = Field(None, description="How much of the agent's steps the answer shows.")
-    workspace: str | None = Field(None, description="The directory below the mounted root in which the agent works.")
-    allowed_tools: Annotated[list[str], Field(max_length=MAX_TOOLS)] | None = Field(
+    workspace: Annotated[str, _WORKSPACE] | None = Field(
+        None, description="The directory below the mounted root in which the agent works."
+    )
+    allowed_tools: Tools | None = Field(
         None, description="The only tools that the agent may use, such as `Read` or `Bash(git *)`; [] for none."
     )
-    disallowed_tools: Annotated[list[str], Field(max_length=MAX_TOOLS)] | None = None
+    disallowed_tools: Tools | None = Field(None, description="Tools that it may not use, in any case.")
     permission_mode: str | None = Field(
         None, json_schema_extra={"enum": [*PERMISSION_MODES, None]}, description="At most the gateway's own."
     )

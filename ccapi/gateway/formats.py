@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import re
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal
 from urllib.parse import unquote
@@ -215,7 +216,8 @@ def _pattern(value: Any) -> bool:
     python = re.sub(r"\(\?<(?![=!])", "(?P<", python)
     python = re.sub(r"\\k<(\w+)>", r"(?P=\1)", python)
     try:
-        re.compile(python)
+        with warnings.catch_warnings(action="ignore"):  # of what Python means to change in its own syntax
+            re.compile(python)
     except (re.error, OverflowError) as error:
         return "look-behind" in str(error)  # of any width in JavaScript
     return True

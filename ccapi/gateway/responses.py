@@ -30,6 +30,7 @@ from ccapi.wire.responses import Encoder
 
 _MODEL_HEADER, _SESSION_HEADER = "X-CCAPI-Model", "X-Session-Id"
 _TRANSCRIPT_HEADER, _IGNORED_HEADER = "X-CCAPI-Transcript", "X-CCAPI-Ignored"
+_TASK_HEADER = "X-OpenWebUI-Task"
 _MAX_PAGE = 100
 
 
@@ -135,6 +136,7 @@ class ResponsesHandler:
             asked.stored,
             checkpoint,
             asked.conversation_id,
+            headers.get(_TASK_HEADER),
         )
         return pending, asked.ignored(question)
 

@@ -13,7 +13,6 @@ import re
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from ccapi.errors import CcapiError, GatewayStopping, InvalidRequest, StoreFailed
 from ccapi.gateway import responses_recording as recording
@@ -26,13 +25,15 @@ from ccapi.gateway.store import StoredResponse
 from ccapi.redact import redact
 from ccapi.wire.events import Notice, RunFailed
 from ccapi.wire.responseitems import Object, error_object
-from ccapi.wire.responses import sse
+from ccapi.wire.responses import Encoder, sse
+from ccapi.wire.responsesdecoder import Decoder
 
 log = logging.getLogger(__name__)
 
 _LOOK = 0.2  # seconds: a run that is not admitted by then is queued, and its client told so
 _CLEAN_EVERY = 3600.0
 _END_GRACE = 2.0  # for runs whose processes were ended
+_ENDS = {"response.completed", "response.incomplete", "response.failed"}
 _SAFE = re.compile(r"[A-Za-z0-9_-]{1,100}")
 
 
@@ -48,7 +49,7 @@ class _Live:
         self.ended = False
         self.grown = asyncio.Event()  # replaced by a new one each time
         self.last: list[Object] = []  # the events of its end
-        self.rest = ""  # what could not be written
+        self.rest: list[Object] = []  # events that could not be written
         self.task: asyncio.Task[None] | None = None
         self.keeping: asyncio.Task[bool] | None = None
         self._recorder: Recorder | None = None
@@ -58,22 +59,27 @@ class _Live:
         document: Object = self.last[-1]["response"] if self.last else self.encoder.response
         return document
 
-    def record(self, frames: str) -> None:
-        """Raises `StoreFailed`."""
-        self._recorder = self._recorder or Recorder(self.path)
-        if frames:
-            self._recorder.write(frames)
-            grown, self.grown = self.grown, asyncio.Event()
-            grown.set()
+    def record(self, events: list[Object], comments: str = "") -> None:
+        """Raises `StoreFailed`; what then was not written is in `rest`."""
+        if self.rest:
+            self.rest += events
+            return
+        try:
+            self._recorder = self._recorder or Recorder(self.path)
+            if frames := comments + sse(events):
+                self._recorder.write(frames)
+        except StoreFailed:
+            self.rest = events
+            raise
+        grown, self.grown = self.grown, asyncio.Event()
+        grown.set()
 
     def end(self) -> None:
         """The last events, to whoever follows; also when they cannot be written."""
-        frames = sse(self.last)
         try:
-            self.record(frames)
+            self.record(self.last)
         except StoreFailed as error:
             log_detail(error)
-            self.rest = frames
         self.ended = True
         self.grown.set()
         if self._recorder:
@@ -122,7 +128,7 @@ class Backgrounds:
         document = {**stored.document, "status": "failed", "error": error_object(error)}
         try:
             if path.exists():
-                document = await asyncio.to_thread(_complete, path, document)
+                document = await asyncio.to_thread(_complete, path, dict(stored.document), error)
             await self._runs.store.save_response(replace(stored, status=document["status"], document=document))
         except (CcapiError, OSError, ValueError, LookupError) as problem:
             log.warning("the response %s stays unfinished: %s", stored.id, problem)
@@ -184,7 +190,8 @@ class Backgrounds:
         """
         live = self._of(response_id, owner)
         with Reader(self._path(response_id, owner)) as reader:
-            if not reader.skip(after + 1):
+            in_memory = live.rest if live else []
+            if not reader.skip(after + 1) and not (in_memory and after <= in_memory[-1]["sequence_number"]):
                 raise InvalidRequest("'starting_after': there is no event of that number", param="starting_after")
             while True:
                 piece = reader.read()
@@ -194,8 +201,8 @@ class Backgrounds:
                     break
                 elif not await _set_within(live.grown, max(0.05, self._heartbeat - stream.silent_for)):
                     await stream.comment()
-        if live and live.rest:
-            await stream.frames(live.rest)
+        if live:
+            await stream.events(event for event in live.rest if event["sequence_number"] > after)
 
     # --- the run
 
@@ -224,7 +231,7 @@ class Backgrounds:
     async def _begin(self, live: _Live, *, queued: bool) -> None:
         if live.begun.done():
             return
-        live.record(sse(live.encoder.begin(queued=queued)))
+        live.record(live.encoder.begin(queued=queued))
         if not await self._runs.save(live.pending, live.document):
             raise StoreFailed("A background response must be stored, and cannot be now")
         live.begun.set_result(None)
@@ -238,7 +245,7 @@ class Backgrounds:
             if answer.ended:
                 live.last = due
                 due = []
-            live.record(notices + sse(due))
+            live.record(due, notices)
         if isinstance(answer.end, RunFailed):
             log_detail(answer.end.error)
 
@@ -285,25 +292,24 @@ class Backgrounds:
         return self._directory / owner / f"{response_id}.sse"
 
 
-def _complete(path: Path, document: dict[str, Any]) -> dict[str, Any]:
-    """Write the end of a stream that has none. The response as it then is, with the items that were recorded."""
+def _complete(path: Path, document: Object, error: CcapiError) -> Object:
+    """Write the end of a stream that has none: the response that it ends in, with all that was said."""
     number = recording.repair(path)
-    output, ended = recording.contents(path)
-    if ended:  # all of it was said, but not stored
-        return ended
-    document = {**document, "output": output}
-    body = document["error"]["ccapi"]
-    flat = {"code": body["code"], "message": body["message"], "param": body["param"], "ccapi": {"error": body}}
-    frames = sse([
-        {"type": "error", "sequence_number": number, **flat},
-        {"type": "response.failed", "sequence_number": number + 1, "response": document},
-    ])  # fmt: skip
+    structured = document["text"]["format"]["type"] != "text"
+    encoder, decoder = Encoder({**document, "output": []}, structured=structured), Decoder()
+    for event in recording.events(path):
+        if event["type"] in _ENDS:  # all of it was said, but not stored
+            ended: Object = event["response"]
+            return ended
+        encoder.feed(decoder.feed(event))
+    encoder.resume(number)
+    last = encoder.feed([RunFailed(error)])
     recorder = Recorder(path)
     try:
-        recorder.write(frames)
+        recorder.write(sse(last))
     finally:
         recorder.close()
-    return document
+    return encoder.response
 
 
 async def _set_within(event: asyncio.Event, seconds: float) -> bool:

@@ -19,9 +19,6 @@ from ccapi.errors import StoreFailed
 CHUNK = 64 * 1024  # bytes
 _DATA = b"\ndata: "  # once in each event, as JSON holds no newline
 _END = b"\n\n"
-_ADDED = b"event: response.output_item.added"
-_DONE = b"event: response.output_item.done"
-_ENDED = (b"event: response.completed", b"event: response.incomplete", b"event: response.failed")
 
 
 class Recorder:
@@ -58,8 +55,9 @@ class Recorder:
 class Reader:
     """Follows the file from its beginning, in pieces of bounded size."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, chunk: int = CHUNK) -> None:
         """Raises `StoreFailed`."""
+        self._chunk = chunk
         with _mapped():
             self._file = path.open("rb", buffering=0)
 
@@ -89,7 +87,7 @@ class Reader:
     def read(self) -> bytes:
         """The next piece; none at the end of what there is so far."""
         with _mapped():
-            return self._file.read(CHUNK)
+            return self._file.read(self._chunk)
 
     def _end_of(self, position: int) -> int:
         """Where the frame ends that has its data there."""
@@ -112,11 +110,11 @@ def _nth(chunk: bytes, wanted: bytes, number: int) -> int:
     return place
 
 
-def repair(path: Path) -> int:
+def repair(path: Path, chunk_size: int = CHUNK) -> int:
     """Cut off what a gateway that was killed left half written. How many events there are."""
     events, end, position, kept = 0, 0, 0, b""
     with path.open("rb+", buffering=0) as file:
-        while piece := file.read(CHUNK):
+        while piece := file.read(chunk_size):
             chunk = kept + piece
             events += chunk.count(_DATA) - kept.count(_DATA)
             if (last := chunk.rfind(_END)) >= 0:
@@ -131,28 +129,12 @@ def repair(path: Path) -> int:
     return events
 
 
-def contents(path: Path) -> tuple[list[Any], Any]:
-    """The output items that were recorded, those that had not ended as incomplete; and the response, if it had."""
-    items: dict[int, Any] = {}
-    frame = b""
-    for frame in _frames(path):
-        if frame.startswith((_ADDED, _DONE)):
-            event = json.loads(frame.split(_DATA, 1)[1])
-            item = event["item"] if frame.startswith(_DONE) else {**event["item"], "status": "incomplete"}
-            items[event["output_index"]] = item
-    ended = json.loads(frame.split(_DATA, 1)[1])["response"] if frame.startswith(_ENDED) else None
-    return [item for _, item in sorted(items.items())], ended
-
-
-def _frames(path: Path) -> Iterator[bytes]:
-    lines: list[bytes] = []
+def events(path: Path) -> Iterator[Any]:
+    """All that were recorded, one after the other."""
     with path.open("rb") as file:
         for line in file:
-            if line != b"\n":
-                lines.append(line)
-                continue
-            yield b"".join(lines)
-            lines.clear()
+            if line.startswith(b"data: "):
+                yield json.loads(line[len(b"data: ") :])
 
 
 @contextlib.contextmanager

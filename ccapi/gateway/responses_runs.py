@@ -35,6 +35,7 @@ class Pending:
     stored: bool
     checkpoint: str | None = None  # the place in the question's session to go on from
     conversation: str | None = None
+    task: str | None = None  # what Open WebUI says that it wants for itself
 
     def encoder(self) -> Encoder:
         """What may be shown is only known once the run is open (`ResponseRuns.open`)."""
@@ -68,6 +69,7 @@ class ResponseRuns:
                 waiting=waiting,
                 every=every,
                 checkpoint=pending.checkpoint,
+                task=pending.task,
             )
             answer = await stack.enter_async_context(run)
             encoder.show, encoder.names_session = answer.transcript, answer.question.persist

@@ -142,6 +142,11 @@ class Encoder:
             self._writer.in_progress()  # who waits for what that message called wants to know at once
         return self._writer.due()
 
+    def resume(self, sequence_number: int) -> None:
+        """All that was fed so far has been sent already, in events with smaller numbers than this one."""
+        self.flush()
+        self._writer.restart(sequence_number)
+
     def flush(self) -> list[Object]:
         """What was held back for a moment: to be called when nothing comes for a while."""
         if self._held:
@@ -226,7 +231,7 @@ class Encoder:
         if event.parent is not None:
             self._reason(event, "subagent_text")
             return
-        if self._structured or self.show == "final":
+        if event.text and (self._structured or self.show == "final"):
             if self._last and self._last[0].message_id != event.message_id:
                 self._last.clear()
             self._last.append(event)

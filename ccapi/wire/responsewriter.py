@@ -43,6 +43,10 @@ class Writer:
         due, self._events = self._events, []
         return due
 
+    def restart(self, sequence: int) -> None:
+        """The next event has this number."""
+        self.before, self._events, self._sequence = [], [], sequence
+
     def emit(self, kind: str, **fields: Any) -> None:
         event = {"type": kind, "sequence_number": self._sequence, **fields}
         self._sequence += 1

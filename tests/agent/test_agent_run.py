@@ -56,14 +56,16 @@ def error_of(events: list[RunEvent]) -> CcapiError:
 async def test_the_prompt_goes_over_stdin_and_nowhere_else(agent: MakeAgent, stub: Stub) -> None:
     """`initialize` with the system prompt, then the user's turn; argv and environment hold neither."""
     stub.plan({"await_input": 2}, {"lines": sj.answer("hi")}, {"await_end_of_input": None})
-    await ask(agent(), RunRequest("the prompt", RunOptions(model="haiku", system="the system prompt")))
+    await ask(agent(), RunRequest("the question", RunOptions(model="haiku", system="the instructions")))
     initialize, turn = stub.stdin
     assert initialize["type"] == "control_request"
     assert initialize["request"]["subtype"] == "initialize"
-    assert initialize["request"]["appendSystemPrompt"] == "the system prompt"
-    assert turn == {"type": "user", "message": {"role": "user", "content": "the prompt"}}
+    assert initialize["request"]["appendSystemPrompt"] == "the instructions"
+    assert turn == {"type": "user", "message": {"role": "user", "content": "the question"}}
     assert stub.seen["argv"] == Launch(STUB, Path()).command(RunOptions(model="haiku")).argv[1:]
-    assert "prompt" not in " ".join([*stub.seen["argv"], *stub.seen["environ"].values()])
+    public = " ".join([*stub.seen["argv"], *stub.seen["environ"].values()])
+    assert "question" not in public
+    assert "instructions" not in public
 
 
 @pytest.mark.parametrize("prompt", ["/compact", "/etc/passwd is what?", "read @/etc/passwd", "mail me: a@b.org"])

@@ -52,8 +52,9 @@ input.description = "Say two"
 [[turn]]
 when.prompt = "interrupted"
 [[turn.step]]
-text = "This will not be said to its end: @{prompt}"
-delay = 20
+text = "This will not be said to its end."
+[[turn.step]]
+pause = 60
 
 [[turn]]
 [[turn.step]]
@@ -118,7 +119,7 @@ async def started(claude: Path, directory: Path, config: Path) -> AsyncIterator[
     scenario.write_text(SCENARIO)
     workspace.mkdir()
     scratch.mkdir()
-    async with scripted(str(scenario)) as model:
+    async with scripted(str(scenario), speed=1.0) as model:
         environ = {"PATH": os.environ["PATH"], "HOME": str(directory), "CLAUDE_CONFIG_DIR": str(config)}
         environment = child_environment(
             {**environ, "ANTHROPIC_BASE_URL": model.url, "ANTHROPIC_AUTH_TOKEN": "any"},
@@ -339,7 +340,8 @@ def write(config: Path, session: str, *entries: Any) -> Path:
     transcript = config / "projects" / "-workspace" / f"{session}.jsonl"
     with transcript.open("ab") as file:
         for entry in entries:
-            file.write(entry if isinstance(entry, bytes) else json.dumps(entry).encode() + b"\n")
+            said = b"" if isinstance(entry, bytes) else json.dumps({"type": "assistant", **entry}).encode() + b"\n"
+            file.write(said or entry)
     return transcript
 
 
@@ -379,11 +381,43 @@ def test_only_the_end_of_a_long_transcript_is_read(files: SessionFiles) -> None:
     assert len(list(files.read(ID))) == 1002
 
 
+@pytest.mark.parametrize("odd", [None, 1, [], {}, [[]], "text"])
+def test_entries_of_any_shape_do_no_harm(files: SessionFiles, odd: Any) -> None:
+    """The agent can write there as well as the CLI."""
+    shapes = [
+        {"uuid": odd}, {"parentUuid": odd}, {"type": odd}, {"message": odd}, {"isSidechain": odd},
+        {"message": {"id": odd, "content": odd}}, {"message": {"content": [odd, {"type": odd, "id": odd}]}},
+        {"message": {"content": [{"type": "tool_use", "id": odd}, {"type": "tool_result", "tool_use_id": odd}]}},
+        {"uuid": "s", "parentUuid": None, "logicalParentUuid": odd},
+    ]  # fmt: skip
+    message = {"content": "said"}
+    before = ({"uuid": f"{number}", "parentUuid": None, **shape} for number, shape in enumerate(shapes))
+    write(files.config, ID, *before, {"uuid": "z", "parentUuid": "b", "message": message})
+    assert files.whole(ID, "z")
+    assert files.conversation(ID, "s") is not None
+    assert [entry["uuid"] for entry in files.conversation(ID, "z")] == ["z"]
+
+
 def test_entries_in_a_ring_are_not_whole(files: SessionFiles) -> None:
     """A file that somebody wrote by hand does not hang anybody."""
     write(files.config, ID, {"uuid": "x", "parentUuid": "y"}, {"uuid": "y", "parentUuid": "x"})
     assert not files.whole(ID, "x")
     assert files.conversation(ID, "x") == []
+
+
+def test_a_summary_stands_for_what_was_said_before_it(files: SessionFiles) -> None:
+    """What it stands for was said, and can be shown, but nothing can go on from there."""
+    message = {"id": "msg_1", "content": "said"}
+    write(
+        files.config,
+        OTHER,
+        {"uuid": "c", "parentUuid": "b", "message": message},
+        {"uuid": "boundary", "parentUuid": None, "logicalParentUuid": "c", "type": "system"},
+        {"uuid": "d", "parentUuid": "boundary", "message": message},
+    )
+    assert files.whole(OTHER, "d")
+    assert not files.whole(OTHER, "c")
+    assert [entry["uuid"] for entry in files.conversation(OTHER, "d")] == ["c", "d"]
 
 
 def test_a_transcript_that_is_a_link_is_none(files: SessionFiles, tmp_path: Path) -> None:
@@ -493,7 +527,7 @@ def test_the_newer_transcript_counts(files: SessionFiles, tmp_path: Path) -> Non
     """There are two when the CLI went on in another directory."""
     (tmp_path / "projects" / "-elsewhere").mkdir()
     newer = tmp_path / "projects" / "-elsewhere" / f"{ID}.jsonl"
-    newer.write_text(json.dumps({"uuid": "moved", "parentUuid": None}) + "\n")
+    newer.write_text(json.dumps({"type": "user", "uuid": "moved", "parentUuid": None}) + "\n")
     os.utime(tmp_path / "projects" / "-workspace" / f"{ID}.jsonl", (1, 1))
     assert files.whole(ID, "moved")
     assert not files.whole(ID, "b")

@@ -228,8 +228,15 @@ class Gateway:
         return sum(int(float(value)) for value in re.findall(r"(?m)^ccapi_runs_total\{.*\} (.+)$", metrics))
 
     def claude_pids(self) -> list[int]:
-        """The `claude` processes at work in this gateway's workspace. (Other tests may run others.)"""
-        return claude_pids(self.workspace)
+        """The `claude` processes in this gateway's workspace that run a tool, as soon as there is one.
+
+        Others wait there for a question. (And other tests may run others.)
+        """
+        deadline = time.monotonic() + DEADLINE
+        while not (working := [pid for pid in claude_pids(self.workspace) if _children(pid)]):
+            assert time.monotonic() < deadline, "no tool runs"
+            time.sleep(0.01)
+        return working
 
 
 def claude_pids(directory: Path) -> list[int]:
@@ -243,6 +250,15 @@ def claude_pids(directory: Path) -> list[int]:
             continue
         if name == "claude" and cwd.is_relative_to(directory):
             found.append(int(entry.name))
+    return found
+
+
+def _children(pid: int) -> list[str]:
+    """The child processes of all threads of a process, as far as it is still there."""
+    found: list[str] = []
+    for thread in Path(f"/proc/{pid}/task").glob("*"):
+        with contextlib.suppress(OSError):
+            found += (thread / "children").read_text("ascii").split()
     return found
 
 

@@ -6,12 +6,13 @@ import os
 import signal
 import socket
 import struct
+import threading
 from pathlib import Path
 
 import pytest
 
 from ccapi.errors import RunTimeout
-from tests.cli.support import Cli, FakeAnswer, FakeGateway, Gateway, Relay, ended, gateway, read_line
+from tests.cli.support import Cli, FakeAnswer, FakeGateway, Gateway, Relay, clean_environ, ended, gateway, read_line
 
 # --- answers
 
@@ -53,6 +54,8 @@ def test_an_answer_is_seen_while_it_is_made(cli: Cli, scripted: Gateway) -> None
     with cli.start("ask", "--port", str(scripted.port), "slow, please") as process:
         assert read_line(process.stdout, "the first line") == "This command takes a minute."
         assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=10)
 
 
 @pytest.mark.parametrize(
@@ -75,6 +78,45 @@ def test_half_a_surrogate_pair_does_not_break_the_answer_off(cli: Cli, fake: Fak
         stdout, _ = process.communicate(timeout=10)
     assert process.returncode == 0
     assert stdout == b"before \\ud83d after\n"
+
+
+# --- the API key
+
+
+def test_the_key_of_the_environment(cli: Cli, fake: FakeGateway) -> None:
+    """CCAPI_API_KEY is shown to the gateway; a newline at its end, as `$(cat file)` does not give, is none of it."""
+    environ = {"CCAPI_API_KEY": "sk-ccapi-test\n"}
+    with cli.start("ask", "--port", str(fake.port), "hello", environ=environ) as process:
+        fake.answer("hello")
+        process.communicate(timeout=10)
+    assert process.returncode == 0
+    assert fake.received[0].headers["authorization"] == "Bearer sk-ccapi-test"
+
+
+@pytest.mark.parametrize("key", ["two words", "über", "a\nb", "bell\x07"])
+def test_a_key_that_cannot_be_one(cli: Cli, key: str) -> None:
+    """Refused before anything is sent, and never repeated."""
+    done = cli.run("ask", "hello", environ={"CCAPI_API_KEY": key})
+    assert done.returncode == 2
+    assert "CCAPI_API_KEY" in done.stderr
+    assert key not in done.stderr
+
+
+def test_a_gateway_that_needs_a_key(cli: Cli, tmp_path: Path) -> None:
+    """Without one: exit 4, how to make one and where to put it. With the one so made it works; no other does."""
+    with gateway(tmp_path / "locked", "--rehearsal=chat", CCAPI_API_REQUIRE_KEY="on") as running:
+        ask = ["ask", "--port", str(running.port), "hello"]
+        done = cli.run(*ask)
+        assert (done.returncode, done.stdout) == (4, "")
+        assert "ccapi key create" in done.stderr
+        assert "CCAPI_API_KEY" in done.stderr
+        home = clean_environ(tmp_path / "locked" / "home")["CCAPI_HOME"]
+        key = cli.run("key", "create", environ={"CCAPI_HOME": home}).stdout.strip()
+        assert cli.run(*ask, environ={"CCAPI_API_KEY": key}).returncode == 0
+        wrong = cli.run(*ask, environ={"CCAPI_API_KEY": key[:-1]})
+        assert (wrong.returncode, wrong.stdout) == (4, "")
+        assert "CCAPI_API_KEY" in wrong.stderr
+        assert key[:-1] not in wrong.stderr
 
 
 # --- Ctrl-C
@@ -155,7 +197,7 @@ def test_a_dropped_connection_resumes_the_answer(cli: Cli, scripted: Gateway) ->
     """The stream is cut wherever it is, several times: stdout is the whole answer, and it was run once."""
     content = scripted.chat("print controls")
     before = scripted.runs()
-    with Relay(scripted.port, cut_after=1500) as relay:
+    with Relay(scripted.port, cut_after=3000) as relay:
         done = cli.run("ask", "--port", str(relay.port), "print controls")
         assert relay.connections > 2
     assert (done.returncode, done.stderr) == (0, "")
@@ -367,7 +409,9 @@ def test_an_event_of_any_size(cli: Cli, fake: FakeGateway) -> None:
     """5 MB in one line of the stream are shown, each of them."""
     text = "0123456789" * 500_000
     with cli.start("ask", "--port", str(fake.port), "hello") as process:
-        fake.answer(text)
+        answering = threading.Thread(target=fake.answer, args=(text,))  # while its reader waits for one
+        answering.start()
         stdout, stderr = process.communicate(timeout=20)
+        answering.join()
     assert (process.returncode, stderr) == (0, b"")
     assert stdout.decode() == text + "\n"

@@ -14,7 +14,7 @@ from ccapi.gateway import docs, openapi
 from tests.gateway.harness import Gateway
 
 DOCUMENT = openapi.document()
-VOID = {"meta", "br", "link", "img", "input", "hr"}
+VOID = {"meta", "br", "link", "img", "input", "hr", "wbr"}
 
 
 class Page(HTMLParser):

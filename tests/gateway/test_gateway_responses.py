@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from collections.abc import Iterator, Mapping
@@ -24,6 +25,8 @@ from tests.gateway.harness import SEPARATOR, Gateway, assert_gone, await_that, g
 from tests.gateway.test_gateway_claude import FIBONACCI, OUTPUT
 from tests.gateway.test_gateway_native import blocks, last_request, said
 from tests.gateway.test_gateway_openai import LEFT, async_sdk, sdk
+from tests.gateway.test_gateway_responses_requests import IMAGE
+from tests.gateway.test_gateway_store import volume  # noqa: F401 -- a fixture
 from tests.wire.test_wire_responses import CLASSES, check, decoded, rendered
 
 Object = dict[str, Any]
@@ -189,8 +192,6 @@ def test_a_structured_answer_is_parsed_by_the_sdk(start: Start) -> None:
 
 def test_images_and_files_reach_the_model(real: Gateway) -> None:
     """As blocks of the Messages API."""
-    from tests.gateway.test_gateway_responses_requests import IMAGE  # noqa: PLC0415
-
     content = [{"type": "input_text", "text": "Look."}, {"type": "input_image", "image_url": IMAGE}]
     response = post(real, [{"role": "user", "content": content}]).json()
     assert response["status"] == "completed"
@@ -513,19 +514,27 @@ def test_one_key_does_not_see_what_another_made(start: Start, tmp_path: Path) ->
         await_that(lambda: one.responses.retrieve(made.id).status == "completed", "the answer")
 
 
-def test_an_answer_that_cannot_be_stored_is_given_all_the_same(start: Start, tmp_path: Path) -> None:
-    """The client has it, and is told that it cannot be read again. The disk is full, say."""
-    running = start()
+def test_an_answer_that_cannot_be_stored_is_given_all_the_same(start: Start, volume: Path) -> None:  # noqa: F811 -- the fixture
+    """The client has it, and is told that it cannot be read again. With room on the disk, all is as before."""
+    running = start(data_dir=volume)
     running.stub.plan({"lines": sj.answer("Hello there.")}, LEFT)
-    database = tmp_path / "gateway" / "data" / "gateway.db"
-    aside = database.with_name("aside")
-    database.rename(aside)
-    database.mkdir()
-    try:
-        response = post(running, "hello")
-        events = stream(running, "hello")
-    finally:
-        database.rmdir()
-        aside.rename(database)
+    filling = fill(volume)
+    response = post(running, "hello")
+    events = stream(running, "hello")
     for document in (response.json(), events[-1]["response"]):
         assert document["output"][0]["content"][0]["text"] == "Hello there."
+        assert document["store"] is False
+        assert get(running, document["id"]).status_code == 404
+    filling.unlink()
+    stored = post(running, "hello").json()
+    assert stored["store"] is True
+    assert get(running, stored["id"]).json() == stored
+
+
+def fill(volume: Path) -> Path:  # noqa: F811 -- as above
+    """A file that leaves no room for anything."""
+    filling = volume / "filling"
+    with filling.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while True:
+            file.write(b"x" * 4096)
+    return filling

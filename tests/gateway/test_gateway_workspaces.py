@@ -38,8 +38,8 @@ NO_NAMES = [
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    made = tmp_path / "root"
-    made.mkdir()
+    made = tmp_path / "around" / "root"
+    made.mkdir(parents=True)
     return made
 
 

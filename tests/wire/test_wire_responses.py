@@ -339,8 +339,8 @@ def test_texts_of_one_message_around_a_call_are_two_items() -> None:
 
 def test_neighbouring_blocks_of_text_are_parts_of_one_item() -> None:
     """Citations split a text; put together it is what was said."""
-    run = [MessageStarted("m1"), TextDelta("m1", "a", block=0), TextDelta("m1", "b", block=1), MessageFinished("m1")]
-    events = encoded([*run, END])
+    texts: list[RunEvent] = [TextDelta("m1", "a", block=0), TextDelta("m1", "b", block=1)]
+    events = encoded([MessageStarted("m1"), *texts, MessageFinished("m1"), END])
     assert [part["text"] for part in final(events)["output"][0]["content"]] == ["a", "b"]
     assert said(final(events)) == "ab"
 
@@ -421,6 +421,34 @@ def test_what_is_held_back_comes_when_nothing_else_does() -> None:
 def test_notices_are_not_in_the_stream() -> None:
     """They are comments of the connection."""
     assert len(encoded([Notice("api_retry", "failed"), END])) == 2
+
+
+@pytest.mark.parametrize("name", ["fibonacci", "subagents", "early-result", "cut-after-tool"])
+def test_a_stream_that_broke_off_can_be_ended(name: str) -> None:
+    """From nothing but what was sent of it: the rest continues its numbers, and all items are closed."""
+    encoder, sent = Encoder(response_object("resp_1", "sonnet")), list[Object]()
+    for batch in batches_of(name)[:-1]:
+        sent += encoder.feed(batch) if sent else [*encoder.begin(), *encoder.feed(batch)]
+        check(ended(sent))
+
+
+@pytest.mark.parametrize("name", ["fibonacci", "subagents", "early-result", "cut-after-tool"])
+def test_a_stream_that_broke_off_between_two_events_of_a_moment_can_be_ended(name: str) -> None:
+    """Perhaps not as neatly, but with its numbers in order and all that was said."""
+    events = encode(batches_of(name))
+    for place in range(1, len(events)):
+        whole = ended(events[:place])
+        assert [event["sequence_number"] for event in whole] == list(range(len(whole)))
+        assert sj.said(decoded(whole)) == sj.said(decoded(events[:place])) == said(final(whole))
+
+
+def ended(sent: list[Object]) -> list[Object]:
+    """The events, and those that a gateway adds which knows nothing else."""
+    encoder, decoder = Encoder(response_object("resp_1", "sonnet")), Decoder()
+    for event in sent:
+        encoder.feed(decoder.feed(event))
+    encoder.resume(len(sent))
+    return [*sent, *encoder.feed([FAILED])]
 
 
 # --- what is shown
