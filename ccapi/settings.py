@@ -454,6 +454,18 @@ def home_directory(environ: Mapping[str, str] | None = None) -> str | None:
     return environ.get("CCAPI_HOME") or None
 
 
+def api_key(environ: Mapping[str, str] | None = None) -> str | None:
+    """`CCAPI_API_KEY`: what `ccapi ask` shows the gateway. It is a secret, so no file of settings has it.
+
+    Raises `SettingInvalid`, which does not repeat it.
+    """
+    environ = os.environ if environ is None else environ
+    key = environ.get("CCAPI_API_KEY", "").strip()
+    if not key.isascii() or not key.isprintable() or " " in key:
+        raise SettingInvalid("CCAPI_API_KEY: this is no API key; ccapi key create makes one")
+    return key or None
+
+
 def docker_environment(environ: Mapping[str, str] | None = None) -> dict[str, str]:
     """What `docker` and the Docker SDK get of this process's environment: how to reach the engine, and nothing else.
 

@@ -34,7 +34,14 @@ def ask(
     question = _question(prompt)
     settings = host_settings.load({"gateway.port": port})
     with AnswerPrinter() as printer:
-        ask_gateway(settings.base_url, question, model=model, on_text=printer.text, on_comment=printer.comment)
+        ask_gateway(
+            settings.base_url,
+            question,
+            model=model,
+            api_key=host_settings.api_key(),
+            on_text=printer.text,
+            on_comment=printer.comment,
+        )
 
 
 def demo(

@@ -11,6 +11,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from ccapi import paths, settings
 from ccapi.errors import SettingInvalid, UsageError
@@ -54,7 +55,7 @@ class GatewaySettings:
     permission_mode: str | None = None
     claude: str | None = None
     log_level: str = "INFO"
-    log_format: str = "text"
+    log_format: Literal["text", "json"] = "text"
     rehearsal: str | None = None  # a scenario that plays the model
     in_container: bool = False  # says the image: Docker decides who reaches the port
     environ: Mapping[str, str] = field(default_factory=dict)

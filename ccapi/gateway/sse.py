@@ -13,6 +13,8 @@ from typing import Any
 
 from aiohttp import web
 
+from ccapi.wire.sse import KEEP_ALIVE
+
 
 class EventStream:
     """An SSE response that starts with its first write, so that a failure before it can still choose the status."""
@@ -45,7 +47,7 @@ class EventStream:
         texts = (document if isinstance(document, str) else json.dumps(document) for document in documents)
         await self._write("".join(f"data: {text}\n\n" for text in texts))
 
-    async def comment(self, text: str = "keep-alive") -> None:
+    async def comment(self, text: str = KEEP_ALIVE) -> None:
         """A line that clients ignore and that keeps idle connections open."""
         await self._write(f": {' '.join(text.split())}\n\n")
 

@@ -75,7 +75,7 @@ def scripted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     directory = tmp_path_factory.mktemp("scripted")
     script = directory / "script.toml"
     script.write_text(SCRIPT, "utf-8")
-    with gateway(directory, f"--rehearsal={script}", CCAPI_MAX_RETRIES="0") as running:
+    with gateway(directory, f"--rehearsal={script}", CCAPI_GATEWAY_MAX_RETRIES="0") as running:
         (running.workspace / "controls.sh").write_text(CONTROLS, "utf-8")
         yield running
 

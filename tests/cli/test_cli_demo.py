@@ -65,12 +65,18 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
         "CLAUDE_CODE_OAUTH_TOKEN": "real",
         "CLAUDE_CONFIG_DIR": str(directory / "mine"),
         "CCAPI_GATEWAY_PORT": "9",
-        "CCAPI_PERMISSION_MODE": "plan",
+        "CCAPI_GATEWAY_PERMISSION_MODE": "plan",
         "HTTPS_PROXY": unreachable,
         "http_proxy": unreachable,
     }
-    done = Cli(directory).run("demo", environ=environ)
-    return Demo(done, processes_in(directory), [path for path in directory.rglob("*") if path not in {scratch, home}])
+    cli = Cli(directory)
+    (directory / "ccapi.toml").write_text('[api]\nrequire_key = true\n[gateway]\npermission_mode = "plan"\n', "utf-8")
+    config = Path(cli.environ["CCAPI_HOME"]) / "config" / "config.toml"
+    config.parent.mkdir(parents=True)
+    config.write_text('[gateway]\nhost = "0.0.0.0"\n', "utf-8")
+    before = set(directory.rglob("*"))
+    done = cli.run("demo", environ=environ)
+    return Demo(done, processes_in(directory), sorted(set(directory.rglob("*")) - before))
 
 
 def test_the_demo(demo: Demo) -> None:

@@ -7,7 +7,8 @@ import re
 
 import pytest
 
-from tests.cli.support import SGR, Cli, FakeGateway, Gateway, ended
+from ccapi.errors import UpstreamFailed
+from tests.cli.support import SGR, Cli, FakeAnswer, FakeGateway, Gateway, ended
 
 
 def letters(text: str) -> str:
@@ -74,10 +75,12 @@ def test_a_terminal_without_colours(cli: Cli, fake: FakeGateway, environ: dict[s
 
 def test_notices_and_errors_cannot_command_the_terminal_either(cli: Cli, fake: FakeGateway) -> None:
     """What the gateway says beside the answer comes from outside too: an upstream error text, a notice."""
-    error = rb'data: {"error": {"message": "bad \u001b]0;owned\u0007 \u009b2J thing", "code": "upstream_failed"}}'
+    answer = FakeAnswer()
+    began = answer.begin()
+    error = answer.fail(UpstreamFailed("bad \x1b]0;owned\x07 \x9b2J thing"))
     with cli.terminal("ask", "--port", str(fake.port), "hello") as terminal:
         with fake.request() as connection:
-            connection.sendall(fake.EVENTS + b": retry \x1b]0;owned\x07 1 of 4\n\n" + error + b"\n\n")
+            connection.sendall(began + b": retry \x1b]0;owned\x07 1 of 4\n\n" + error)
         shown = SGR.sub("", terminal.read_all())
     assert "retry" in shown
     assert "bad" in shown
@@ -87,11 +90,12 @@ def test_notices_and_errors_cannot_command_the_terminal_either(cli: Cli, fake: F
 
 def test_a_notice_does_not_tear_a_line_of_the_answer(cli: Cli, fake: FakeGateway) -> None:
     """A notice in mid-line stands on a line of its own."""
+    answer = FakeAnswer()
     with cli.terminal("ask", "--port", str(fake.port), "hello") as terminal:
         with fake.request() as connection:
-            connection.sendall(fake.EVENTS + fake.delta("The answer is"))
+            connection.sendall(answer.begin() + answer.text("The answer is"))
             terminal.read_until("The answer is")
-            connection.sendall(b": retry 1 of 4\n\n" + fake.delta(" four.") + b"data: [DONE]\n\n")
+            connection.sendall(b": retry 1 of 4\n\n" + answer.text(" four.") + answer.end())
         shown = SGR.sub("", terminal.read_all())
     assert "\nretry 1 of 4\n" in shown or shown.startswith("retry 1 of 4\n")
     assert letters("The answer is four") == letters(shown.replace("retry 1 of 4", ""))

@@ -146,7 +146,7 @@ def test_a_second_signal_waits_for_no_run(tmp_path: Path) -> None:
 
 
 def test_a_reload_drops_no_run(tmp_path: Path) -> None:
-    """SIGHUP: settings are read again, for those who ask from now on; a bad one changes nothing, and the log says it."""
+    """SIGHUP: settings are read again, for those who ask from now on; a bad one changes nothing, and is logged."""
     file = tmp_path / "ccapi.toml"
     with command(tmp_path, f"--rehearsal={slow_words(tmp_path)}") as (process, running):
         with running.streaming("hello") as answers:
