@@ -1,7 +1,7 @@
-"""The README: every command in it is run as it stands, and what it lists is what there is.
+"""The README: nothing in it is untested.
 
-`COVERED` names the test behind each command. The tests take the commands out of the README itself; only a port may be
-replaced, where the gateway of the test has another one.
+Each of its commands is run as it stands, here or in tests/cli/test_cli_journey.py, which needs Docker. The only change is the
+port, where the test's own gateway has another one. What all pages have in common is in tests/test_docs.py.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import shlex
 import signal
 import subprocess
 import sys
-import tomllib
 from collections.abc import Iterator
 from contextlib import redirect_stdout
 from pathlib import Path
@@ -23,7 +22,7 @@ from pathlib import Path
 import pytest
 
 from ccapi import settings
-from tests.cli.readme import ASK, BLOCKS, CURLS, README, begins, block, check_answer, commands, content_of, shell
+from tests.cli.readme import ASK, CURLS, README, check_answer, content_of, shell
 from tests.cli.support import DEADLINE, ROOT, Cli, Gateway, clean_environ, gateway, read_line
 
 # Each command of the README, by how it begins, and the test that runs it.
@@ -46,6 +45,8 @@ COVERED = {
     "ccapi gateway --rehearsal": "test_gateway",
     "ccapi rehearsal --list": "test_rehearsal_list",
     "ccapi rehearsal --scenario rate-limited": "test_rehearsal_model",
+    "ccapi config show --origin": "test_config",
+    "ccapi config set models.map gpt-4o=sonnet": "test_config",
 }
 
 
@@ -62,7 +63,7 @@ def key_of(command: str) -> str:
 
 def test_every_command_has_a_test() -> None:
     """No line that a user may copy is untested, and no entry of the table is left over."""
-    assert {key_of(command) for command in commands()} == set(COVERED)
+    assert {key_of(command) for command in README.commands()} == set(COVERED)
 
 
 def test_the_tests_of_the_table_exist() -> None:
@@ -74,43 +75,12 @@ def test_the_tests_of_the_table_exist() -> None:
         assert name in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}, place
 
 
-def test_every_block_is_of_a_kind_that_is_tested() -> None:
-    """Commands stand in console blocks after `$ `, and nowhere else; the other kinds have a test each."""
-    assert {found.language for found in BLOCKS} == {"console", "text", "python", "toml"}
-    for text in (found.text for found in BLOCKS if found.language == "console"):
-        continued = False
-        for line in text.splitlines():
-            assert continued or line.startswith("$ "), f"neither a command nor its continuation: {line}"
-            continued = line.endswith("\\")
-        assert not continued
-
-
 def test_two_commands_set_it_up() -> None:
     """A new user needs `make demo` and `make test`, each in a block of its own before anything else."""
-    assert [found.text for found in BLOCKS if found.language == "console"][:2] == ["$ make demo\n", "$ make test\n"]
-
-
-def test_commands_in_the_text_exist() -> None:
-    """`ccapi something` in a sentence is a command of this version, with options that it has."""
-    from typer.main import get_command
-
-    from ccapi.cli.app import app
-
-    known = get_command(app).commands  # type: ignore[attr-defined] # it is a group
-    prose = re.sub(r"(?ms)^```.*?^```$", "", README)
-    mentioned = [found.split() for found in re.findall(r"`ccapi ([^`]+)`", prose) if "COMMAND" not in found]
-    assert mentioned
-    for name, *options in mentioned:
-        assert name in known
-        flags = {flag for parameter in known[name].params for flag in parameter.opts}
-        assert {option for option in options if option.startswith("-")} <= flags
-
-
-def test_links_lead_somewhere() -> None:
-    """Every relative link is a file of the repository."""
-    links = re.findall(r"\]\(([^)#]+)\)", README)
-    assert {"LICENSE", "docs/rehearsal.md", "templates/compose/README.md"} <= set(links)
-    assert [link for link in links if "://" not in link and not (ROOT / link).is_file()] == []
+    assert [found.text for found in README.blocks if found.language == "console"][:2] == [
+        "$ make demo\n",
+        "$ make test\n",
+    ]
 
 
 # --- make
@@ -165,8 +135,8 @@ def test_curl(number: int, running: Gateway, tmp_path: Path) -> None:
 
 def test_openai_snippet(running: Gateway) -> None:
     """The Python example, with the real openai package, prints the whole answer as it comes."""
-    source = block("python").replace(":8000/", f":{running.port}/")
-    assert source != block("python")
+    source = README.block("python").replace(":8000/", f":{running.port}/")
+    assert source != README.block("python")
     with redirect_stdout(io.StringIO()) as printed:
         exec(compile(source, "README.md", "exec"), {"__name__": "__main__"})  # noqa: S102 -- it is ours
     check_answer(1, printed.getvalue())
@@ -181,7 +151,7 @@ def test_ask(running: Gateway, tmp_path: Path) -> None:
     check_answer(0, shell(ASK, environ, tmp_path).removesuffix("\n"))
 
 
-@pytest.mark.parametrize("command", begins("ccapi gateway"))
+@pytest.mark.parametrize("command", README.begins("ccapi gateway"))
 def test_gateway(command: str, cli: Cli) -> None:
     """Both ways to start the gateway: it says where it is, and ends with Ctrl-C."""
     with cli.start(*shlex.split(command)[1:], "--port=0") as process:
@@ -199,7 +169,7 @@ def test_rehearsal_list(cli: Cli) -> None:
 
 def test_rehearsal_model(cli: Cli) -> None:
     """The model alone says where it is, and ends with Ctrl-C."""
-    (command,) = begins("ccapi rehearsal --scenario")
+    (command,) = README.begins("ccapi rehearsal --scenario")
     with cli.start(*shlex.split(command)[1:], "--port=0") as process:
         assert read_line(process.stdout, "the URL").startswith("Rehearsal model on http://127.0.0.1:")
         process.send_signal(signal.SIGINT)
@@ -213,56 +183,11 @@ def cli(tmp_path: Path) -> Cli:
     return Cli(tmp_path)
 
 
-# --- lists
-
-
-def table(heading: str, number: int = 0) -> list[list[str]]:
-    """The cells of the tables below a heading, head and rule left out."""
-    section = README.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
-    tables = re.findall(r"(?m)(?:^\|.*\n)+", section)
-    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in tables[number].splitlines()]
-    return rows[2:]
-
-
-def test_every_setting_is_listed() -> None:
-    """Name, variable, default and meaning of each setting are those of the program, in its order."""
-
-    def default(value: object) -> str:
-        if value is None or value == {}:
-            return "none"
-        return f"`{value:g}`" if isinstance(value, float) else f"`{str(value).lower()}`"
-
-    listed = table("Settings")
-    assert listed == [[f"`{s.key}`", f"`{s.env}`", default(s.default), s.help] for s in settings.TABLE]
-
-
-def test_every_variable_of_the_gateway_is_listed() -> None:
-    """What `ccapi.gateway.settings` reads of the environment, with its defaults."""
-    from ccapi.gateway.settings import GatewaySettings, from_environment
-
-    source = (ROOT / "ccapi" / "gateway" / "settings.py").read_text("utf-8")
-    listed = {row[0].strip("`"): row[1].strip("`") for row in table("Settings", 1)}
-    assert set(listed) == set(re.findall(r"CCAPI_[A-Z_]+", source))
-    as_read = {name: value for name, value in listed.items() if value not in {"none", "default"}}
-    read = from_environment(as_read)
-    assert read == GatewaySettings(environ=as_read, workspace=read.workspace), (
-        "a default in the README is not the real one"
-    )
-
-
-def test_the_example_of_a_settings_file(tmp_path: Path) -> None:
-    """It is read, and says what it seems to say."""
-    (tmp_path / "ccapi.toml").write_text(block("toml"), "utf-8")
-    assert tomllib.loads(block("toml"))
-    found = settings.load(environ={"CCAPI_HOME": str(tmp_path / "home")}, directory=tmp_path)
-    assert found.port == 8001
-    assert found.resolved["models.map"].value == {"gpt-4o": "sonnet"}
-
-
-def test_every_exit_code_is_listed() -> None:
-    """Those of the error tree, and the ones that need no error."""
-    from ccapi import errors
-
-    tree = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.CcapiError)]
-    listed = {int(code) for row in table("Exit codes") for code in row[0].split(",")}
-    assert listed == {kind.exit_code for kind in tree} | {0, 130, 143}
+def test_config(cli: Cli) -> None:
+    """What is set is in the user's file from then on, and says what the README says of it."""
+    shown, change = (shlex.split(command)[1:] for command in README.begins("ccapi config"))
+    assert "# default" in cli.run(*shown).stdout
+    assert cli.run(*change).returncode == 0
+    assert re.search(r"gpt-4o.*sonnet.*# .*config\.toml", cli.run(*shown).stdout)
+    found = settings.load(environ=cli.environ, directory=cli.directory)
+    assert found.value("models.map") == {"gpt-4o": "sonnet"}

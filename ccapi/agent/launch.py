@@ -85,8 +85,12 @@ class Launch:
             return Path(configured)
         return Path(self.environment.get("HOME") or Path.home()) / ".claude"
 
-    def command(self, options: RunOptions, resume: Resume | None = None) -> Command:
-        """`--flag=value`, so that no value that came from a request can become a flag."""
+    def directory(self, options: RunOptions) -> Path:
+        """Where it works."""
+        return options.workspace or self.workspace
+
+    def command(self, options: RunOptions, resume: Resume | None = None, *, parked: bool = False) -> Command:
+        """`--flag=value`, so that no value that came from a request can become a flag. `parked`: see `Worker.claim`."""
         flags = [
             *_flag("model", options.model),
             *_flag("effort", options.effort if options.effort != NO_THINKING else None),
@@ -96,10 +100,11 @@ class Launch:
             *_permission_flags(options, options.permission_mode or self.permission_mode),
             *([] if options.persist else ["--no-session-persistence"]),
             *(_resume_flags(resume) if resume else []),
+            *(["--await-claim"] if parked else []),
         ]
         environment = {**self.environment, **_limits(options)}
-        directory = options.workspace or self.workspace
-        return Command([str(self.binary), *_ARGUMENTS, *flags], directory, environment, self.secrets)
+        argv = [str(self.binary), *_ARGUMENTS, *flags]
+        return Command(argv, self.directory(options), environment, self.secrets)
 
 
 def _flag(name: str, value: object) -> list[str]:

@@ -17,7 +17,7 @@ from ccapi.agent.fingerprint import Fingerprint
 from ccapi.agent.launch import Launch
 from ccapi.agent.options import Resume, RunOptions
 from ccapi.agent.worker import Worker
-from ccapi.errors import CcapiError
+from ccapi.errors import CcapiError, ClaudeFailed
 
 log = logging.getLogger(__name__)
 
@@ -179,11 +179,12 @@ class Pool:
         return fit
 
     async def _look(self, worker: Worker) -> None:
-        """Raises `ClaudeFailed` if it does not answer."""
-        directory = worker.options.workspace or self._launch.workspace
-        if worker.session_id == "" and _in_repository(directory):
-            # The CLI looked at the repository when it started: what it saw there may be no longer true.
-            await worker.refresh()
+        """Raises `ClaudeFailed` if it does not answer, or what it knows is no longer true."""
+        directory = self._launch.directory(worker.options)
+        if worker.parked:
+            await worker.claim(directory)
+        elif not worker.session_id and _in_repository(directory):
+            raise ClaudeFailed("its workspace has become a git repository, which it does not know")
         else:
             await worker.check()
 
@@ -221,7 +222,9 @@ class Pool:
 
     async def _started(self, options: RunOptions) -> Worker:
         fingerprint = self.fingerprint()
-        worker = await Worker.start(self._launch, options)
+        # What git says of a repository may be another thing when the process is used.
+        parked = _in_repository(self._launch.directory(options))
+        worker = await Worker.start(self._launch, options, parked=parked)
         worker.fingerprint = fingerprint
         try:
             await worker.get_ready()

@@ -173,7 +173,7 @@ class _Tree:
         self._parents[uuid] = parent
         if parent is None:
             self._summarised[uuid] = _name(entry, "logicalParentUuid")
-        if entry.get("type") not in {"user", "assistant"}:
+        if _name(entry, "type") not in {"user", "assistant"}:
             return False
         self._last = uuid
         return True

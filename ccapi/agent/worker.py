@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, Self
 
 from ccapi.agent import control
@@ -18,6 +19,7 @@ from ccapi.errors import ClaudeFailed
 
 READY_TIMEOUT = 20.0  # seconds; a busy machine starts many at once
 CHECK_TIMEOUT = 2.0  # seconds; it answers in one or two milliseconds
+CLAIM_TIMEOUT = 5.0  # seconds; it answers in a tenth of one
 _OF_A_TURN = frozenset({"assistant", "user", "result", "stream_event"})
 
 _Message = Mapping[str, Any]
@@ -34,12 +36,17 @@ class Worker:
         self.session_id = ""  # of the conversation it had a turn of
         self.checkpoint = ""  # where that turn ended
         self.fingerprint = ""  # of the configuration it was started under
+        self.parked = False  # it must be claimed before its first turn
         self._initialized = False
 
     @classmethod
-    async def start(cls, launch: Launch, options: RunOptions, resume: Resume | None = None) -> Self:
+    async def start(
+        cls, launch: Launch, options: RunOptions, resume: Resume | None = None, *, parked: bool = False
+    ) -> Self:
         """Raises `ClaudeNotFound` and `ClaudeFailed`."""
-        return cls(await ClaudeProcess.start(launch.command(options, resume)), options)
+        worker = cls(await ClaudeProcess.start(launch.command(options, resume, parked=parked)), options)
+        worker.parked = parked
+        return worker
 
     async def get_ready(self) -> None:
         """Wait until it has started and knows its system prompt. Raises `ClaudeFailed`."""
@@ -55,13 +62,14 @@ class Worker:
         await self.process.send(control.request("mcp_status"))
         await self._await(_is_quiet_response, CHECK_TIMEOUT)
 
-    async def refresh(self) -> None:
-        """Let it look again at what it saw when it started, such as the state of a git repository.
+    async def claim(self, directory: Path) -> None:
+        """Let a parked process begin: only now it looks at its directory, and at what git says of it.
 
-        `/clear` begins another session in the same process; it asks nothing of the model. Raises `ClaudeFailed`.
+        (An ordinary one looks when it starts, and never again.) It asks nothing of the model. Raises `ClaudeFailed`.
         """
-        await self.process.send({"type": "user", "message": {"role": "user", "content": "/clear"}})
-        await self._await(lambda message: message.get("type") == "result", CHECK_TIMEOUT)
+        await self.process.send(control.request("claim_session", cwd=str(directory)))
+        await self._await(_is_claimed, CLAIM_TIMEOUT)
+        self.parked = False
 
     async def ask(self, turn: _Message) -> None:
         """Send a turn, and before the first one what it must know for it; nothing is waited for.
@@ -101,6 +109,16 @@ def _is_response(message: _Message) -> bool:
     if message.get("type") != "control_response":
         return False
     control.raise_if_refused(message)
+    return True
+
+
+def _is_claimed(message: _Message) -> bool:
+    """Raises `ClaudeFailed` when it is not."""
+    if not _is_response(message):
+        return False
+    status = (message["response"].get("response") or {}).get("status")
+    if status != "ok":
+        raise ClaudeFailed(f"Claude Code could not begin in its directory: {status}")
     return True
 
 

@@ -96,8 +96,9 @@ class ResponsesHandler:
         """Its session stays: it is deleted as one."""
         response_id, owner = (await self._document(request))["id"], request[CALLER].owner
         await self._background.cancel(response_id, owner)
+        self._background.remove(response_id, owner)  # first: where the disk is full, there is room again
         await self._store.delete_response(response_id, owner)
-        await self._background.forget(response_id, owner)
+        self._background.forget(response_id)
         return _json({"id": response_id, "object": "response", "deleted": True})
 
     async def input_items(self, request: web.Request) -> web.Response:
@@ -137,6 +138,7 @@ class ResponsesHandler:
             checkpoint,
             asked.conversation_id,
             headers.get(_TASK_HEADER),
+            asked.abandon_after,
         )
         return pending, asked.ignored(question)
 

@@ -11,6 +11,7 @@ import contextlib
 import logging
 import re
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -53,6 +54,32 @@ class _Live:
         self.task: asyncio.Task[None] | None = None
         self.keeping: asyncio.Task[bool] | None = None
         self._recorder: Recorder | None = None
+        self._followers = 0
+        self._alone: asyncio.TimerHandle | None = None
+
+    @contextlib.contextmanager
+    def followed(self) -> Iterator[None]:
+        """For as long as somebody reads along."""
+        self._followers += 1
+        if self._alone:
+            self._alone.cancel()
+        try:
+            yield
+        finally:
+            self._followers -= 1
+            self.left()
+
+    def left(self) -> None:
+        """Nobody reads along (any more): a client that wanted that may never come back."""
+        after = self.pending.abandon_after
+        if after is not None and not self._followers and not self.ended:
+            self._alone = asyncio.get_running_loop().call_later(after, self.cancel)
+
+    def cancel(self) -> None:
+        """As a client does."""
+        if self.task and not self.ended:
+            self.cancelled = True
+            self.task.cancel()
 
     @property
     def document(self) -> Object:
@@ -82,6 +109,8 @@ class _Live:
             log_detail(error)
         self.ended = True
         self.grown.set()
+        if self._alone:
+            self._alone.cancel()
         if self._recorder:
             self._recorder.close()
 
@@ -154,9 +183,9 @@ class Backgrounds:
         try:
             await asyncio.shield(live.begun)
         except asyncio.CancelledError:
-            live.cancelled = True
-            live.task.cancel()
+            live.cancel()
             raise
+        live.left()
         return live.document
 
     def document(self, response_id: str, owner: str) -> Object | None:
@@ -170,18 +199,18 @@ class Backgrounds:
         if live is None:
             return None
         if live.task and not live.ended:
-            live.cancelled = True
-            live.task.cancel()
+            live.cancel()
             await asyncio.wait([live.task])
         return live.document
 
-    async def forget(self, response_id: str, owner: str) -> None:
-        """End it if need be, and remove what was recorded."""
-        await self.cancel(response_id, owner)
-        if self._of(response_id, owner):
-            del self._live[response_id]
+    def remove(self, response_id: str, owner: str) -> None:
+        """What was recorded of a response that is over."""
         with contextlib.suppress(OSError):
             self._path(response_id, owner).unlink(missing_ok=True)
+
+    def forget(self, response_id: str) -> None:
+        """One whose end could not be stored, as it was deleted."""
+        self._live.pop(response_id, None)
 
     async def follow(self, response_id: str, owner: str, stream: ResponseStream, after: int) -> None:
         """Everything behind the event `after`, to the end of the response.
@@ -189,7 +218,8 @@ class Backgrounds:
         Raises `InvalidRequest` if there is no such event, and `StoreFailed`.
         """
         live = self._of(response_id, owner)
-        with Reader(self._path(response_id, owner)) as reader:
+        followed = live.followed() if live else contextlib.nullcontext()
+        with followed, Reader(self._path(response_id, owner)) as reader:
             in_memory = live.rest if live else []
             if not reader.skip(after + 1) and not (in_memory and after <= in_memory[-1]["sequence_number"]):
                 raise InvalidRequest("'starting_after': there is no event of that number", param="starting_after")

@@ -13,7 +13,7 @@ import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, ValidationError
 
 from ccapi.errors import InvalidRequest
 from ccapi.gateway import content
@@ -21,7 +21,7 @@ from ccapi.gateway.content import Content, Part
 from ccapi.gateway.fields import Lenient
 from ccapi.gateway.question import Block, Turn
 from ccapi.wire import toolmarkdown
-from ccapi.wire.responseitems import Object, tool_name
+from ccapi.wire.responseitems import OWN_LABEL, Object, tool_name
 
 MAX_ATTACHMENTS = 100  # in the whole conversation: the most that the model's API takes
 
@@ -70,7 +70,10 @@ class Item(Lenient):
 
 def turns(items: Sequence[Item]) -> list[Turn]:
     """What was said and done, without system messages. Raises `InvalidRequest`, which names the item at fault."""
-    found = [_turn(item, f"input[{number}]") for number, item in enumerate(items) if not _is_system(item)]
+    try:
+        found = [_turn(item, f"input[{number}]") for number, item in enumerate(items) if not _is_system(item)]
+    except RecursionError:
+        raise _too_deep() from None
     told = [turn for turn in found if turn]
     if sum(len(turn.attachments) for turn in told) > MAX_ATTACHMENTS:
         raise InvalidRequest(f"'input': more than {MAX_ATTACHMENTS} images and files", param="input")
@@ -124,7 +127,7 @@ def _turn(item: Item, where: str) -> Turn | None:
         arguments = (item.model_extra or {}).get("input") if kind == "custom_tool_call" else item.arguments
         return Turn("assistant", f"[called {item.name}({arguments or ''})]")
     if kind in _RESULTS:
-        blocks = content.blocks(_parts(item.output), f"{where}.output")
+        blocks = content.blocks(_parts(item.output, f"{where}.output"), f"{where}.output")
         return Turn("tool", content.text(blocks), content.attachments(blocks))
     problem = _REFUSED.get(kind, "is not the type of an item that can be sent here")
     raise InvalidRequest(f"'{where}.type': {problem}", param=f"{where}.type")
@@ -144,7 +147,7 @@ def _executed(item: Item) -> str:
         arguments = json.loads(item.arguments) if isinstance(item.arguments, str) else item.arguments
     except (ValueError, RecursionError):
         arguments = item.arguments
-    call = toolmarkdown.call(tool_name(item.server_label or "", item.name or ""), arguments)
+    call = toolmarkdown.call(tool_name(item.server_label or OWN_LABEL, item.name or "tool"), arguments)
     if item.error is None and item.output is None:
         return call
     output = item.output if item.error is None else _error_text(item.error)
@@ -158,10 +161,13 @@ def _error_text(error: Any) -> str:
     return str(found)
 
 
-def _parts(output: Any) -> Content | None:
-    if isinstance(output, list):
-        return [Part.model_validate(part) for part in output if isinstance(part, dict)]
-    return output if isinstance(output, str) or output is None else json.dumps(output)
+def _parts(output: Any, where: str) -> Content | None:
+    if not isinstance(output, list):
+        return output if isinstance(output, str) or output is None else json.dumps(output)
+    try:
+        return [Part.model_validate(part) for part in output]
+    except ValidationError:
+        raise InvalidRequest(f"'{where}' must be a text, or a list of texts, images and files", param=where) from None
 
 
 def _is_system(item: Item) -> bool:
@@ -172,10 +178,20 @@ def _is_system(item: Item) -> bool:
 
 
 def kept(given: str | Sequence[Item]) -> list[Object]:
-    """The items as they are listed later, each with an id; the data of images and files is not kept."""
+    """The items as they are listed later, each with an id; the data of images and files is not kept.
+
+    Raises `InvalidRequest`.
+    """
     if isinstance(given, str):
         given = [Item(type="message", role="user", content=given)]
-    return [_kept(item) for item in given]
+    try:
+        return [_kept(item) for item in given]
+    except (ValueError, RecursionError):  # as pydantic says it
+        raise _too_deep() from None
+
+
+def _too_deep() -> InvalidRequest:
+    return InvalidRequest("'input' is nested too deeply", param="input")
 
 
 def _kept(item: Item) -> Object:

@@ -61,6 +61,10 @@ class ResponsesRequest(Asked):
     previous_response_id: str | None = Field(None, description="Go on after that response.")
     conversation: str | ConversationRef | None = Field(None, description="Go on in that conversation.")
     background: bool | None = Field(None, description="Do not wait for the answer; needs `store`.")
+    abandon_after: Annotated[float, Field(gt=0, le=86_400)] | None = Field(
+        None,
+        description="Cancel a background response that nobody follows for so many seconds. Unset: never.",
+    )
     include: list[str] | None = None
     text: TextConfig | None = None
     reasoning: Reasoning | None = None
@@ -157,6 +161,8 @@ class ResponsesRequest(Asked):
             raise InvalidRequest(f"'{name}' and the id of a session cannot both be given", param=name)
         if self.background and not self.stored:
             raise InvalidRequest("'background': such a response must be stored ('store')", param="background")
+        if self.abandon_after is not None and not self.background:
+            raise InvalidRequest("'abandon_after' is for background responses", param="abandon_after")
         for number, name in enumerate(self.include or ()):
             if name not in _EMPTY | _IGNORED_INCLUDE:
                 what = "is not available" if name in _NO_SUCH else "is nothing that can be included"

@@ -36,6 +36,7 @@ class Pending:
     checkpoint: str | None = None  # the place in the question's session to go on from
     conversation: str | None = None
     task: str | None = None  # what Open WebUI says that it wants for itself
+    abandon_after: float | None = None  # seconds without anybody who follows, in the background
 
     def encoder(self) -> Encoder:
         """What may be shown is only known once the run is open (`ResponseRuns.open`)."""

@@ -201,8 +201,8 @@ class _Turn:
         }
         try:
             self._encoder.feed(self._decoder.feed(json.dumps(line).encode()))
-        except CcapiError as error:
-            log.debug("left out an entry of a transcript: %s", error.detail)
+        except (CcapiError, RecursionError) as error:
+            log.debug("left out an entry of a transcript: %s", getattr(error, "detail", error))
 
     def end(self) -> list[Object]:
         self._encoder.feed([RunFinished("", "stop")])
@@ -217,7 +217,8 @@ def _prompt(entry: Entry) -> list[Object]:
     content = entry["message"].get("content")
     if isinstance(content, str):
         return [_text(content)]
-    return [_part(block) for block in content or () if block.get("type") != "tool_result"]
+    blocks = [block for block in content if isinstance(block, dict)] if isinstance(content, list) else []
+    return [_part(block) for block in blocks if block.get("type") != "tool_result"]
 
 
 def _part(block: dict[str, Any]) -> Object:

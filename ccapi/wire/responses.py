@@ -229,7 +229,8 @@ class Encoder:
 
     def _text(self, event: TextDelta) -> None:
         if event.parent is not None:
-            self._reason(event, "subagent_text")
+            if self.show == "full":
+                self._reason(event, "subagent_text")
             return
         if event.text and (self._structured or self.show == "final"):
             if self._last and self._last[0].message_id != event.message_id:
@@ -260,11 +261,11 @@ class Encoder:
                 self._writer.whole_message(item, "".join(event.text for event in self._last), refused=True)
 
     def _thinking(self, event: ThinkingDelta) -> None:
-        self._reason(event, "")
+        if self.show == "full":
+            self._reason(event, "")
 
     def _reason(self, event: TextDelta | ThinkingDelta, kind: str) -> None:
-        if event.parent is None or self.show == "full":
-            self._writer.delta(self._block("reasoning", kind, event), event.text)
+        self._writer.delta(self._block("reasoning", kind, event), event.text)
 
     def _block(self, type_: str, kind: str, event: TextDelta | ThinkingDelta) -> Block:
         """Where this delta belongs, opened if need be. Neighbouring blocks of text are parts of one message."""

@@ -19,7 +19,7 @@ from ccapi.agent.run import Agent, Run, RunRequest
 from ccapi.agent.worker import Worker
 from ccapi.wire.events import RunEvent, RunFailed, RunFinished
 from tests.agent import streamjson as sj
-from tests.agent.stub import ENVIRONMENT
+from tests.agent.stub import ENVIRONMENT, STUB, Stub
 from tests.gateway.harness import Model, processes_in, scripted
 
 OPTIONS = RunOptions(model="sonnet")
@@ -168,33 +168,52 @@ async def rehearsed(
 
 
 def responds(request_id: str) -> dict[str, Any]:
+    """The line that answers a control request."""
     return {"type": "control_response", "response": {"subtype": "success", "request_id": request_id, "response": {}}}
 
 
-def patient(*turns: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The plan of a stub that initializes, and takes these turns after it was asked each time whether it is well."""
-    steps: list[dict[str, Any]] = [{"await_input": 1}, {"lines": [responds("initialize")]}]
-    for number, lines in enumerate(turns or [turn("hello")]):
-        steps += [{"await_input": 2 * number + 2}, {"lines": [responds("mcp_status")]}]
-        steps += [{"await_input": 2 * number + 3}, {"lines": lines}]
-    return [*steps, {"await_end_of_input": None}]
+# The plan of a stub that takes turns as the CLI does, until its stdin ends.
+CONVERSE: dict[str, Any] = {"converse": 1000}
 
 
-def turn(text: str, session: str = "session-1", checkpoint: str = "checkpoint-1") -> list[dict[str, Any]]:
-    """A whole turn of the CLI, as it says it of itself."""
-    lines = [*sj.answer(text)]
-    lines[0] |= {"session_id": session}
-    lines[-1] |= {"session_id": session}
-    said = [{**line, "uuid": checkpoint} if line["type"] == "assistant" else line for line in lines]
-    return [sj.state("running"), *said, sj.state("idle")]
+@dataclass(frozen=True)
+class Counted:
+    """The stub as the CLI, and how often it was started."""
+
+    launch: Launch
+    log: Path
+
+    @property
+    def workspace(self) -> Path:
+        return self.launch.workspace
+
+    @property
+    def stub(self) -> Stub:
+        return Stub(self.workspace)
+
+    @property
+    def starts(self) -> int:
+        return len(self.log.read_text().split()) if self.log.exists() else 0
+
+    @asynccontextmanager
+    async def agent(self, limits: PoolLimits, *, start: RunOptions | None = OPTIONS) -> AsyncIterator[Agent]:
+        """See `Rehearsed.agent`."""
+        agent = Agent(self.launch, pool=limits)
+        if start:
+            agent.pool.start(start)
+        try:
+            yield agent
+        finally:
+            await agent.close()
+            await no_process_in(self.workspace)
 
 
-def counting(directory: Path, stub: Path) -> tuple[Launch, Callable[[], int]]:
-    """A launch of the stub in `directory`, and how often it was started."""
-    log, script = directory / "starts", directory / "counted-claude"
-    script.write_text(f'#!/bin/sh\necho started >> {log}\nexec {stub} "$@"\n', "utf-8")
+def counted(directory: Path, *plan: dict[str, Any]) -> Counted:
+    """The stub with this plan, or one that converses."""
+    log, script, workspace = directory / "starts", directory / "counted-claude", directory / "workspace"
+    script.write_text(f'#!/bin/sh\necho started >> {log}\nexec {STUB} "$@"\n', "utf-8")
     script.chmod(0o755)
-    workspace = directory / "workspace"
-    workspace.mkdir(exist_ok=True)
-    environment = {**ENVIRONMENT, "CLAUDE_CONFIG_DIR": str(directory / "config")}
-    return Launch(script, workspace, environment), lambda: len(log.read_text().split()) if log.exists() else 0
+    workspace.mkdir()
+    (directory / "config").mkdir()
+    Stub(workspace).plan(*(plan or (CONVERSE,)))
+    return Counted(Launch(script, workspace, {**ENVIRONMENT, "CLAUDE_CONFIG_DIR": str(directory / "config")}), log)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ccapi.agent.launch import Launch, child_environment, child_secrets, find_claude
-from ccapi.agent.options import RunOptions
+from ccapi.agent.options import Resume, RunOptions
 from ccapi.errors import ClaudeNotFound
 from ccapi.settings import PERMISSION_MODES
 
@@ -25,6 +25,7 @@ ALLOWED = {
 ADDED = {
     "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
     "CLAUDE_CODE_SDK_READS_SESSION_STATE": "1",
+    "CLAUDE_CODE_DISABLE_AUTO_MEMORY": "1",
     "DISABLE_AUTOUPDATER": "1",
     "CLAUDE_CODE_MAX_RETRIES": "4",
 }
@@ -38,7 +39,7 @@ def argv(model: str | None, mode: str = "default") -> list[str]:
 @given(st.text(min_size=1))
 def test_no_value_of_a_request_can_become_a_flag(model: str) -> None:
     """A model is one argument, `--model=value`, whatever it looks like; nothing else of a request is on argv."""
-    assert argv(model) == [*argv(None), f"--model={model}"]
+    assert sorted(argv(model)) == sorted([*argv(None), f"--model={model}"])
 
 
 @pytest.mark.parametrize("mode", PERMISSION_MODES)
@@ -49,6 +50,53 @@ def test_every_argument_is_one_flag(mode: str) -> None:
     assert all(argument.startswith("--") for argument in arguments)
     assert f"--permission-mode={mode}" in arguments
     assert {"--input-format=stream-json", "--output-format=stream-json", "--include-partial-messages"} <= set(arguments)
+
+
+def flags(options: RunOptions, mode: str = "bypassPermissions", resume: Resume | None = None) -> list[str]:
+    """What these options add to the arguments."""
+    launch = Launch(Path("/bin/claude"), Path("/workspace"), permission_mode=mode)
+    plain = launch.command(RunOptions()).argv
+    return [argument for argument in launch.command(options, resume).argv if argument not in plain]
+
+
+def test_a_list_of_tools_is_all_there_is() -> None:
+    """Built-in ones are not offered, others denied; without any from a server no server is started."""
+    assert flags(RunOptions(tools=("Read", "Bash(git *)", "mcp__github"))) == [
+        "--permission-mode=dontAsk",
+        "--tools=Read,Bash",
+        "--allowedTools=Read,Bash(git *),mcp__github",
+    ]
+    assert flags(RunOptions(tools=())) == ["--permission-mode=dontAsk", "--tools=", "--strict-mcp-config"]
+    assert flags(RunOptions(denied_tools=("Bash", "Write"))) == ["--disallowedTools=Bash,Write"]
+
+
+@pytest.mark.parametrize("mode", ["plan", "default", "dontAsk", "acceptEdits"])
+def test_a_list_of_tools_allows_nothing_that_was_denied(mode: str) -> None:
+    """Where a tool has to be asked for, naming it is no permission."""
+    assert flags(RunOptions(tools=("Bash",)), mode) == ["--tools=Bash", "--strict-mcp-config"]
+    assert not [flag for flag in flags(RunOptions(tools=("Bash",), permission_mode=mode)) if "allowed" in flag]
+
+
+def test_a_session_to_go_on_with() -> None:
+    """At a place of it, or as a copy."""
+    resume = Resume("id", "place", fork=True)
+    assert flags(RunOptions(), resume=resume) == ["--resume=id", "--resume-session-at=place", "--fork-session"]
+    assert flags(RunOptions(), resume=Resume("id")) == ["--resume=id"]
+
+
+def test_limits_of_a_run() -> None:
+    """As flags where the CLI has them, else in its environment."""
+    limited = RunOptions(max_turns=3, max_budget_usd=0.5, effort="high", json_schema='{"type":"object"}', persist=False)
+    assert flags(limited) == [
+        "--effort=high",
+        "--max-turns=3",
+        "--max-budget-usd=0.5",
+        '--json-schema={"type":"object"}',
+        "--no-session-persistence",
+    ]
+    launch = Launch(Path("/bin/claude"), Path("/workspace"))
+    environment = launch.command(RunOptions(max_output_tokens=100, effort="none")).environment
+    assert environment == {"CLAUDE_CODE_MAX_OUTPUT_TOKENS": "100", "CLAUDE_CODE_DISABLE_THINKING": "1"}
 
 
 def test_without_a_model_the_cli_chooses() -> None:

@@ -9,38 +9,34 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ccapi.agent import pool as pools
-from ccapi.agent.launch import Launch, child_secrets
+from ccapi.agent.launch import child_secrets
 from ccapi.agent.options import Resume, RunOptions
 from ccapi.agent.pool import PoolLimits
 from ccapi.agent.run import Agent, Run, RunRequest
 from ccapi.errors import CcapiError, GatewayStopping
 from ccapi.wire.events import Notice, RunFailed, TextDelta
-from tests.agent import streamjson as sj
 from tests.agent.pooling import (
+    CONVERSE,
     OPTIONS,
-    Asked,
     ask,
-    counting,
+    counted,
     events_of,
     no_process_in,
-    patient,
     pids,
     ready,
     rehearsed,
+    responds,
     running,
-    turn,
     until,
     worker_of,
 )
-from tests.agent.stub import STUB, Stub
+from tests.gateway.harness import processes_in
 
 LIMITS = PoolLimits(size=2, sessions=4)
 NOTHING = PoolLimits(size=0, sessions=0)
@@ -59,7 +55,7 @@ async def test_a_ready_process_is_used_once_and_for_one_conversation(tmp_path: P
     async with rehearsed(tmp_path, claude) as real, real.agent(LIMITS) as agent:
         stood = await ready(agent, 2)
         first = await ask(agent, "the apple is red")
-        second = await ask(agent, "the pear is green")
+        second = await ask(agent, "the quince is yellow")
         assert {first.pid, second.pid} == set(stood)
         assert [first.start, second.start] == ["ready", "ready"]
         again = await ready(agent, 2)
@@ -67,11 +63,11 @@ async def test_a_ready_process_is_used_once_and_for_one_conversation(tmp_path: P
         assert third.start == "ready"
         assert third.pid in again[:2]
         assert len({asked.end.session_id for asked in (first, second, third)}) == 3
-        for asked, fruit in ((first, "apple"), (second, "pear"), (third, "plum")):
+        for asked, fruit in ((first, "apple"), (second, "quince"), (third, "plum")):
             (body,) = real.requests(fruit)
             assert prompts(body) == ["user"]
             assert fruit in asked.text
-            others = {"apple", "pear", "plum"} - {fruit}
+            others = {"apple", "quince", "plum"} - {fruit}
             assert not [other for other in others if other in json.dumps(body)]
         assert len(real.model.conversation) == 3
 
@@ -171,11 +167,10 @@ async def test_a_burst_of_questions_is_answered_each_by_its_own_process(tmp_path
         assert agent.pool.kept == LIMITS.sessions
 
 
-async def test_what_a_session_must_not_keep_is_not_kept(tmp_path: Path) -> None:
-    """A process without a session has no next turn, and one with a budget has spent of it."""
-    launch, _ = counting(tmp_path, STUB)
-    Stub(launch.workspace).plan({"await_input": 2}, {"lines": turn("hello")}, {"await_end_of_input": None})
-    async with agent_of(launch, PoolLimits(size=0, sessions=4)) as agent:
+async def test_what_has_no_next_turn_is_not_kept(tmp_path: Path) -> None:
+    """A process without a session has none, and one with a budget has spent of it."""
+    cli = counted(tmp_path)
+    async with cli.agent(PoolLimits(size=0, sessions=4)) as agent:
         for options in (RunOptions(persist=False), RunOptions(max_budget_usd=1.0)):
             await ask(agent, "hello", options=options)
             assert agent.pool.kept == 0
@@ -195,9 +190,49 @@ async def test_a_commit_after_the_start_is_seen(tmp_path: Path, claude: Path) ->
     async with rehearsed(tmp_path, claude) as real, real.agent(LIMITS) as agent:
         await ready(agent, 2)
         commit(workspace, "the second commit")
-        await ask(agent, "hello")
-        assert real.requests("the second commit")
-        assert not real.requests("/clear"), "the model is told of what was done to the process"
+        (workspace / "untracked.txt").touch()
+        fresh = await ask(agent, "hello")
+        assert fresh.start == "ready"
+        second = await ask(agent, "again", fresh.next_turn)
+        assert (second.start, second.pid) == ("kept", fresh.pid)
+        agent.pool.limits = NOTHING
+        agent.pool.refill()
+        await until(lambda: not pids(agent), "the end of all that wait")
+        assert (await ask(agent, "hello")).start == "cold"
+        warm, _, cold = (dict(body) for body in real.model.conversation)
+        assert "the second commit" in json.dumps(warm)
+        assert "untracked.txt" in json.dumps(warm)
+        for body in (warm, cold):
+            del body["metadata"]
+        assert warm == cold, "the model sees how its process was started"
+
+
+async def test_in_a_repository_tools_run_and_sessions_go_on(tmp_path: Path, claude: Path) -> None:
+    """A process that was parked there is in all else like any other: its rights, its directory, its session file."""
+    workspace = tmp_path / "workspace"
+    workspace.mkdir()
+    git(workspace, "init", "-q", "-b", "main")
+    async with rehearsed(tmp_path, claude, "fibonacci") as real, real.agent(LIMITS) as agent:
+        await ready(agent, 2)
+        asked = await ask(agent, "Write a fibonacci function and run it")
+        assert asked.start == "ready"
+        assert "[0, 1, 1, 2, 3, 5, 8, 13, 21, 34]" in str(asked.events)
+        assert (workspace / "fibonacci.py").exists()
+        await agent.pool.forget(asked.end.session_id)
+        again = await ask(agent, "Write a fibonacci function and run it", asked.next_turn)
+        assert (again.start, again.end.session_id) == ("cold", asked.end.session_id)
+        assert "fibonacci.py" in json.dumps(real.model.conversation[-1]["messages"])
+
+
+async def test_a_workspace_that_becomes_a_repository_is_seen_as_one(tmp_path: Path, claude: Path) -> None:
+    """A process that was started before knows nothing of it."""
+    async with rehearsed(tmp_path, claude) as real, real.agent(LIMITS) as agent:
+        stood = await ready(agent, 2)
+        git(real.workspace, "init", "-q", "-b", "trunk")
+        assert (await ask(agent, "hello")).start == "cold"
+        assert real.requests("trunk")
+        assert not set(await ready(agent, 2)) & set(stood)
+        assert (await ask(agent, "hello")).start == "ready"
 
 
 def git(workspace: Path, *arguments: str) -> None:
@@ -253,43 +288,40 @@ async def test_what_the_cli_itself_writes_replaces_nothing(tmp_path: Path, claud
 )
 async def test_each_part_of_the_configuration_counts(tmp_path: Path, name: str, content: str) -> None:
     """Settings, MCP servers, credentials, memory: what waits is replaced, and what is at work is not kept."""
-    launch, _ = counting(tmp_path, STUB)
-    launch.config_dir.mkdir()
-    Stub(launch.workspace).plan(*patient(turn("hello"), turn("again")))
-    async with agent_of(launch, PoolLimits(size=1, sessions=1), OPTIONS) as agent:
-        (before,) = await ready(agent, 1)
+    cli = counted(tmp_path)
+    async with cli.agent(PoolLimits(size=1, sessions=2)) as agent:
         first = await ask(agent, "hello")
-        assert (first.pid, agent.pool.kept) == (before, 1)
         await ready(agent, 1)
         async with agent.run(RunRequest("hello", OPTIONS)) as run:
-            (launch.config_dir / name).write_text(content, "utf-8")
+            working = worker_of(run).process.pid
+            await ready(agent, 1)
+            before = pids(agent)
+            assert first.pid in before
+            (cli.launch.config_dir / name).write_text(content, "utf-8")
             await events_of(run)
-        assert agent.pool.kept == 0 or before not in pids(agent)
-        assert first.end.session_id not in agent.pool._kept
+        assert agent.pool.kept == 0 or working not in pids(agent)
+        await until(lambda: not any(map(running, [*before, working])), "the end of the old ones")
         (after,) = await ready(agent, 1)
-        await until(lambda: not running(before), "the end of the old one")
         assert (await ask(agent, "hello")).pid == after
 
 
 async def test_new_credentials_of_the_environment_replace_what_waits(tmp_path: Path) -> None:
     """Also what is being started or at work in this moment: it has the old ones."""
-    launch, _ = counting(tmp_path, STUB)
-    stub = Stub(launch.workspace)
-    stub.plan(*patient())
-    async with agent_of(launch, PoolLimits(size=1, sessions=1), OPTIONS) as agent:
-        (old,) = await ready(agent, 1)
-        stub.plan({"await_input": 1}, {"sleep": 0.5}, *patient()[1:])
+    cli = counted(tmp_path)
+    async with cli.agent(PoolLimits(size=1, sessions=1)) as agent:
+        await ready(agent, 1)
+        cli.stub.plan({"sleep": 0.5}, CONVERSE)
         async with agent.run(RunRequest("hello", OPTIONS)) as run:
-            assert worker_of(run).process.pid == old
             agent.pool.refill()
-            await asyncio.sleep(0.2)  # one is being started
-            agent.renew(dataclasses.replace(launch, secrets=child_secrets({"ANTHROPIC_API_KEY": "new"})))
+            await until(lambda: cli.starts == 2, "the start of another one")
+            agent.renew(dataclasses.replace(cli.launch, secrets=child_secrets({"ANTHROPIC_API_KEY": "new"})))
             await events_of(run)
         assert agent.pool.kept == 0
-        stub.plan(*patient())
+        agent.pool.refill()
         await until(lambda: agent.pool.ready == 1, "a process ready")
-        await ask(agent, "hello")
-        assert "CLAUDE_CODE_API_KEY_FILE_DESCRIPTOR" in stub.seen["environ"]
+        assert cli.starts == 3
+        assert (await ask(agent, "hello")).start == "ready"
+        assert "CLAUDE_CODE_API_KEY_FILE_DESCRIPTOR" in cli.stub.seen["environ"]
 
 
 # --- health
@@ -321,12 +353,10 @@ async def test_a_process_that_died_or_hangs_while_it_waits_is_not_used(
 
 async def test_one_that_is_awake_but_does_not_answer_is_not_used(tmp_path: Path) -> None:
     """It looks like any other from outside."""
-    launch, _ = counting(tmp_path, STUB)
-    stub = Stub(launch.workspace)
-    stub.plan(*patient()[:2], {"await_end_of_input": None})
-    async with agent_of(launch, PoolLimits(size=1, sessions=0), OPTIONS) as agent:
+    cli = counted(tmp_path, {"await_input": 1}, {"lines": [responds("initialize")]}, {"await_end_of_input": None})
+    async with cli.agent(PoolLimits(size=1, sessions=0)) as agent:
         (deaf,) = await ready(agent, 1)
-        stub.plan({"await_input": 2}, {"lines": turn("hello")}, {"await_end_of_input": None})
+        cli.stub.plan(CONVERSE)
         asked = await ask(agent, "hello")
         assert (asked.text, asked.start) == ("hello", "cold")
         await until(lambda: not running(deaf), "its end")
@@ -373,120 +403,90 @@ async def test_after_its_first_sign_a_turn_is_never_asked_again(tmp_path: Path, 
 # --- bounds
 
 
-@asynccontextmanager
-async def agent_of(launch: Launch, limits: PoolLimits, start: RunOptions | None = None) -> AsyncIterator[Agent]:
-    """An agent with the stub; none of its processes is left when the block is."""
-    agent = Agent(launch, pool=limits)
-    if start or limits != NOTHING:
-        agent.pool.start(start or RunOptions(model="never asked for"))
-    if not start:
-        agent.pool._asked.clear()
-    try:
-        yield agent
-    finally:
-        await agent.close()
-        await no_process_in(launch.workspace)
-
-
-async def conversation(agent: Agent, stub: Stub, session: str) -> Asked:
-    stub.plan({"await_input": 2}, {"lines": turn("hello", session)}, {"await_end_of_input": None})
-    return await ask(agent, "hello")
-
-
 async def test_the_least_recently_used_are_let_go_when_there_are_too_many(tmp_path: Path) -> None:
     """A turn counts as use; so many processes and no more are there."""
-    launch, _ = counting(tmp_path, STUB)
-    stub = Stub(launch.workspace)
-    async with agent_of(launch, PoolLimits(size=0, sessions=2)) as agent:
-        asked = {name: await conversation(agent, stub, name) for name in ("a", "b", "c")}
-        assert list(agent.pool._kept) == ["b", "c"]
-        await until(lambda: not running(asked["a"].pid), "the end of the oldest")
-        assert running(asked["b"].pid)
-        agent.pool.forget("b")
-        await until(lambda: not running(asked["b"].pid), "the end of the forgotten")
+    cli = counted(tmp_path)
+    async with cli.agent(PoolLimits(size=0, sessions=2)) as agent:
+        first = await ask(agent, "one")
+        second = await ask(agent, "two")
+        assert (await ask(agent, "more", first.next_turn)).pid == first.pid
+        third = await ask(agent, "three")
+        await until(lambda: not running(second.pid), "the end of the one that was not used for longest")
+        assert set(pids(agent)) == {first.pid, third.pid}
+        await agent.pool.forget(first.end.session_id)
+        assert not running(first.pid)
         assert agent.pool.kept == 1
 
 
-async def test_a_process_is_kept_for_its_time_and_no_longer(tmp_path: Path) -> None:
+async def test_a_process_waits_for_its_time_and_no_longer(tmp_path: Path) -> None:
     """A ready one and a kept one have times of their own."""
-    launch, starts = counting(tmp_path, STUB)
-    Stub(launch.workspace).plan(*patient())
-    limits = PoolLimits(size=1, sessions=1, session_idle=0.6, max_age=0.6)
-    async with agent_of(launch, limits, OPTIONS) as agent:
+    cli = counted(tmp_path)
+    async with cli.agent(PoolLimits(size=1, sessions=1, session_idle=0.6, max_age=1.2)) as agent:
         (old,) = await ready(agent, 1)
-        asked = await ask(agent, "hello")
-        assert asked.pid == old
-        assert agent.pool.kept == 1
+        assert (await ask(agent, "hello")).pid == old
         (young,) = [pid for pid in await ready(agent, 1) if pid != old]
         await asyncio.sleep(0.7)
         agent.pool.refill()
         await until(lambda: agent.pool.kept == 0 and not running(old), "the end of the kept one")
+        assert running(young)
+        await asyncio.sleep(0.6)
+        agent.pool.refill()
         await until(lambda: not running(young) and agent.pool.ready == 1, "another ready one")
-        assert starts() == 3
 
 
 async def test_a_small_memory_keeps_nothing_and_does_not_try_for_ever(tmp_path: Path) -> None:
     """The first start shows what a process takes; after it nothing is started in vain."""
-    launch, starts = counting(tmp_path, STUB)
-    Stub(launch.workspace).plan(*patient())
-    async with agent_of(launch, PoolLimits(size=4, sessions=4, memory=1000), OPTIONS) as agent:
+    cli = counted(tmp_path)
+    async with cli.agent(PoolLimits(size=4, sessions=4, memory=1000)) as agent:
         for _ in range(10):
             agent.pool.refill()
             await asyncio.sleep(0.1)
-        assert starts() == 1
+        assert cli.starts == 1
         assert (await ask(agent, "hello")).start == "cold"
         assert (agent.pool.ready, agent.pool.kept) == (0, 0)
 
 
 async def test_memory_bounds_how_many_wait(tmp_path: Path) -> None:
     """Kept processes go before ready ones, which the next question needs whoever asks it."""
-    launch, _ = counting(tmp_path, STUB)
-    Stub(launch.workspace).plan(*patient())
-    async with agent_of(launch, PoolLimits(size=8, sessions=8), OPTIONS) as agent:
-        await until(lambda: agent.pool.ready, "the first")
+    cli = counted(tmp_path)
+    async with cli.agent(PoolLimits(size=1, sessions=1)) as agent:
+        await ready(agent, 1)
         one = next(agent.pool.waiting()).process.memory
     assert one > 1_000_000
-    async with agent_of(launch, PoolLimits(size=8, sessions=8, memory=int(3.7 * one)), OPTIONS) as agent:
-        await until(lambda: agent.pool.ready == 3, "three")
-        await asyncio.sleep(0.3)
-        assert agent.pool.ready == 3
+    async with cli.agent(PoolLimits(size=8, sessions=8, memory=int(3.7 * one))) as agent:
+        await ready(agent, 3)
         asked = await ask(agent, "hello")
-        await until(lambda: not running(asked.pid) or agent.pool.kept == 1, "the end of the run")
-        agent.pool.refill()
-        await asyncio.sleep(0.5)
+        for _ in range(3):
+            agent.pool.refill()
+            await asyncio.sleep(0.2)
+            assert sum(worker.process.memory for worker in agent.pool.waiting()) <= agent.pool.limits.memory
         assert agent.pool.ready + agent.pool.kept == 3
-        assert sum(worker.process.memory for worker in agent.pool.waiting()) <= agent.pool.limits.memory
+        assert running(asked.pid) == bool(agent.pool.kept)
 
 
 async def test_zero_means_that_no_process_waits(tmp_path: Path) -> None:
     """Each question starts its own, which ends with the answer."""
-    launch, starts = counting(tmp_path, STUB)
-    Stub(launch.workspace).plan({"await_input": 2}, {"lines": turn("hello")}, {"await_end_of_input": None})
-    async with agent_of(launch, NOTHING, OPTIONS) as agent:
+    cli = counted(tmp_path)
+    async with cli.agent(NOTHING) as agent:
         for _ in range(3):
             agent.pool.refill()
             assert (await ask(agent, "hello")).start == "cold"
             assert (agent.pool.ready, agent.pool.kept) == (0, 0)
-        assert starts() == 3
+        assert cli.starts == 3
 
 
 async def test_three_option_sets_in_turn_do_not_drive_each_other_out(tmp_path: Path) -> None:
     """With room for two, two of them find a process; and none is started that is not used."""
-    launch, starts = counting(tmp_path, STUB)
-    Stub(launch.workspace).plan(*patient())
+    cli = counted(tmp_path)
     sets = [RunOptions(model=name) for name in ("opus", "sonnet", "haiku")]
-    async with agent_of(launch, PoolLimits(size=2, sessions=0), sets[0]) as agent:
-        await ready(agent, 2)
+    async with cli.agent(PoolLimits(size=2, sessions=0), start=sets[0]) as agent:
         seen: list[str] = []
-        for number in range(24):
-            # A question that finds none has a plan without the health check.
-            asked = await take(agent, sets[number % 3])
-            seen.append(asked)
-            agent.pool.refill()
-            await until(lambda: agent.pool.ready == 2, "two ready")
+        for number in range(18):
+            await ready(agent, 2)
+            seen.append(await take(agent, sets[number % 3]))
         assert seen[-6:].count("ready") == 4
-        used = seen.count("ready")
-        assert starts() <= used + seen.count("cold") * 0 + 2 + 4
+        await ready(agent, 2)
+        assert cli.starts <= seen.count("ready") + 2 + 4  # four more until it knew what is used
 
 
 async def take(agent: Agent, options: RunOptions) -> str:
@@ -501,46 +501,50 @@ async def take(agent: Agent, options: RunOptions) -> str:
 # --- what goes wrong
 
 
-async def test_a_missing_binary_ends_neither_the_pool_nor_the_processor_time(tmp_path: Path) -> None:
+async def test_a_missing_binary_ends_neither_the_pool_nor_the_processors_rest(tmp_path: Path) -> None:
     """Once it is there again and asked for, processes stand ready as before."""
-    launch, starts = counting(tmp_path, STUB)
-    Stub(launch.workspace).plan(*patient())
-    gone = launch.binary.rename(tmp_path / "gone")
-    async with agent_of(launch, PoolLimits(size=2, sessions=0), OPTIONS) as agent:
+    cli = counted(tmp_path)
+    gone = cli.launch.binary.rename(tmp_path / "gone")
+    async with cli.agent(PoolLimits(size=2, sessions=0)) as agent:
         for _ in range(5):
             agent.pool.refill()
             with pytest.raises(CcapiError):
                 await ask(agent, "hello")
             await asyncio.sleep(0.05)
         assert agent.pool.ready == 0
-        gone.rename(launch.binary)
-        assert [await take(agent, OPTIONS) for _ in range(2)] == ["cold", "cold"]
+        gone.rename(cli.launch.binary)
+        await ask(agent, "hello")
+        await ask(agent, "hello")
         await ready(agent, 2)
-        assert starts() == 2
+        assert cli.starts == 4
 
 
-async def test_options_that_cannot_be_started_cost_the_others_nothing(tmp_path: Path, claude: Path) -> None:
-    """A schema that the CLI refuses fails each time it is asked for, and is not tried beside that."""
+async def test_options_that_cannot_be_started_cost_the_others_nothing(
+    tmp_path: Path, claude: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A schema that the CLI refuses fails each time it is asked for, and beside that is tried for every second time."""
     bad = dataclasses.replace(OPTIONS, json_schema='{"type": "no such type"}')
     async with rehearsed(tmp_path, claude) as real, real.agent(dataclasses.replace(LIMITS, size=1)) as agent:
-        for _ in range(3):
+        await ready(agent, 1)
+        for _ in range(6):  # until it is the one asked for most
             async with agent.run(RunRequest("hello", bad)) as run:
                 *_, end = await events_of(run)
             assert isinstance(end, RunFailed)
             agent.pool.refill()
-        await until(lambda: bad not in agent.pool._asked, "that it was given up")
+        await until(lambda: "could be kept ready" in caplog.text, "that it was given up")
+        assert caplog.text.count("could be kept ready") <= 3
+        assert (await ask(agent, "hello")).text == "You said: hello"
         assert (await ask(agent, "hello")).text == "You said: hello"
         await ready(agent, 1)
         assert (await ask(agent, "hello")).start == "ready"
 
 
-@pytest.mark.parametrize("system", ["a\0b", "a\ud800b"])
-async def test_an_argument_that_no_process_can_be_given_does_not_end_the_pool(tmp_path: Path, system: str) -> None:
+@pytest.mark.parametrize("model", ["a\0b", "a\ud800b"])
+async def test_an_argument_that_no_process_can_be_given_does_not_end_the_pool(tmp_path: Path, model: str) -> None:
     """NUL and lone surrogates cannot be on a command line."""
-    launch, _ = counting(tmp_path, STUB)
-    Stub(launch.workspace).plan(*patient())
-    bad = RunOptions(model=system)
-    async with agent_of(launch, PoolLimits(size=1, sessions=0), bad) as agent:
+    cli = counted(tmp_path)
+    bad = RunOptions(model=model)
+    async with cli.agent(PoolLimits(size=1, sessions=0), start=bad) as agent:
         await until(lambda: bad not in agent.pool._asked, "that it was given up")
         assert [await take(agent, OPTIONS) for _ in range(2)] == ["cold", "cold"]
         await ready(agent, 1)
@@ -548,11 +552,10 @@ async def test_an_argument_that_no_process_can_be_given_does_not_end_the_pool(tm
 
 async def test_a_process_that_ends_as_soon_as_it_is_ready_is_not_started_again_and_again(tmp_path: Path) -> None:
     """At most as many as shall stand ready, each time one looks."""
-    launch, starts = counting(tmp_path, STUB)
-    Stub(launch.workspace).plan(*patient()[:2], {"exit": 1})
-    async with agent_of(launch, PoolLimits(size=2, sessions=0), OPTIONS):
+    cli = counted(tmp_path, {"await_input": 1}, {"lines": [responds("initialize")]}, {"exit": 1})
+    async with cli.agent(PoolLimits(size=2, sessions=0)):
         await asyncio.sleep(1.5)
-        assert starts() <= 2 * (1 + 1.5 // pools._LOOK)
+        assert 1 <= cli.starts <= 2 * (1 + 1.5 // pools._LOOK)
 
 
 # --- the end
@@ -584,54 +587,35 @@ async def test_an_end_while_processes_start_leaves_none(tmp_path: Path, claude: 
         await no_process_in(real.workspace, within=3)
 
 
-def delays() -> list[float]:
-    """From nothing to longer than a turn of the stub takes, close together where much happens."""
-    return [step * step * 0.00025 for step in range(40)]
-
-
 @pytest.mark.parametrize("pooled", [True, False])
 async def test_a_cancellation_at_any_moment_leaks_nothing(tmp_path: Path, *, pooled: bool) -> None:
-    """From a ready process, a kept one or a new one: the run's process is ended or waits, and is never lost."""
-    launch, _ = counting(tmp_path, STUB)
-    stub = Stub(launch.workspace)
+    """Of two turns, the first in a ready process and the next in a kept one, or each in a new one: afterwards every
+    process that is there is one that the pool knows of.
+    """
+    cli = counted(tmp_path)
     limits = PoolLimits(size=1, sessions=1) if pooled else NOTHING
-    async with agent_of(launch, limits, OPTIONS if pooled else None) as agent:
-        for delay in delays():
-            plan = patient(turn("one"), turn("two")) if pooled else [{"await_input": 2}, {"lines": turn("one")}]
-            stub.plan(*plan)
-            if pooled:
-                await ready(agent, 1)
+    async with cli.agent(limits) as agent:
+        for step in range(30):
+            await ready(agent, limits.size)
             asking = asyncio.create_task(two_turns(agent))
-            await asyncio.sleep(delay)
+            # From nothing to longer than both take, and close together where much happens.
+            await asyncio.sleep(step * step * (0.0001 if pooled else 0.0004))
             asking.cancel()
             await asyncio.wait([asking])
             await until(lambda: not agent.working, "the end of the run", within=10)
-            accounted = set(pids(agent))
-            await until(lambda: set(found(launch)) <= set(pids(agent)) | starting(agent), f"only {accounted}", within=5)
+            await ready(agent, limits.size)
+            await until(lambda: set(processes_in(cli.workspace)) == set(pids(agent)), "the end of all others", within=5)
 
 
 async def two_turns(agent: Agent) -> None:
     first = await ask(agent, "hello")
-    if agent.pool.kept:
-        await ask(agent, "again", first.next_turn)
-
-
-def found(launch: Launch) -> list[int]:
-    from tests.gateway.harness import processes_in
-
-    return list(processes_in(launch.workspace))
-
-
-def starting(agent: Agent) -> set[int]:
-    """Processes that the pool starts in this moment: it is at peace when nothing is missing."""
-    return set()
+    await ask(agent, "again", first.next_turn)
 
 
 async def test_a_cancellation_during_the_health_check_leaks_nothing(tmp_path: Path) -> None:
     """The process is nobody's then: neither the pool's any more nor the run's."""
-    launch, _ = counting(tmp_path, STUB)
-    Stub(launch.workspace).plan(*patient()[:2], {"await_end_of_input": None})
-    async with agent_of(launch, PoolLimits(size=1, sessions=0), OPTIONS) as agent:
+    cli = counted(tmp_path, {"await_input": 1}, {"lines": [responds("initialize")]}, {"await_end_of_input": None})
+    async with cli.agent(PoolLimits(size=1, sessions=0)) as agent:
         (pid,) = await ready(agent, 1)
         asking = asyncio.create_task(ask(agent, "hello"))
         await until(lambda: agent.pool.ready == 0, "the health check")
@@ -642,27 +626,13 @@ async def test_a_cancellation_during_the_health_check_leaks_nothing(tmp_path: Pa
 
 
 async def test_two_questions_at_once_never_get_one_process(tmp_path: Path) -> None:
-    """While the first is looked at, the second is given away."""
-    launch, _ = counting(tmp_path, STUB)
-    Stub(launch.workspace).plan(*patient()[:2], {"await_input": 2}, {"sleep": 0.3}, *patient()[3:])
-    async with agent_of(launch, PoolLimits(size=2, sessions=0), OPTIONS) as agent:
-        await ready(agent, 2)
-        taken = await asyncio.gather(*(agent.pool.take(OPTIONS, None) for _ in range(4)))
-        workers = [worker for worker in taken if worker]
-        assert len({worker.process.pid for worker in workers}) == len(workers) == 2
-        await asyncio.gather(*(worker.process.end() for worker in workers))
-
-
-async def test_two_take_the_same_conversation_and_one_gets_the_process(tmp_path: Path) -> None:
-    """The other one must go on with a process of its own."""
-    launch, _ = counting(tmp_path, STUB)
-    Stub(launch.workspace).plan(*patient()[:1], *[{"await_input": 2}], {"lines": turn("hello")},
-                                *[{"await_input": 3}, {"sleep": 0.2}, {"lines": [sj.state("idle")]}],
-                                {"await_end_of_input": None})  # fmt: skip
-    async with agent_of(launch, PoolLimits(size=0, sessions=1)) as agent:
+    """While the first is looked at, it is no longer there for the second; nor is a kept one."""
+    cli = counted(tmp_path)
+    async with cli.agent(PoolLimits(size=2, sessions=1)) as agent:
         asked = await ask(agent, "hello")
-        taken = await asyncio.gather(*(agent.pool.take(OPTIONS, asked.next_turn) for _ in range(2)))
-        assert sum(worker is not None for worker in taken) <= 1
-
-
-Callable  # noqa: B018
+        await ready(agent, 2)
+        for resume, there in ((None, 2), (asked.next_turn, 1)):
+            taken = await asyncio.gather(*(agent.pool.take(OPTIONS, resume) for _ in range(4)))
+            workers = [worker for worker in taken if worker]
+            assert len({worker.process.pid for worker in workers}) == len(workers) == there
+            await asyncio.gather(*(worker.process.end() for worker in workers))

@@ -16,7 +16,7 @@ from ccapi.agent.options import RunOptions
 from ccapi.agent.worker import Worker
 from ccapi.errors import ClaudeFailed
 from tests.agent import streamjson as sj
-from tests.agent.pooling import no_process_in, patient, responds, until
+from tests.agent.pooling import CONVERSE, no_process_in, responds, until
 from tests.agent.stub import ENVIRONMENT, STUB, Stub
 
 Start = Callable[..., Awaitable[Worker]]
@@ -38,16 +38,16 @@ async def start(workspace: Path) -> AsyncIterator[Start]:
 
 async def test_it_knows_its_system_prompt_before_its_first_turn(start: Start, stub: Stub) -> None:
     """What it is told when it gets ready it is not told again with the turn."""
-    stub.plan(*patient())
+    stub.plan(CONVERSE)
     worker = await start(system="Be brief.")
     await worker.get_ready()
     await worker.check()
-    await worker.ask({"type": "user"})
+    await worker.ask({"type": "user", "message": {"content": "hello"}})
     await until(lambda: len(stub.stdin) == 3, "the turn")
     initialize, status, turn = stub.stdin
     assert initialize["request"] == {"subtype": "initialize", "hooks": None, "appendSystemPrompt": "Be brief."}
     assert status["request"] == {"subtype": "mcp_status"}
-    assert turn == {"type": "user"}
+    assert turn["type"] == "user"
 
 
 async def test_what_it_said_before_it_was_ready_is_nobodys(start: Start, stub: Stub) -> None:
@@ -109,7 +109,7 @@ async def test_its_own_matters_between_two_turns_do_no_harm(start: Start, stub: 
 
 async def test_a_started_process_that_nobody_uses_ends_in_order(start: Start, stub: Stub, workspace: Path) -> None:
     """Its stdin is closed, and it leaves by itself."""
-    stub.plan(*patient())
+    stub.plan(CONVERSE)
     worker = await start()
     await worker.get_ready()
     began = time.monotonic()

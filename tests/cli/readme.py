@@ -1,50 +1,94 @@
-"""The README, taken apart: its blocks, its commands, and what the answers to its questions must hold."""
+"""The README and the pages in docs/, taken apart: blocks, commands, tables; and what the README's answers must hold."""
 
 from __future__ import annotations
 
 import json
 import re
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.cli.support import DEADLINE, ROOT
 
-README = (ROOT / "README.md").read_text("utf-8")
 FIBONACCI = "[0, 1, 1, 2, 3, 5, 8, 13, 21, 34]"
+_FENCE = re.compile(r"(?ms)^(```+)(\w*)\n(.*?)^\1$")
+_HEADING = re.compile(r"#+ (.+)")
 
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced block."""
+    """A fenced block, and the heading that it stands below."""
 
     language: str
     text: str
+    heading: str
+
+    @property
+    def commands(self) -> list[str]:
+        """Of a console block: its commands, with their continuation lines."""
+        found = re.findall(r"(?m)^\$ (?:.*\\\n)*.*$", self.text) if self.language == "console" else []
+        return [command[2:] for command in found]
 
 
-BLOCKS = [Block(match[1], match[2]) for match in re.finditer(r"(?ms)^```(\w*)\n(.*?)^```$", README)]
+class Page:
+    """A Markdown file of the repository. `path` is relative to its root."""
+
+    def __init__(self, path: str) -> None:
+        self.path = ROOT / path
+        self.text = self.path.read_text("utf-8")
+        self.blocks = list(self._blocks())
+
+    @property
+    def prose(self) -> str:
+        """All but the blocks."""
+        return _FENCE.sub("", self.text)
+
+    @property
+    def headings(self) -> list[str]:
+        return [match[1] for line in self.prose.split("\n") if (match := _HEADING.fullmatch(line))]
+
+    @property
+    def anchors(self) -> set[str]:
+        """What a link can name after `#`, as GitHub makes it of the headings."""
+        return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in self.headings}
+
+    @property
+    def links(self) -> list[str]:
+        """All that are not to other sites."""
+        return [link for link in re.findall(r"\]\(([^)]+)\)", self.prose) if "://" not in link]
+
+    def commands(self) -> list[str]:
+        """The commands of all console blocks."""
+        return [command for block in self.blocks for command in block.commands]
+
+    def block(self, language: str, heading: str | None = None) -> str:
+        """The one block of that language, below that heading if one is given."""
+        (found,) = [one for one in self.blocks if one.language == language and heading in {None, one.heading}]
+        return found.text
+
+    def begins(self, start: str) -> list[str]:
+        """The commands that begin like this."""
+        return [command for command in self.commands() if command == start or command.startswith(start + " ")]
+
+    def table(self, heading: str, number: int = 0) -> list[list[str]]:
+        """The cells of the table below a heading, head and rule left out."""
+        section = re.split(rf"(?m)^#+ {re.escape(heading)}$", self.prose)[1]
+        section = re.split(r"(?m)^#+ ", section)[0]
+        tables = re.findall(r"(?m)(?:^\|.*\n)+", section)
+        rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in tables[number].splitlines()]
+        return rows[2:]
+
+    def _blocks(self) -> Iterator[Block]:
+        for match in _FENCE.finditer(self.text):
+            before = _FENCE.sub("", self.text[: match.start()]).split("\n")
+            heading = next((found[1] for line in reversed(before) if (found := _HEADING.fullmatch(line))), "")
+            yield Block(match[2], match[3], heading)
 
 
-def block(language: str) -> str:
-    """The one block of that language."""
-    (found,) = [block.text for block in BLOCKS if block.language == language]
-    return found
-
-
-def commands() -> list[str]:
-    """The commands of all console blocks, with their continuation lines."""
-    consoles = "".join(block.text for block in BLOCKS if block.language == "console")
-    return [command[2:] for command in re.findall(r"(?m)^\$ (?:.*\\\n)*.*$", consoles)]
-
-
-def begins(start: str) -> list[str]:
-    """The commands that begin like this."""
-    return [command for command in commands() if command == start or command.startswith(start + " ")]
-
-
-CURLS = [command for command in commands() if command.startswith("curl ")]
-(ASK,) = begins("ccapi ask")
+README = Page("README.md")
+CURLS = [command for command in README.commands() if command.startswith("curl ")]
+(ASK,) = README.begins("ccapi ask")
 
 
 def content_of(answer: str) -> str:

@@ -53,7 +53,7 @@ def test_the_gateway_ends_in_order(cli: Cli, number: signal.Signals) -> None:
 
 def test_a_gateway_that_ends_ends_its_runs(tmp_path: Path, cli: Cli) -> None:
     """SIGTERM in mid-answer: the client is told, and no `claude` is left (the helper checks that)."""
-    with gateway(tmp_path / "it", "--rehearsal=slow") as running:
+    with gateway(tmp_path / "it", "--rehearsal=slow", CCAPI_GATEWAY_SHUTDOWN_GRACE="0") as running:
         with cli.start("ask", "--port", str(running.port), "go") as process:
             assert read_line(process.stdout, "the first line") == "This command takes a minute."
             assert running.claude_pids()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import time
@@ -16,7 +17,6 @@ from aiohttp.test_utils import make_mocked_request
 
 from ccapi.agent.launch import Launch, child_environment
 from ccapi.gateway.readiness import Check, Readiness
-from tests.conftest import claude_processes
 from tests.gateway.harness import await_that
 
 SIGNED_IN = '{"loggedIn": true, "authMethod": "claude.ai", "email": "somebody@example.com", "configDirectory": "/x/y"}'
@@ -98,11 +98,20 @@ async def ready(place: Place) -> AsyncIterator[Make]:
         made.append(place.readiness(**changes))
         return made[-1]
 
-    before = claude_processes()
     yield make
     for one in made:
         await one.close()
-    assert set(claude_processes()) <= set(before)
+    assert processes_of(place.root) == []
+
+
+def processes_of(directory: Path) -> list[str]:
+    """The command line of every process whose program or argument lies there (Linux)."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            words = (entry / "cmdline").read_bytes().decode("utf-8", "replace").split("\0")
+            found += [" ".join(words)] if any(word.startswith(f"{directory}/") for word in words) else []
+    return found
 
 
 async def failed(readiness: Readiness) -> dict[str, Check]:

@@ -141,7 +141,7 @@ def test_the_streaming_helper_of_the_sdk_accumulates_the_response(real: Gateway)
 
 def test_the_fields_of_a_whole_response(stubbed: Gateway) -> None:
     """What was asked for is repeated; headers say who answered, and what meant nothing."""
-    stubbed.stub.plan({"lines": sj.answer("Hello there.")}, LEFT)
+    stubbed.stub.plan({"await_input": 2}, {"lines": sj.answer("Hello there.")}, LEFT)
     response = post(
         stubbed, "hello", model="gpt-4o", instructions="Be short.", metadata={"a": "b"}, temperature=1, user="me"
     )

@@ -76,19 +76,18 @@ def test_images_and_files_are_blocks() -> None:
     """Beside the text, which stands first."""
     file = {"type": "input_file", "filename": "notes.txt", "file_data": base64.b64encode(b"one\ntwo").decode()}
     asked = question([user({"type": "input_image", "image_url": IMAGE, "detail": "auto"}, "What is it?", file)])
+    assert isinstance(asked.turn, list)
     text, image, document = asked.turn
     assert text == {"type": "text", "text": "What is it?"}
-    assert isinstance(image, dict)
     assert image["source"]["media_type"] == "image/png"
-    assert isinstance(document, dict)
     assert document["source"]["data"] == "one\ntwo"
 
 
 def test_an_image_alone_is_a_question() -> None:
     """Some clients send nothing else."""
-    (image,) = question([user({"type": "input_image", "image_url": IMAGE})]).turn
-    assert isinstance(image, dict)
-    assert image["type"] == "image"
+    turn = question([user({"type": "input_image", "image_url": IMAGE})]).turn
+    assert isinstance(turn, list)
+    assert [block["type"] for block in turn] == ["image"]
 
 
 @pytest.mark.parametrize("kind", ["input_image", "input_file"])
@@ -169,6 +168,28 @@ def test_what_another_model_called_is_told() -> None:
 def test_what_is_no_question_is_refused_and_named(given: Any, param: str) -> None:
     """The field at fault, as a path into the request."""
     assert refused(given).param == param
+
+
+@pytest.mark.parametrize("depth", [300, 900])
+@pytest.mark.parametrize("kind", ["mcp_call", "function_call_output", "reasoning", "custom_tool_call"])
+def test_what_is_nested_without_end_is_refused(kind: str, depth: int) -> None:
+    """Nothing that could be told, or kept, gets that deep."""
+    nested: Any = None
+    for _ in range(depth):
+        nested = [nested]
+    request = parsed(
+        [{"type": kind, "id": "x", "name": "f", "arguments": nested, "output": nested, "z": nested}, user("x")]
+    )
+    with pytest.raises(InvalidRequest) as caught:
+        kept([*request.input] if request.question() else [])
+    assert str(caught.value.param).startswith("input")
+
+
+@pytest.mark.parametrize("output", [[7], [{"type": 7}], [{"type": "input_text", "text": 7}], [[]]])
+def test_an_output_of_another_form_is_refused(output: Any) -> None:
+    """With its place."""
+    error = refused([{"type": "function_call_output", "call_id": "c", "output": output}, user("x")])
+    assert error.param == "input[0].output"
 
 
 # --- the other fields

@@ -207,7 +207,7 @@ def test_a_key_is_shown_no_more_than_its_policy_says(
     """What was hidden in the answer is not found here."""
     client = another(running, home, transcript=shown)
     document = client.get(f"/v1/sessions/{client.ask('a small one')}")
-    assert {item["type"] for item in document["items"]} == {"message", "reasoning"}
+    assert "mcp_call" not in {item["type"] for item in document["items"]}
     messages = [item for item in document["items"] if item["type"] == "message"]
     assert [item["content"][0]["text"] for item in messages[1:]] == texts
     assert "echo it" not in json.dumps(document)
@@ -220,6 +220,7 @@ def test_what_the_cli_says_itself_is_no_item() -> None:
         message = {"id": "msg_1", "model": "sonnet", "content": content}
         return {"type": kind, "uuid": "01-02", "message": message, **fields}
 
+    odd: list[Any] = [None, 1, {}, [1, None], [[]]]
     said = list(
         items(
             [
@@ -227,6 +228,7 @@ def test_what_the_cli_says_itself_is_no_item() -> None:
                 entry("user", [{"type": "text", "text": "[Image: source: /tmp/x.png]"}], isMeta=True),
                 entry("assistant", [{"type": "text"}]),
                 entry("assistant", "nonsense"),
+                *(entry(kind, content) for kind in ("user", "assistant") for content in odd),
                 entry("assistant", [{"type": "text", "text": "A dot."}]),
                 entry("user", "<task-notification>", origin={"kind": "task-notification"}),
                 entry("user", "a summary", isCompactSummary=True),

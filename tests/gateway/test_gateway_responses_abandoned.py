@@ -1,0 +1,57 @@
+"""Background responses that nobody follows any more, for clients that ask for it: `abandon_after`."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from tests.gateway.conftest import Start
+from tests.gateway.harness import await_that
+from tests.gateway.test_gateway_responses import events_of, get, post
+from tests.gateway.test_gateway_responses_background import begin, long, over, status
+
+
+def test_a_response_that_nobody_follows_is_cancelled(start: Start) -> None:
+    """As a client would: nothing of the run is left."""
+    running = start()
+    long(running)
+    response = begin(running, abandon_after=0.5)
+    assert over(running, response["id"])["status"] == "cancelled"
+    await_that(lambda: not running.processes(), "the end of the process")
+
+
+def test_a_follower_keeps_it_and_may_come_back(start: Start) -> None:
+    """The time counts anew each time that the last one leaves."""
+    running = start()
+    long(running)
+    response = begin(running, abandon_after=0.8)
+    for _ in range(3):
+        with (
+            running.client() as client,
+            client.stream("GET", f"/v1/responses/{response['id']}", params={"stream": "true"}) as stream,
+        ):
+            pieces = stream.iter_bytes()  # thrown away, it would close the stream
+            next(pieces)
+            time.sleep(0.5)
+        assert status(running, response["id"]) == "in_progress"
+        time.sleep(0.3)
+    assert over(running, response["id"])["status"] == "cancelled"
+
+
+def test_the_connection_that_began_it_follows_it(start: Start) -> None:
+    """A stream that is read to its end is never given up, however long it takes."""
+    running = start()
+    long(running, seconds=1.5)
+    stream = events_of(post(running, "hello", background=True, stream=True, abandon_after=0.5))
+    assert stream[-1]["type"] == "response.completed"
+
+
+@pytest.mark.parametrize(
+    "fields", [{"abandon_after": 5}, *({"abandon_after": value, "background": True} for value in (0, -1, "5", 1e9))]
+)
+def test_what_it_may_be(start: Start, fields: dict[str, object]) -> None:
+    """Seconds, and only in the background."""
+    response = post(start(), "hello", **fields)
+    assert (response.status_code, response.json()["error"]["param"]) == (400, "abandon_after")
+    assert get(start(), "resp_none").status_code == 404
