@@ -1,7 +1,7 @@
 """The README: nothing in it is untested.
 
-Each of its commands is run as it stands, here or in tests/cli/test_cli_journey.py, which needs Docker. The only change is the
-port, where the test's own gateway has another one. What all pages have in common is in tests/test_docs.py.
+Each of its commands is run as it stands, here or in tests/cli/test_cli_journey.py, which needs Docker; only a port may
+be replaced, where the gateway of the test has another one. What holds for all pages is in tests/test_docs.py.
 """
 
 from __future__ import annotations
@@ -77,10 +77,8 @@ def test_the_tests_of_the_table_exist() -> None:
 
 def test_two_commands_set_it_up() -> None:
     """A new user needs `make demo` and `make test`, each in a block of its own before anything else."""
-    assert [found.text for found in README.blocks if found.language == "console"][:2] == [
-        "$ make demo\n",
-        "$ make test\n",
-    ]
+    consoles = [found.text for found in README.blocks if found.language == "console"]
+    assert consoles[:2] == ["$ make demo\n", "$ make test\n"]
 
 
 # --- make

@@ -20,7 +20,7 @@ from ccapi.agent.options import Resume, RunOptions
 from ccapi.agent.pool import PoolLimits
 from ccapi.agent.run import Agent, Run, RunRequest
 from ccapi.errors import CcapiError, GatewayStopping
-from ccapi.wire.events import Notice, RunFailed, TextDelta
+from ccapi.wire.events import Notice, RunEvent, RunFailed, TextDelta
 from tests.agent.pooling import (
     CONVERSE,
     OPTIONS,
@@ -390,7 +390,7 @@ async def test_after_its_first_sign_a_turn_is_never_asked_again(tmp_path: Path, 
     async with rehearsed(tmp_path, claude, "slow") as real, real.agent(dataclasses.replace(LIMITS, size=1)) as agent:
         await ready(agent, 1)
         async with agent.run(RunRequest("hello", OPTIONS)) as run:
-            events = []
+            events: list[RunEvent] = []
             while not any(isinstance(event, TextDelta) for event in events):
                 events += await run.next(1.0)
             os.kill(worker_of(run).process.pid, signal.SIGKILL)

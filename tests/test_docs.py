@@ -1,0 +1,571 @@
+"""The pages in docs/: each example is run as it stands, and what they list is what there is.
+
+`COVERED` names the test behind the examples below each heading. A gateway with the scripted model answers them, in the
+order of the page, as a reader would go through it; only the port is replaced.
+"""
+
+from __future__ import annotations
+
+import ast
+import io
+import json
+import re
+import shlex
+import signal
+import sys
+import time
+import tomllib
+from collections.abc import Iterator
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import Any, get_args
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from ccapi import errors, settings
+from ccapi.gateway import content, fetch, fields, formats, operations, requests, responses_request
+from ccapi.gateway.settings import from_environment
+from ccapi.wire.keys import TRANSCRIPTS
+from tests.cli.readme import README, Block, Page, bash, check_answer, content_of
+from tests.cli.support import DEADLINE, ROOT, Cli, Gateway, clean_environ, gateway, read_line
+
+API, SETTINGS, OPERATION, REHEARSAL = (
+    Page(f"docs/{name}.md") for name in ("api", "settings", "operations", "rehearsal")
+)
+DOCS = (API, SETTINGS, OPERATION, REHEARSAL)
+ALL = (README, *DOCS, Page("CHANGELOG.md"), Page("templates/compose/README.md"))
+
+# The headings below which there are examples, and the test that runs them.
+COVERED = {
+    API: {
+        "The API": "examples",
+        "Chat Completions": "test_chat",
+        "How much of the steps is shown": "test_transcripts",
+        "What an answer says about its run": "test_what_an_answer_says",
+        "What is ignored, and what is refused": "test_ignored_and_refused",
+        "Conversations": "test_conversations_and_sessions",
+        "Sessions": "test_conversations_and_sessions",
+        "Responses": "test_responses",
+        "To go on": "test_to_go_on",
+        "In the background": "test_in_the_background",
+        "Images and files": "test_images_and_files",
+        "Structured output": "test_structured_output",
+        "Limits and tools": "test_limits_and_tools",
+        "Workspaces": "test_workspaces",
+        "Models": "test_models",
+        "Errors": "test_errors",
+        "Health, numbers, description": "test_health_numbers_description",
+    },
+    SETTINGS: {"Settings": "test_config"},
+    OPERATION: {
+        "API keys and other machines": "test_keys",
+        "Processes that wait": "test_processes_that_wait",
+        "Metrics": "test_every_metric_is_listed",
+        "Health and readiness": "test_readiness",
+        "Reload": "test_reload",
+    },
+    REHEARSAL: {"The rehearsal model": "test_rehearsal"},
+}
+COUNT = 1  # the number of its question in `check_answer`
+
+SCENARIO = """
+description = "What the examples are answered with."
+include = ["count-files", "chat"]
+
+[[turn]]
+when.prompt = "Who wrote the first program"
+[[turn.step]]
+tool = "StructuredOutput"
+input.name = "Ada Lovelace"
+input.born = 1815
+
+[[turn]]
+when.prompt = "about 5 MB"
+when.results = 0
+[[turn.step]]
+tool = "Bash"
+input.command = "yes 0123456789 | head -c 5000000"
+
+[[turn]]
+when.prompt = "about 5 MB"
+[[turn.step]]
+text = "That was all of it."
+
+[[turn]]
+when.prompt = "slowly"
+[[turn.step]]
+text = "One, two, "
+[[turn.step]]
+pause = 600
+"""
+
+
+class Examples:
+    """Runs what stands in a page. The Python examples share their names, as the page says."""
+
+    def __init__(self, running: Gateway, directory: Path) -> None:
+        self.running = running
+        self.home = running.log.parent / "home"
+        self._directory = directory
+        self._names: dict[str, Any] = {"__name__": "__main__"}
+        bin_ = directory / "bin"
+        bin_.mkdir()
+        (bin_ / "ccapi").write_text(f'#!/bin/sh\nexec {sys.executable} -m ccapi "$@"\n')
+        (bin_ / "ccapi").chmod(0o755)
+        self.python(API, "The API")
+
+    def shell(self, page: Page, heading: str, **environ: str) -> list[str]:
+        """What each command below the heading prints. One shell runs them all, and all must succeed."""
+        script = "".join(
+            f"{self._here(command)}\nprintf '\\0%s\\0' $?\n"
+            for block in below(page, heading)
+            for command in block.commands
+        )
+        path = f"{self._directory / 'bin'}:{clean_environ(self.home)['PATH']}"
+        more = {"CCAPI_GATEWAY_PORT": str(self.running.port), "PATH": path, **environ}
+        done = bash(script, {**clean_environ(self.home), **more}, self._directory)
+        *parts, rest = done.stdout.split("\0")
+        assert set(parts[1::2]) == {"0"}, f"{done.stdout}\n{done.stderr}"
+        assert rest == ""
+        return parts[::2]
+
+    def python(self, page: Page, heading: str) -> list[str]:
+        """What each Python example below the heading prints."""
+        printed = []
+        for block in below(page, heading):
+            if block.language == "python":
+                with redirect_stdout(io.StringIO()) as out:
+                    exec(compile(self._here(block.text), str(page.path), "exec"), self._names)  # noqa: S102 -- it is ours
+                printed.append(out.getvalue())
+        return printed
+
+    def _here(self, text: str) -> str:
+        return text.replace("localhost:8000", f"localhost:{self.running.port}")
+
+
+def below(page: Page, heading: str) -> list[Block]:
+    return [block for block in page.blocks if block.heading == heading]
+
+
+@pytest.fixture(scope="module")
+def examples(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Examples]:
+    """A gateway in a workspace with one Python file, and a client that talks to it."""
+    directory = tmp_path_factory.mktemp("docs")
+    (directory / "docs.toml").write_text(SCENARIO)
+    with gateway(directory / "gateway", f"--rehearsal={directory / 'docs.toml'}") as running:
+        (running.workspace / "one.py").write_text("print(1)\n")
+        yield Examples(running, directory)
+
+
+@pytest.fixture
+def cli(tmp_path: Path) -> Cli:
+    """The command, in an empty directory."""
+    return Cli(tmp_path)
+
+
+# --- nothing without a test
+
+
+def test_there_are_no_other_pages() -> None:
+    """A new page has to be added here."""
+    assert {page.path for page in DOCS} == set((ROOT / "docs").glob("*"))
+
+
+def test_every_example_has_a_test() -> None:
+    """No example is untested and no entry of the table left over; what the README has, too, is run by its tests."""
+    for page in DOCS:
+        found = {block.heading for block in page.blocks if block.language == "python"}
+        found |= {block.heading for block in page.blocks if set(block.commands) - set(README.commands())}
+        assert found == set(COVERED[page]), page.path
+    functions = {
+        node.name for node in ast.parse(Path(__file__).read_text("utf-8")).body if isinstance(node, ast.FunctionDef)
+    }
+    assert {name for tests in COVERED.values() for name in tests.values()} <= functions
+
+
+@pytest.mark.parametrize("page", [README, *DOCS], ids=lambda page: page.path.name)
+def test_every_block_is_of_a_kind_that_is_tested(page: Page) -> None:
+    """Commands stand in console blocks after `$ `, and nowhere else; the other kinds have a test each."""
+    assert {found.language for found in page.blocks} <= {"console", "text", "python", "toml", "json"}
+    for text in (found.text for found in page.blocks if found.language == "console"):
+        continued = False
+        for line in text.splitlines():
+            assert continued or line.startswith("$ "), f"neither a command nor its continuation: {line}"
+            continued = line.endswith("\\")
+        assert not continued
+
+
+@pytest.mark.parametrize("page", ALL, ids=lambda page: page.path.parent.name + "/" + page.path.name)
+def test_commands_in_the_text_exist(page: Page) -> None:
+    """`ccapi something` in a sentence is a command of this version, with options that it has."""
+    from typer.main import get_command
+
+    from ccapi.cli.app import app
+
+    for found in re.findall(r"`ccapi ([^`]+)`", page.prose):
+        if "COMMAND" in found:
+            continue
+        known, words = get_command(app), shlex.split(found)
+        while words and hasattr(known, "commands"):
+            assert words[0] in known.commands, found
+            known = known.commands[words.pop(0)]
+        flags = {flag for parameter in known.params for flag in parameter.opts}
+        assert {word.partition("=")[0] for word in words if word.startswith("-")} <= flags, found
+
+
+@pytest.mark.parametrize("page", ALL, ids=lambda page: page.path.parent.name + "/" + page.path.name)
+def test_links_lead_somewhere(page: Page) -> None:
+    """Every relative link is a file of the repository, and a heading that it has."""
+    for link in page.links:
+        path, _, anchor = link.partition("#")
+        target = (page.path.parent / path).resolve() if path else page.path
+        assert target.is_relative_to(ROOT)
+        assert target.is_file(), link
+        if anchor:
+            assert anchor in Page(str(target.relative_to(ROOT))).anchors, link
+
+
+def test_the_readme_leads_to_every_page() -> None:
+    """What cannot be found is not there."""
+    linked = {(ROOT / link.partition("#")[0]).resolve() for link in README.links}
+    assert {page.path for page in ALL if page is not README} <= linked
+
+
+# --- the API
+
+
+def test_chat(examples: Examples) -> None:
+    """The whole run as one text, which is the one that the page shows."""
+    (answer,) = examples.shell(API, "Chat Completions")
+    check_answer(COUNT, content_of(answer))
+    assert content_of(answer) == API.block("text", "Chat Completions").removesuffix("\n")
+
+
+def test_transcripts(examples: Examples) -> None:
+    """The last words by the model's name, and all texts by the header; each mode is in the table."""
+    final, texts = (content_of(answer) for answer in examples.shell(API, "How much of the steps is shown"))
+    assert final.startswith("Number of Python files")
+    assert texts.count("\n\n---\n\n") == 2
+    assert texts.endswith(final)
+    assert "**Bash**" not in texts
+    assert [row[0] for row in API.table("How much of the steps is shown")] == [f"`{mode}`" for mode in TRANSCRIPTS]
+
+
+def test_what_an_answer_says(examples: Examples) -> None:
+    """The text, tokens, the session, and the fields that the page names."""
+    (printed,) = examples.python(API, "What an answer says about its run")
+    said, numbers = printed.splitlines()
+    assert said == "You said: Hello"
+    tokens, session, about = numbers.split(" ", 2)
+    assert int(tokens) > 0
+    found = ast.literal_eval(about)
+    assert found["session_id"] == session
+    assert list(found) == ["session_id", "model", "cost_usd", "turns", "duration_ms"]
+
+
+def test_ignored_and_refused(examples: Examples) -> None:
+    """What is ignored is named in the header, and what is refused in the error; the page names all of it."""
+    heading = "What is ignored, and what is refused"
+    assert examples.python(API, heading) == ["temperature, seed\n"]
+    (refused,) = examples.shell(API, heading)
+    assert json.loads(refused)["error"]["param"] == "n"
+    (names,) = re.findall(r"those that a request had:\s([^.]+)\.", API.prose)
+    assert re.findall(r"`(\w+)`", names) == list(requests.ChatRequest.IGNORED)
+    (more,) = re.findall(r"are\salso\s([^;]+);\s`prompt` is refused", API.prose)
+    ignored = [*responses_request.ResponsesRequest.IGNORED, "text.verbosity"]
+    assert re.findall(r"`([\w.]+)`", more) == [name for name in ignored if name not in requests.ChatRequest.IGNORED]
+    listed = {name for row in API.table(heading) for name in re.findall(r"`(\w+)`", row[0])}
+    assert listed == set(requests._REFUSED)
+    assert {*listed, "prompt"} >= set(responses_request._REFUSED)
+
+
+def test_conversations_and_sessions(examples: Examples) -> None:
+    """The history goes on in its session, asking again forks it, and an id does without it; then list, look, delete."""
+    assert examples.python(API, "Conversations") == ["True\nFalse\n", "True\n"]
+    (listed,) = examples.shell(API, "Sessions")
+    sessions = json.loads(listed)["data"]
+    shown, long = examples.python(API, "Sessions")
+    assert shown == "My name is Ada. 3 6\n"
+    assert "My name is Ada." in [session["title"] for session in sessions]
+    beginning, size, whole = map(int, long.split())
+    assert (beginning, size, whole) == (30_000, 5_000_000, 5_000_000)
+
+
+def test_responses(examples: Examples) -> None:
+    """Items for what was said and done, whole and streamed."""
+    (answer,) = examples.shell(API, "Responses")
+    kinds = [item["type"] for item in json.loads(answer)["output"]]
+    assert kinds == ["message", "mcp_call", "message", "mcp_call", "message"]
+    (printed,) = examples.python(API, "Responses")
+    assert "\n[Bash: ./one.py]\nNow I'll count them." in printed
+    assert printed.endswith("\n[Bash: 1]\nNumber of Python files in this directory: 1")
+
+
+def test_to_go_on(examples: Examples) -> None:
+    """By the response before, and by a conversation."""
+    assert examples.python(API, "To go on") == ["You said: What is my name? You said: What is my name?\n"]
+
+
+def test_in_the_background(examples: Examples) -> None:
+    """A stream is taken up behind the event at which it broke off; a run is cancelled; its input stays known."""
+    resumed, cancelled = examples.python(API, "In the background")
+    assert resumed.endswith("the backgroundcompleted\n")
+    assert not resumed.startswith("You said")  # that was before
+    assert cancelled == "in_progress cancelled\nCount to a thousand, slowly.\n"
+
+
+def test_images_and_files(examples: Examples) -> None:
+    """The example is answered; the limits that the page names are the real ones."""
+    assert examples.python(API, "Images and files") == ["You said: What is in these two?\n"]
+    text = re.sub(r"\s+", " ", API.prose)
+    for limit, words in (
+        (content.MAX_IMAGE, "PNG, JPEG, GIF or WebP, up to {} MB"),
+        (content.MAX_DOCUMENT, "PDF up to {} MB"),
+        (content.MAX_TEXT, "text in UTF-8 up to {} MB"),
+        (fetch.MAX_TOTAL, "up to {} MB for the whole request"),
+    ):
+        assert words.format(limit // 1_000_000) in text
+    assert f"Up to {content.MAX_ATTACHMENTS} in a message and {requests.MAX_ATTACHMENTS} in a conversation" in text
+    assert f"at most {fetch.MAX_REDIRECTS} redirects, in {fetch.MAX_SECONDS:g} s" in text
+
+
+def test_structured_output(examples: Examples) -> None:
+    """The `openai` package makes an object of it."""
+    assert examples.python(API, "Structured output") == ["name='Ada Lovelace' born=1815\n"]
+    assert f"up to {formats.MAX_SCHEMA:,} characters" in API.prose
+
+
+def test_limits_and_tools(examples: Examples) -> None:
+    """One step, then the limit; every field of the table is one, with the values that it takes."""
+    (answer,) = examples.shell(API, "Limits and tools")
+    choice = json.loads(answer)["choices"][0]
+    assert choice["finish_reason"] == "length"
+    assert "---" not in choice["message"]["content"]
+    rows = API.table("Limits and tools")
+    named = {name.partition(".")[0] for row in rows for name in re.findall(r"`([\w.]+)`", row[0])}
+    known = set(requests.ChatRequest.model_fields) | set(responses_request.ResponsesRequest.model_fields)
+    assert named <= known
+    values = {row[0]: re.findall(r"`(\w+)`", row[1]) for row in rows}
+    assert values["`permission_mode`"] == list(settings.PERMISSION_MODES)
+    assert values["`reasoning_effort`, `reasoning.effort`"] == list(get_args(fields.Effort))
+
+
+def test_workspaces(examples: Examples) -> None:
+    """The directory is made, and there is no Python file in it."""
+    (answer,) = examples.shell(API, "Workspaces")
+    assert "There are 0 Python files" in json.loads(answer)["output"][-1]["content"][0]["text"]
+    assert (examples.running.workspace / "reports").is_dir()
+
+
+def test_models(examples: Examples) -> None:
+    """The names that the page begins with."""
+    (listed,) = examples.shell(API, "Models")
+    assert [model["id"] for model in json.loads(listed)["data"]] == ["sonnet", "opus", "haiku"]
+
+
+def test_errors(examples: Examples) -> None:
+    """The error that the page shows is the one that comes."""
+    (answer,) = examples.shell(API, "Errors")
+    head, _, body = answer.partition("\n\n")
+    assert head.startswith("HTTP/1.1 404 ")
+    assert json.loads(body) == json.loads(API.block("json", "Errors"))
+
+
+def test_every_error_is_listed() -> None:
+    """Each code that a route can answer with, and its status."""
+    kinds = {kind for operation in operations.OPERATIONS for kind in operation.raised()} | {errors.MethodNotAllowed}
+    assert {(row[0], row[1]) for row in API.table("Errors")} == {(f"`{kind.code}`", str(kind.status)) for kind in kinds}
+
+
+def test_health_numbers_description(examples: Examples) -> None:
+    """Each of these paths answers; the table has all of them."""
+    health, ready, metrics, described, page = examples.shell(API, "Health, numbers, description")
+    assert json.loads(health)["status"] == "healthy"
+    assert json.loads(ready)["status"] == "ready"
+    assert "ccapi_runs_total" in metrics
+    assert json.loads(described)["openapi"].startswith("3.1")
+    assert page.startswith("<!doctype html>")
+    listed = [row[0].strip("`") for row in API.table("Health, numbers, description")]
+    assert listed == [one.path for one in operations.OPERATIONS if one.tag == "Operation"]
+
+
+# --- settings
+
+
+def test_config(cli: Cli, examples: Examples) -> None:
+    """Set, look, take out: in the user's file, and in that of a directory."""
+    commands = [shlex.split(command, comments=True)[1:] for command in SETTINGS.commands()]
+    show, max_runs, port, get, unset, path = (cli.run(*command) for command in commands)
+    assert all(done.returncode == 0 for done in (show, max_runs, port, get, unset, path))
+    assert [line.split(" = ")[0] for line in show.stdout.splitlines()]
+    assert get.stdout == "8001\n"
+    user = Path(path.stdout.strip())
+    assert tomllib.loads(user.read_text("utf-8")) == {"gateway": {"max_runs": 4}}
+    assert "port" not in (cli.directory / "ccapi.toml").read_text("utf-8")
+
+
+def test_the_example_of_a_settings_file(tmp_path: Path) -> None:
+    """It is read, and says what it seems to say."""
+    (tmp_path / "ccapi.toml").write_text(SETTINGS.block("toml"), "utf-8")
+    found = settings.load(environ={"CCAPI_HOME": str(tmp_path / "home")}, directory=tmp_path)
+    assert found.port == 8001
+    assert found.value("models.map") == {"gpt-4o": "sonnet"}
+
+
+def test_every_setting_is_listed() -> None:
+    """Name, variable, default and meaning of each setting are those of the program, in its order."""
+
+    def default(value: object) -> str:
+        if value is None or value == {}:
+            return "none"
+        return f"`{value:g}`" if isinstance(value, float) else f"`{str(value).lower() if value is False else value}`"
+
+    def meaning(setting: settings.Setting) -> str:
+        choices = setting.expected.startswith("one of")
+        return f"{setting.help} {setting.expected[0].upper()}{setting.expected[1:]}." if choices else setting.help
+
+    expected = [[f"`{one.key}`", f"`{one.env}`", default(one.default), meaning(one)] for one in settings.TABLE]
+    for row in expected:
+        row[2] = row[2].replace("`True`", "`true`")
+    assert SETTINGS.table("The settings") == expected
+
+
+OTHER_VALUES = {
+    "gateway.host": "192.0.2.1",
+    "gateway.permission_mode": "plan",
+    "gateway.default_workspace": "elsewhere",
+    "models.map": "a=sonnet",
+    "models.small": "opus",
+    "log.level": "DEBUG",
+    "log.format": "json",
+    "api.require_key": "true",
+    "models.fallback": "false",
+}
+
+
+@pytest.mark.parametrize(
+    "row", [row for row in settings.TABLE if row.gateway or row.key == "gateway.port"], ids=lambda row: row.key
+)
+def test_every_setting_of_the_gateway_is_used(row: settings.Setting) -> None:
+    """Another value makes another gateway. (The rest of the table is the container's: see tests/stack.)"""
+    value = OTHER_VALUES.get(row.key, "7")
+    changed, usual = from_environment({row.env: value}), from_environment({})
+    differing = {name for name in usual.__dataclass_fields__ if getattr(changed, name) != getattr(usual, name)}
+    assert differing - {"environ"}
+
+
+def test_every_other_variable_is_listed() -> None:
+    """All that the program reads of its environment, and nothing that it does not."""
+    found = {
+        name
+        for file in (ROOT / "ccapi").rglob("*.py")
+        for name in re.findall(r"CCAPI_[A-Z_]+", file.read_text("utf-8"))
+    }
+    found -= {row.env for row in settings.TABLE}
+    found -= {"CCAPI_IMAGE", "CCAPI_COMPOSE_ID"}  # for the compose file
+    found -= {"CCAPI_PROCESS"}  # for the tools that the agent runs
+    assert [row[0].strip("`") for row in SETTINGS.table("Other variables")] == sorted(
+        found, key=[row[0].strip("`") for row in SETTINGS.table("Other variables")].index
+    )
+
+
+# --- operation
+
+
+def test_keys(examples: Examples) -> None:
+    """A key is made, listed, used and revoked; then every request of this installation would need one."""
+    created, listed, answer, asked, revoked, required, _, published = examples.shell(
+        OPERATION, "API keys and other machines"
+    )
+    assert created == revoked == required == published == ""
+    assert re.search(r"(?m)^[0-9a-f]{12}  laptop .*models sonnet; 30 a minute$", listed)
+    assert content_of(answer) == asked.removesuffix("\n") == "You said: Hello"
+    wanted = settings.load(environ=clean_environ(examples.home), directory=examples.home)
+    assert wanted.value("api.require_key")
+    assert wanted.host == "0.0.0.0"
+    examples.shell  # noqa: B018
+
+
+def test_processes_that_wait(examples: Examples) -> None:
+    """No process waits, with these settings."""
+    examples.shell(OPERATION, "Processes that wait")
+    wanted = settings.load(environ=clean_environ(examples.home), directory=examples.home)
+    assert (wanted.value("pool.size"), wanted.value("pool.sessions")) == (0, 0)
+
+
+def test_the_log_looks_like_that(examples: Examples) -> None:
+    """The lines that the page shows are of the form of real ones."""
+    examples.running.chat("Hello")
+    run, request = OPERATION.block("text", "Logs").splitlines()
+    lines = examples.running.log.read_text("utf-8").splitlines()
+
+    def shape(line: str) -> str:
+        return re.sub(r"\b[0-9a-f]{8,}\b", "ID", re.sub(r"\d+(?:[.:]\d+)*", "0", re.sub(r"chatcmpl-\w+", "ID", line)))
+
+    for shown in (run, request):
+        start = re.sub(r"\[\w+\]", "[ID]", shape(re.sub(r"\[\w+\]", "[]", shown)))
+        assert start in {re.sub(r"\[\w*\]", "[]", shape(re.sub(r"\[\w+\]", "[]", line))) for line in lines}, shown
+
+
+def test_every_metric_is_listed(examples: Examples) -> None:
+    """Name, labels and meaning of each, but for those of the process itself."""
+    examples.running.chat("Hello")
+    (text,) = examples.shell(OPERATION, "Metrics")
+    found = []
+    for family in text_string_to_metric_families(text):
+        if not family.name.startswith("process_"):
+            name = f"{family.name}_total" if family.type == "counter" else family.name
+            labels = dict.fromkeys(label for sample in family.samples for label in sample.labels if label != "le")
+            found.append((f"`{name}`", {f"`{label}`" for label in labels}, family.documentation))
+    listed = [
+        (name, set(filter(None, labels.split(", "))), words) for name, labels, words in OPERATION.table("Metrics")
+    ]
+    assert listed == found
+
+
+def test_readiness(examples: Examples) -> None:
+    """Ready, without a question to the model."""
+    (ready,) = examples.shell(OPERATION, "Health and readiness")
+    assert json.loads(ready)["status"] == "ready"
+
+
+def test_reload(examples: Examples) -> None:
+    """The log says that the settings were read again, and the gateway goes on."""
+    running = examples.running
+    examples.shell(OPERATION, "Reload", PID=str(running.process.pid))
+    deadline = time.monotonic() + DEADLINE
+    while "settings and credentials were read again" not in running.log.read_text("utf-8"):
+        assert time.monotonic() < deadline, running.log.read_text("utf-8")
+        time.sleep(0.05)
+    assert httpx.get(f"{running.url}/health", trust_env=False).status_code == 200
+
+
+def test_every_exit_code_is_listed() -> None:
+    """Those of the error tree, and the ones that need no error."""
+    tree = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.CcapiError)]
+    listed = {int(code) for row in OPERATION.table("Exit codes") for code in row[0].split(",")}
+    assert listed == {kind.exit_code for kind in tree} | {0, 130, 143}
+
+
+# --- the rehearsal model
+
+
+def test_rehearsal(cli: Cli, claude: Path) -> None:
+    """Each server says where it is, the page's own scenario included, and Claude Code talks to it."""
+    *servers, client = REHEARSAL.commands()
+    example = next(block.text for block in REHEARSAL.blocks if block.language == "toml")
+    (cli.directory / "mine.toml").write_text(example, "utf-8")
+    (cli.directory / "claude").symlink_to(claude)
+    for command in servers:
+        arguments = ["0" if word == "9000" else word for word in shlex.split(command, comments=True)[1:]]
+        with cli.start(*arguments) as process:
+            url = read_line(process.stdout, "the URL").removeprefix("Rehearsal model on ")
+            if command is servers[0]:
+                environ = {**cli.environ, "PATH": f"{cli.directory}:{cli.environ['PATH']}"}
+                done = bash(client.replace("http://127.0.0.1:9000", url), environ, cli.directory)
+                assert done.stdout == "You said: hello\n", done.stderr
+            process.send_signal(signal.SIGINT)
+            process.communicate(timeout=DEADLINE)
+        assert process.returncode == 0
