@@ -52,6 +52,11 @@ class Setting:
         """`gateway.port` is `CCAPI_GATEWAY_PORT` in the environment."""
         return "CCAPI_" + self.key.replace(".", "_").upper()
 
+    @property
+    def written_default(self) -> str:
+        """The default as the environment would hold it; empty if there is none."""
+        return "" if self.default is None else _written(self.default)
+
 
 def _port(value: Any) -> int:
     port = _integer(value)

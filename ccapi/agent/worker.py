@@ -20,6 +20,7 @@ from ccapi.errors import ClaudeFailed
 READY_TIMEOUT = 20.0  # seconds; a busy machine starts many at once
 CHECK_TIMEOUT = 2.0  # seconds; it answers in one or two milliseconds
 CLAIM_TIMEOUT = 5.0  # seconds; it answers in a tenth of one
+_SUMMARY_SINCE = (2, 1, 330)  # the version of the CLI that this was tried with
 _OF_A_TURN = frozenset({"assistant", "user", "result", "stream_event"})
 
 _Message = Mapping[str, Any]
@@ -52,7 +53,12 @@ class Worker:
         """Wait until it has started and knows its system prompt. Raises `ClaudeFailed`."""
         self._initialized = True
         await self.process.send(self._initialize())
-        await self._await(_is_response, READY_TIMEOUT)
+        initialized = await self._await(_is_response, READY_TIMEOUT)
+        if _version(initialized) >= _SUMMARY_SINCE:
+            # For this it builds its system prompt and its tools' schemas, as for a turn: the first one then takes it a
+            # third less time. Nothing is asked of the model's API for a summary (for more it would be).
+            await self.process.send(control.request("get_context_usage", detail="summary"))
+            await self._await(lambda message: message.get("type") == "control_response", READY_TIMEOUT)
 
     async def check(self) -> None:
         """Make sure that it answers, and has said nothing since its last turn that the next one would take for its own.
@@ -84,13 +90,14 @@ class Worker:
         system = {"appendSystemPrompt": self.options.system} if self.options.system else {}
         return control.request("initialize", hooks=None, **system)
 
-    async def _await(self, wanted: Callable[[_Message], bool], seconds: float) -> None:
-        """Read until there is such a message; what comes before it is nobody's."""
+    async def _await(self, wanted: Callable[[_Message], bool], seconds: float) -> _Message:
+        """Read until there is such a message; what comes before it, or with it, is nobody's."""
         try:
             async with asyncio.timeout(seconds):
                 while (lines := await self.process.read()) is not None:
-                    if any(wanted(message) for message in map(_parsed, lines)):
-                        return
+                    for message in map(_parsed, lines):
+                        if wanted(message):
+                            return message
         except TimeoutError:
             raise ClaudeFailed(f"Claude Code did not answer within {seconds:g} s") from None
         raise ClaudeFailed("Claude Code ended before its first turn", detail=self.process.stderr or None)
@@ -102,6 +109,13 @@ def _parsed(line: bytes) -> _Message:
     except ValueError:
         return {}
     return message if isinstance(message, dict) else {}
+
+
+def _version(initialized: _Message) -> tuple[int, ...]:
+    """Of the CLI, as it says in its answer to `initialize`; empty if it does not."""
+    answer = initialized["response"].get("response") or {}
+    parts = str(answer.get("claude_code_version") or "").split(".")
+    return tuple(map(int, parts)) if all(map(str.isdecimal, parts)) else ()
 
 
 def _is_response(message: _Message) -> bool:

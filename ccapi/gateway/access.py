@@ -1,8 +1,9 @@
 """Who is asking: API keys, and how often each may be used.
 
-Only `/health` is open where a key is required: Docker's health check and load balancers have none, and it says no more
-than that something is alive. All else tells of this installation (who is signed in, what runs, what it costs) or starts
-work, and what asks for it can send a header: Prometheus has `authorization`, Kubernetes' probes `httpHeaders`.
+Where a key is required, `/health` is open all the same, as Docker's health check and load balancers have none, and so is
+the documentation, which a browser reads. They tell nothing of this installation. All else does (who is signed in, what
+runs, what it costs) or starts work, and what asks for it can send a header: Prometheus has `authorization`, Kubernetes'
+probes `httpHeaders`.
 
 There is no lockout after wrong keys. 256 random bits are not guessed, and a lockout would be a way to keep others out.
 """
@@ -33,7 +34,7 @@ log = logging.getLogger(__name__)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Clock = Callable[[], float]  # monotonic seconds
 
-OPEN = frozenset({"/health"})
+OPEN = frozenset({"/health", "/openapi.json", "/docs"})
 _FRESH = 1.0  # seconds that what was read from the keys' file is good for
 _WINDOW = 60.0  # seconds: a key's rate is per minute
 _MAKE_ONE = "Make one with: ccapi key create"

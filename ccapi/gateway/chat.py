@@ -10,6 +10,7 @@ import json
 import time
 import uuid
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from aiohttp import web
@@ -26,7 +27,7 @@ from ccapi.wire.events import Notice, RunEvent, RunFailed, RunFinished, Thinking
 from ccapi.wire.transcript import Transcript
 
 _MODEL_HEADER, _SESSION_HEADER = "X-CCAPI-Model", "X-Session-Id"
-_TASK_HEADER = "X-OpenWebUI-Task"
+_TASK_HEADER, _USER_HEADER = "X-OpenWebUI-Task", "X-OpenWebUI-User-Id"
 _TRANSCRIPT_HEADER, _IGNORED_HEADER = "X-CCAPI-Transcript", "X-CCAPI-Ignored"
 
 
@@ -156,6 +157,8 @@ class ChatHandler:
         chat = requests.parse_chat(await request.read())
         headers = request.headers
         question = chat.question(session_id=headers.get(_SESSION_HEADER), transcript=headers.get(_TRANSCRIPT_HEADER))
+        if question.user is None:  # one key serves all of Open WebUI's users
+            question = replace(question, user=headers.get(_USER_HEADER))
         ignored = {_IGNORED_HEADER: ", ".join(question.ignored)} if question.ignored else {}
         stream = EventStream(request, ignored, timeout=self._runs.agent.idle_timeout) if chat.stream else None
         completion_id = f"chatcmpl-{uuid.uuid4().hex}"

@@ -14,6 +14,7 @@ from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
 from ccapi.errors import CcapiError, InvalidRequest
+from ccapi.gateway import logs
 from ccapi.gateway.security import HEADERS
 from ccapi.wire import envelope
 
@@ -41,7 +42,8 @@ class _Protocol(RequestHandler):
             raise ConnectionError("an answer has begun; another cannot follow")
         error = InvalidRequest("The request is not valid HTTP") if status < 500 else CcapiError("The gateway failed")
         body = json.dumps(envelope.dump(error))
-        response = _Nameless(text=body, status=status, headers=HEADERS, content_type="application/json")
+        headers = {**HEADERS, logs.HEADER: logs.new_request_id()}
+        response = _Nameless(text=body, status=status, headers=headers, content_type="application/json")
         response.force_close()
         return response
 

@@ -70,7 +70,9 @@ class Parts:
             max_queue=settings.max_queue,
             pool=self._idle,
             stopping=lambda: self.runs.stopping,
+            store_problem=lambda: self.store.problem,
         )
+        self.runs.on_refused = self.readiness.refused
         self.metrics.watch(slots=self._load, idle=self._idle)
 
     async def life(self, app: web.Application) -> AsyncIterator[None]:
@@ -131,8 +133,10 @@ class Parts:
     async def _prune(self) -> None:
         while True:
             for session_id in await self.store.prune(self.settings.keep_days * _DAY):
-                await self.agent.pool.forget(session_id)
-                await asyncio.to_thread(self.files.delete, session_id)
+                with self.runs.conversations.claimed(session_id) as free:
+                    if free:
+                        await self.agent.pool.forget(session_id)
+                        await asyncio.to_thread(self.files.delete, session_id)
             await asyncio.sleep(_PRUNE_EVERY)
 
 

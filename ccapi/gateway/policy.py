@@ -51,7 +51,7 @@ def narrow(
         question,
         transcript=_transcript(question.transcript, policy.transcript or "full"),
         tools=_tools(question.tools, policy.tools),
-        workspace=_workspace(question.workspace, policy.workspaces, allowed.workspace),
+        workspace=_workspace(question, policy.workspaces, allowed.workspace),
         permission_mode=_permission_mode(question.permission_mode, allowed.permission_mode),
     )
     if background.is_background_task(question, task):
@@ -115,9 +115,10 @@ def _is_server(name: str) -> bool:
     return name.startswith("mcp__") and "__" not in name.removeprefix("mcp__")
 
 
-def _workspace(asked: str | None, allowed: tuple[str, ...] | None, default: str) -> str | None:
+def _workspace(question: Question, allowed: tuple[str, ...] | None, default: str) -> str | None:
+    asked = question.workspace
     if asked is None:
-        if allowed is None or default in allowed:
+        if allowed is None or default in allowed or question.session_id:  # a session has its own
             return None
         if not allowed:
             raise NotPermitted("'workspace': this API key may use no workspace", param="workspace")

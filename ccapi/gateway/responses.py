@@ -77,12 +77,13 @@ class ResponsesHandler:
 
     async def retrieve(self, request: web.Request) -> web.StreamResponse:
         document = await self._document(request)
+        after = _number(request, "starting_after", -1)
         if not _flag(request, "stream"):
             return _json(document)
         if not document["background"]:
             message = "'stream': only the stream of a response with 'background' can be read again"
             raise InvalidRequest(message, param="stream")
-        return await self._follow(request, document["id"], _number(request, "starting_after", -1), {})
+        return await self._follow(request, document["id"], after, {})
 
     async def cancel(self, request: web.Request) -> web.Response:
         document = await self._document(request)

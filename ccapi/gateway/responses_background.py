@@ -272,7 +272,7 @@ class Backgrounds:
             events = await answer.next(self._heartbeat)
             due = self._runs.encode(live.encoder, answer, events)
             notices = "".join(f": {_line(event.message)}\n\n" for event in events if isinstance(event, Notice))
-            if answer.ended:
+            if answer.end is not None:
                 live.last = due
                 due = []
             live.record(due, notices)

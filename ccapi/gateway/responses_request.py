@@ -13,7 +13,7 @@ from ccapi.errors import InvalidRequest
 from ccapi.gateway import responses_input as given
 from ccapi.gateway.fields import Asked, Effort, Lenient, Tokens, effort, parse
 from ccapi.gateway.formats import Format
-from ccapi.gateway.question import Question
+from ccapi.gateway.question import Question, Turn
 from ccapi.gateway.responses_input import Item
 from ccapi.wire.responseitems import Object, response_object
 
@@ -78,7 +78,7 @@ class ResponsesRequest(Asked):
     # Only what they mean here anyway is accepted; `_REFUSED` has the reasons.
     tools: Annotated[list[Any], Field(max_length=0)] | None = None
     tool_choice: Literal["none", "auto"] | None = None
-    top_logprobs: Literal[0] | None = None
+    top_logprobs: Annotated[int, Field(ge=0, le=0)] | None = None
     prompt: None = None
 
     @property
@@ -93,7 +93,7 @@ class ResponsesRequest(Asked):
         """What is asked; `session_id` and `transcript` are those of the headers. Raises `InvalidRequest`."""
         items = [] if isinstance(self.input, str) else self.input
         told = given.turns(items)
-        history, turn = given.split(told if items else [given.Turn("user", str(self.input))])
+        history, turn = given.split(told if items else [Turn("user", str(self.input))])
         question = self.question_of(
             turn,
             history=history,

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ccapi.agent.options import Resume, RunOptions
 from ccapi.agent.run import Agent, Run, RunRequest
-from ccapi.errors import GatewayStopping
+from ccapi.errors import GatewayStopping, NotSignedIn, SessionNotFound
 from ccapi.gateway import policy
 from ccapi.gateway.access import Caller
 from ccapi.gateway.conversations import Conversations, New, Plan, Scope
@@ -79,6 +79,8 @@ class Answer:
                 self._note_tool(event)  # type: ignore[arg-type] # its type was just looked at
             elif isinstance(event, RunFinished | RunFailed):
                 self.end = event
+                if isinstance(event, RunFailed) and isinstance(event.error, NotSignedIn):
+                    self._runs.on_refused()
                 self._observed.finished(event, self._run.model)
             elif isinstance(event, MessageStarted) and event.parent is None:
                 self._observed.messages += 1
@@ -149,6 +151,7 @@ class Runs:
         self.store = store
         self.conversations = conversations
         self.stopping = False
+        self.on_refused: Callable[[], None] = lambda: None  # told when the sign-in was not accepted
         self._workspaces = workspaces
         self._metrics = metrics
         self.allowed = allowed
@@ -184,10 +187,11 @@ class Runs:
         scope = Scope(caller.owner, name, question.user)
         planned = self.conversations.plan(question, scope, checkpoint=checkpoint, waiting=waiting, every=every)
         with self._metrics.run(api, id=answer_id) as observed:
+            observed.model = model
             async with planned as plan, self.slots.slot(waiting, every):
                 observed.admitted()
                 if not isinstance(plan, New):
-                    scope = replace(scope, workspace=plan.workspace)
+                    scope = replace(scope, workspace=_permitted(plan.workspace, caller))
                 directory = self._workspaces.resolve(scope.workspace)
                 turn = await self._fetcher.load(replay(plan.replay, question.turn))
                 request = RunRequest(turn, _options(question, model, directory), _resume(plan))
@@ -218,6 +222,14 @@ def _options(question: Question, model: str, workspace: Path) -> RunOptions:
 
 def _resume(plan: Plan) -> Resume | None:
     return None if isinstance(plan, New) else Resume(plan.session_id, plan.checkpoint, plan.fork)
+
+
+def _permitted(workspace: str, caller: Caller) -> str:
+    """A session brings its workspace with it, which the key need not be good for (any more)."""
+    allowed = caller.policy.workspaces
+    if allowed is not None and workspace not in allowed:
+        raise SessionNotFound("There is no such session", param="session_id")
+    return workspace
 
 
 def _plain(question: Question) -> str:

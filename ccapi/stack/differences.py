@@ -16,6 +16,7 @@ _NAMES = {
     "CCAPI_REHEARSAL": "rehearsal",
     "OAUTH_PROXY_PORT": "oauth.port",
 }
+_DEFAULTS = {row.env: row.written_default for row in settings.TABLE}
 
 
 def differences(container: Container, wanted: StackSpec, image: str, compose_id: str) -> list[Difference]:
@@ -37,4 +38,6 @@ def differences(container: Container, wanted: StackSpec, image: str, compose_id:
 def _variables(container: Container, wanted: StackSpec) -> Iterator[tuple[str, str | None, str | None]]:
     for name in spec.VARIABLES:
         if name.isupper():  # the proxies' second spelling says nothing new
-            yield _NAMES.get(name, name), container.environment.get(name), wanted.environment.get(name)
+            default = _DEFAULTS.get(name)
+            running, then = container.environment.get(name), wanted.environment.get(name)
+            yield _NAMES.get(name, name), running or default, then or default

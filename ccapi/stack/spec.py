@@ -44,10 +44,10 @@ class StackSpec:
     port: int
     base_image: str
     environment: Mapping[str, str]
-    host: str = "127.0.0.1"
-    keys: Path | None = None  # directory of the API keys, which the gateway may read
     workspace: Path | None = None
     ca_file: Path | None = None
+    host: str = "127.0.0.1"
+    keys: Path | None = None  # directory of the API keys, which the gateway may read
 
     @property
     def url(self) -> str:

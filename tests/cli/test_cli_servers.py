@@ -115,7 +115,7 @@ def test_a_busy_port(cli: Cli, what: str) -> None:
     ("name", "value", "expected"),
     [
         ("CCAPI_GATEWAY_TIMEOUT", "never", "seconds, more than 0"),
-        ("CCAPI_GATEWAY_PERMISSION_MODE", "everything", "one of plan, default, dontAsk, acceptEdits, bypassPermissions"),
+        ("CCAPI_GATEWAY_PERMISSION_MODE", "all", "one of plan, default, dontAsk, acceptEdits, bypassPermissions"),
         ("CCAPI_GATEWAY_PORT", "eighty", "a port, 1 to 65535"),
     ],
 )

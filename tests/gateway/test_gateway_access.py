@@ -33,7 +33,7 @@ CLOSED = [
     ("GET", "/v1/models"),
     ("GET", "/metrics"),
     ("GET", "/ready"),
-    ("GET", "/docs"),
+    ("GET", "/v1/sessions"),
     ("POST", ASK),
     ("GET", "/no"),
 ]

@@ -320,6 +320,15 @@ async def test_a_name_keeps_equal_conversations_apart(desk: Desk) -> None:
     assert resumed(await desk.plan(asks("hi", "Hello!", "u2", session_id=other)))[::2] == (other, False)
 
 
+async def test_a_named_session_is_not_left_for_one_that_fits_better(desk: Desk) -> None:
+    """The history is known, but in a session that has nothing to do with the one that was named."""
+    session, first = await desk.turn(asks("u1"), "a1")
+    await desk.turn(asks("other"), "answer")
+    plan = await desk.plan(asks("other", "answer", "u2", session_id=session))
+    assert resumed(plan) == (session, first, False)
+    assert plan.replay == ()
+
+
 @pytest.mark.parametrize("name", [str(uuid.uuid4()), "", "../../etc/passwd", "not a uuid", "*"])
 async def test_an_unknown_session_is_not_found(desk: Desk, name: str) -> None:
     """With a history as well: a client that names a session wants that one."""
@@ -398,6 +407,9 @@ async def test_two_at_once_do_not_share_a_session(desk: Desk) -> None:
         async with desk.asking(asks("after", session_id=session), checkpoint=first) as four:
             assert resumed(four) == (session, first, True)
     assert resumed(await desk.plan(asks("u1", "a1", "u2"))) == (session, first, False)
+    async with desk.asking(asks("named", session_id=session)) as one, desk.asking(asks("u1", "a1", "u2")) as two:
+        assert resumed(one) == (session, first, False)
+        assert resumed(two) == (session, first, True)
 
 
 @pytest.mark.parametrize("resume", [False, True], ids=["in a new session", "in a known one"])

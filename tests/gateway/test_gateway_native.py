@@ -218,9 +218,7 @@ def test_an_answer_that_the_client_left_is_not_part_of_the_conversation(running:
     ask(running, messages, "first question")
     question = {"role": "user", "content": QUESTION}
     with running.streaming([*messages, question]) as answers:
-        for answer in answers:
-            if answer.content:
-                break
+        next(one for one in answers if one.content)
     answer, _ = ask(running, messages, QUESTION)
     assert "[0, 1, 1, 2, 3, 5, 8, 13, 21, 34]" in answer
     assert said(last_request(running), "user").count(QUESTION) == 1

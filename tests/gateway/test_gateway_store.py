@@ -324,6 +324,13 @@ async def test_nobody_else_can_read_the_file(tmp_path: Path) -> None:
         os.umask(before)
 
 
+async def test_a_file_that_others_could_read_is_closed_to_them(tmp_path: Path) -> None:
+    """Such as one that was restored from a backup."""
+    (tmp_path / FILE).touch(mode=0o644)
+    async with opened(tmp_path):
+        assert stat.S_IMODE((tmp_path / FILE).stat().st_mode) == 0o600
+
+
 def broken_text(path: Path) -> None:
     path.write_text("This is no database. " * 500)
 

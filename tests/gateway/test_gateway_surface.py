@@ -277,7 +277,8 @@ def test_open_webuis_own_questions_cost_little(start: Start) -> None:
     prompt = (
         "### Task:\nGenerate a concise, 3-5 word title with an emoji summarizing the chat history.\n### Guidelines:\n"
         "- The title should clearly represent the main theme or subject of the conversation.\n### Output:\n"
-        'JSON format: { "title": "your concise title here" }\n### Chat History:\n<chat_history>\nUSER: hi\n</chat_history>'
+        'JSON format: { "title": "your concise title here" }\n'
+        "### Chat History:\n<chat_history>\nUSER: hi\n</chat_history>"
     )
     running.chat(prompt, model="opus")
     (asked,) = requests(running)

@@ -130,10 +130,13 @@ def test_what_is_writable(running: Stack) -> None:
 
 
 def test_mounts(facts: dict[str, Any]) -> None:
-    """The two volumes and nothing of the host: no Docker socket, no home directory, no namespace."""
+    """The two volumes, and of the host the hashes of the API keys, read-only: no Docker socket, no home directory."""
+    (keys,) = [mount for mount in facts["Mounts"] if mount["Type"] == "bind"]
+    assert keys["RW"] is False
     assert {(mount["Type"], mount["Destination"]) for mount in facts["Mounts"]} == {
         ("volume", "/home/claude/.claude"),
         ("volume", "/workspace"),
+        ("bind", "/run/ccapi/keys"),
     }
     host = facts["HostConfig"]
     assert host["Privileged"] is False
