@@ -393,7 +393,9 @@ class Settings:
     @property
     def base_url(self) -> str:
         """Where the gateway answers, as seen from this host."""
-        return f"http://127.0.0.1:{self.port}"
+        address = ipaddress.ip_address(self.host)
+        here = "127.0.0.1" if address.is_unspecified else str(address)
+        return f"http://{f'[{here}]' if ':' in here else here}:{self.port}"
 
     @property
     def workspace(self) -> Path | None:

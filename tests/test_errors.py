@@ -96,5 +96,5 @@ def test_what_an_error_carries() -> None:
 
 
 def test_exit_codes_are_the_documented_ones() -> None:
-    """No error leaves the list that the README gives."""
+    """No error leaves the list that docs/operations.md gives."""
     assert {kind.exit_code for kind in tree()} <= {1, 2, 3, 4, 5, 124, 130}

@@ -299,6 +299,21 @@ def test_the_user_file_follows_xdg(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert load(environ={}, directory=tmp_path).resolved["gateway.port"] == settings.Resolved(8001, str(file))
 
 
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [
+        ("127.0.0.1", "http://127.0.0.1:8000"),
+        ("0.0.0.0", "http://127.0.0.1:8000"),
+        ("::", "http://127.0.0.1:8000"),
+        ("192.0.2.7", "http://192.0.2.7:8000"),
+        ("::1", "http://[::1]:8000"),
+    ],
+)
+def test_where_the_gateway_answers(host: str, url: str, tmp_path: Path) -> None:
+    """At the address it is published on; on this machine if that is every address."""
+    assert load({"gateway.host": host}, environ={}, directory=tmp_path).base_url == url
+
+
 # --- what is handed on
 
 

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
 
 from aiohttp import web
 
@@ -112,7 +113,7 @@ class Parts:
         self.keyring.refresh()
         self.agent.renew(launch)
         self.runs.models = Models(settings.model_map)
-        self.runs.allowed = _allowed(settings)
+        self.runs.allowed = replace(_allowed(settings), workspace=self.workspaces.default)
         self.readiness.renew(launch)
         log.info("settings and credentials were read again")
 

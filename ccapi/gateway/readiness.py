@@ -130,7 +130,7 @@ class Readiness:
     def _result(self, name: str, task: asyncio.Task[Check]) -> Check:
         if not task.done():
             message = f"This check gave no answer within {self._timeout:g} s"
-            return Check(name, ok=False, message=message, hint="The gateway's log and `ccapi doctor` may tell more.")
+            return Check(name, ok=False, message=message, hint="The gateway's log may tell more.")
         try:
             return task.result()
         except Exception:

@@ -28,7 +28,16 @@ from ccapi.gateway.slots import RunSlots
 from ccapi.gateway.store import Store, Turned
 from ccapi.gateway.workspaces import Workspaces
 from ccapi.redact import redact
-from ccapi.wire.events import MessageStarted, Notice, RunEvent, RunFailed, RunFinished, TextDelta, ToolFinished
+from ccapi.wire.events import (
+    MessageStarted,
+    Notice,
+    RunEvent,
+    RunFailed,
+    RunFinished,
+    RunStarted,
+    TextDelta,
+    ToolFinished,
+)
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +49,7 @@ class Answer:
 
     def __init__(self, runs: Runs, run: Run, asked: _Asked, observed: ObservedRun) -> None:
         self.end: RunFinished | RunFailed | None = None
+        self.api_model = asked.model  # the id that the model's API was asked for
         self.question = asked.question
         self.transcript: TranscriptMode = asked.question.transcript or "full"
         self._runs = runs
@@ -73,7 +83,9 @@ class Answer:
         events = await self._run.next(wait)
         for event in events:
             kind = type(event)
-            if kind is TextDelta:
+            if kind is RunStarted:
+                self.api_model = event.model or self.api_model  # type: ignore[union-attr] # its type was looked at
+            elif kind is TextDelta:
                 self._observed.first_text()
             elif kind is ToolFinished:
                 self._note_tool(event)  # type: ignore[arg-type] # its type was just looked at

@@ -52,7 +52,8 @@ class StackSpec:
     @property
     def url(self) -> str:
         """Where the gateway is published."""
-        return f"http://127.0.0.1:{self.port}"
+        host = "127.0.0.1" if self.host in {"0.0.0.0", "::"} else self.host  # noqa: S104 -- it is asked, not listened on
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
 
     @property
     def published(self) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.gateway.harness import await_that
 from tests.stack.support import CA_FILE, CONFIG_VOLUME, NAME, Stack, docker, inspect
 
 # The first test of the session builds the image.
@@ -42,6 +43,14 @@ def test_the_answer_is_complete(running: Stack) -> None:
     assert "[0, 1, 1, 2, 3, 5, 8, 13, 21, 34]" in segments[1]
     assert len(segments) == 3
     assert "Aggregated 3 assistant messages" in running.cli("logs").stdout
+
+
+def test_a_reload_reads_the_sign_in_again(running: Stack) -> None:
+    """`docker kill --signal=HUP`: the signal reaches the gateway, which goes on."""
+    before = inspect()["State"]["StartedAt"]
+    docker("kill", "--signal=HUP", NAME)
+    await_that(lambda: "were read again" in running.cli("logs").stdout, "the reload")
+    assert inspect()["State"]["StartedAt"] == before
 
 
 def test_up_again_changes_nothing(running: Stack) -> None:
