@@ -1,9 +1,9 @@
 """Who is asking: API keys, and how often each may be used.
 
-Where a key is required, `/health` is open all the same, as Docker's health check and load balancers have none, and so is
-the documentation, which a browser reads. They tell nothing of this installation. All else does (who is signed in, what
-runs, what it costs) or starts work, and what asks for it can send a header: Prometheus has `authorization`, Kubernetes'
-probes `httpHeaders`.
+Where a key is required, `/health` is open all the same, as Docker's health check and load balancers have none, and so
+is the documentation, which a browser reads. They tell nothing of this installation. All else does (who is signed in,
+what runs, what it costs) or starts work, and what asks for it can send a header: Prometheus has `authorization`,
+Kubernetes' probes `httpHeaders`.
 
 There is no lockout after wrong keys. 256 random bits are not guessed, and a lockout would be a way to keep others out.
 """

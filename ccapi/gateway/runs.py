@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -47,7 +47,8 @@ Waiting = Callable[[], Awaitable[None]]
 class Answer:
     """A run in its session. `next` until it has `ended`; `end` is its terminal event."""
 
-    def __init__(self, runs: Runs, run: Run, asked: _Asked, observed: ObservedRun) -> None:
+    def __init__(self, runs: Runs, run: Run, asked: _Asked, observed: ObservedRun, begin: _Begin) -> None:
+        """`begin` ends the run, and begins another one by another plan."""
         self.end: RunFinished | RunFailed | None = None
         self.api_model = asked.model  # the id that the model's API was asked for
         self.question = asked.question
@@ -56,6 +57,7 @@ class Answer:
         self._run = run
         self._asked = asked
         self._observed = observed
+        self._begin = begin
         self._files: list[tuple[str, str]] = []  # outputs that the CLI moved into files
         self._tools = False
 
@@ -81,6 +83,8 @@ class Answer:
     async def next(self, wait: float) -> list[RunEvent]:
         """The events that came, or none after `wait` seconds of silence."""
         events = await self._run.next(wait)
+        if self._lost(events):
+            return await self._anew()
         for event in events:
             kind = type(event)
             if kind is RunStarted:
@@ -99,6 +103,20 @@ class Answer:
             elif kind is Notice:
                 log.warning("%s", redact(event.message))  # type: ignore[union-attr] # as above
         return events
+
+    def _lost(self, events: list[RunEvent]) -> bool:
+        """Whether the session that was to go on is no longer there, and all that was said in it was told anyway."""
+        plan = self._asked.plan
+        if isinstance(plan, New) or plan.memory is None or self._observed.messages:
+            return False
+        return any(isinstance(event, RunFailed) and isinstance(event.error, SessionNotFound) for event in events)
+
+    async def _anew(self) -> list[RunEvent]:
+        log.warning("a session that is not whole on the disk cannot go on; its history is told to a new one")
+        plan = New(replay=self.question.history, memory=self._asked.plan.memory)
+        self._asked = replace(self._asked, plan=plan)
+        self._run = await self._begin(plan)
+        return []
 
     def _note_tool(self, event: ToolFinished) -> None:
         self._tools = True
@@ -139,6 +157,9 @@ class _Asked:
     model: str
     scope: Scope
     plan: Plan
+
+
+_Begin = Callable[[Plan], Awaitable[Run]]
 
 
 class Runs:
@@ -204,12 +225,19 @@ class Runs:
                 observed.admitted()
                 if not isinstance(plan, New):
                     scope = replace(scope, workspace=_permitted(plan.workspace, caller))
-                directory = self._workspaces.resolve(scope.workspace)
-                turn = await self._fetcher.load(replay(plan.replay, question.turn))
-                request = RunRequest(turn, _options(question, model, directory), _resume(plan))
-                async with self.agent.run(request) as run:
+                options = _options(question, model, self._workspaces.resolve(scope.workspace))
+                async with AsyncExitStack() as running:
+
+                    async def begin(plan: Plan) -> Run:
+                        await running.aclose()
+                        turn = await self._fetcher.load(replay(plan.replay, question.turn))
+                        return await running.enter_async_context(
+                            self.agent.run(RunRequest(turn, options, _resume(plan)))
+                        )
+
+                    run = await begin(plan)
                     observed.took(_STARTS[run.start])
-                    yield Answer(self, run, _Asked(question, model, scope, plan), observed)
+                    yield Answer(self, run, _Asked(question, model, scope, plan), observed, begin)
 
 
 _STARTS: Mapping[str, Start] = {"cold": "cold", "ready": "warm", "kept": "live"}

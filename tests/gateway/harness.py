@@ -81,6 +81,7 @@ class Model:
 
     url: str
     bodies: list[dict[str, Any]] = field(default_factory=list)
+    paths: list[str] = field(default_factory=list)  # of every request of any kind
 
     @property
     def conversation(self) -> list[dict[str, Any]]:
@@ -89,12 +90,13 @@ class Model:
 
 
 @asynccontextmanager
-async def scripted(name_or_path: str, *, speed: float = 0.0) -> AsyncIterator[Model]:
+async def scripted(name_or_path: str, *, speed: float = 0.0, host: str = "127.0.0.1") -> AsyncIterator[Model]:
     """The rehearsal model with a recorder in front of it."""
     model = Model("")
 
     @web.middleware
     async def record(request: web.Request, handler: Callable[[web.Request], Any]) -> web.StreamResponse:
+        model.paths.append(request.path)
         if request.path == "/v1/messages":
             model.bodies.append(json.loads(await request.read()))
         response: web.StreamResponse = await handler(request)
@@ -102,7 +104,7 @@ async def scripted(name_or_path: str, *, speed: float = 0.0) -> AsyncIterator[Mo
 
     app = rehearsal.create_app(scenarios.load(name_or_path), speed=speed)
     app.middlewares.insert(0, record)
-    async with rehearsal.serve_app(app) as url:
+    async with rehearsal.serve_app(app, host=host) as url:
         model.url = url
         yield model
 

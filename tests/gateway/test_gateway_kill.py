@@ -6,6 +6,7 @@ said what had happened.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -118,7 +119,7 @@ def test_a_killed_child(tmp_path: Path, scenario: str, sessions: int) -> None:
         assert second["session_id"] == first["session_id"]
         assert second["choices"][0]["message"]["content"] == "You said: two"
         assert history(running) == ["user", "assistant", "user"]
-        assert "minute" not in told(running)
+        assert "takes a minute" not in told(running)
 
 
 def test_a_child_that_is_killed_before_a_word_came(start: Start) -> None:
@@ -147,7 +148,7 @@ def test_killed_again_and_again(tmp_path: Path, scenario: str) -> None:
             assert broken is None or (broken.error and not broken.done)
         second = running.chat(asked("one", "two"))
         assert second["session_id"] == first["session_id"]
-        assert "minute" not in told(running)
+        assert "takes a minute" not in told(running)
         assert history(running) == ["user", "assistant", "user"]
 
 
@@ -205,7 +206,7 @@ def test_a_killed_gateway(tmp_path: Path, scenario: str) -> None:
         second = again.chat(asked("one", "two"))
         assert second["session_id"] == first["session_id"]
         assert history(again) == ["user", "assistant", "user"]
-        assert "minute" not in told(again)
+        assert "takes a minute" not in told(again)
 
 
 @pytest.mark.parametrize("delay", [0.0, 0.1, 0.2, 0.3, 0.5, 0.8])
@@ -317,14 +318,14 @@ def test_a_client_that_leaves_a_run_in_its_midst(tmp_path: Path, scenario: str, 
     with gateway(tmp_path / "gateway", scenario, pool_sessions=1) as running:
         first = running.chat("one")
         with connected(running) as connection:
-            session = {"metadata": {"session_id": first["session_id"]}}
+            session = {} if kind.startswith("responses") else {"metadata": {"session_id": first["session_id"]}}
             connection.sendall(request_of(kind, "take a minute", **session))
             await_that(lambda: busy(running), "the tool")
             cut(connection, "reset")
-        assert_gone(running.workspace, within=10)
-        second = running.chat(asked("one", "two"))
-        assert second["session_id"] == first["session_id"]
-        assert "minute" not in told(running)
+        await_that(lambda: not busy(running), "the end of the tool", within=5)
+        running.chat(asked("one", "two"))  # in the same session, or in a fork if the run is not yet quite over
+        assert history(running) == ["user", "assistant", "user"]
+        assert "takes a minute" not in told(running)
 
 
 def test_clients_that_leave_in_the_queue_hold_no_slot(start: Start) -> None:
@@ -357,11 +358,10 @@ def small_disk(place: Path, size: str) -> Iterator[Callable[[], Callable[[], Non
     def fill() -> Callable[[], None]:
         ballast = place / "ballast"
         with ballast.open("wb", buffering=0) as file:
-            try:
-                while file.write(b"\0" * 512):
-                    pass
-            except OSError:
-                pass
+            for piece in (65536, 512):
+                with contextlib.suppress(OSError):
+                    while file.write(b"\0" * piece):
+                        pass
         return ballast.unlink
 
     try:
@@ -375,7 +375,7 @@ def test_a_full_disk_under_the_gateways_own_data(
 ) -> None:
     """Answers go on, and what cannot be kept is said: in the log, by `/ready`, in a response's `store`."""
     with (
-        small_disk(tmp_path / "gateway" / "data", "1m") as fill,
+        small_disk(tmp_path / "gateway" / "data", "64m") as fill,
         gateway(tmp_path / "gateway", scenario) as running,
         running.client() as client,
     ):
@@ -391,6 +391,9 @@ def test_a_full_disk_under_the_gateways_own_data(
         assert "full" in caplog.text.lower()
         assert "Traceback" not in caplog.text
         assert client.get("/health").status_code == 200
+        (problem,) = [check for check in client.get("/ready").json()["checks"] if not check["ok"]]
+        assert problem["name"] == "data"
+        assert "space" in problem["hint"]
         empty()
         again = running.chat(asked("one", "five"))
         assert again["session_id"]

@@ -259,3 +259,19 @@ def test_the_whole_of_a_large_output(tmp_path: Path) -> None:
 def fetch(running: Gateway, session: str, tool: str) -> httpx.Response:
     with running.client() as client:
         return client.get(f"/v1/sessions/{session}/tool-results/{tool}")
+
+
+def test_a_session_that_only_a_process_knew_is_told_to_a_new_one(tmp_path: Path) -> None:
+    """Its file was lost (a full disk), and the process that was kept is out of date: the client notices nothing."""
+    messages: Messages = []
+    with gateway(tmp_path, "default", pool_sessions=4) as running:
+        _, session = ask(running, messages, "first question")
+        config = Path(running.settings.environ["CLAUDE_CONFIG_DIR"])
+        for file in config.rglob(f"{session}.jsonl"):
+            file.unlink()
+        (config / "CLAUDE.md").write_text("Be brief.", "utf-8")
+        answer, another = ask(running, messages, "second question")
+        assert answer.endswith("second question")
+        assert another != session
+        assert "first question" in json.dumps(last_request(running))
+        assert ask(running, messages, "third question")[1] == another
