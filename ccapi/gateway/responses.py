@@ -221,7 +221,7 @@ class ResponsesHandler:
 
     async def _document(self, request: web.Request) -> Object:
         response_id, owner = request.match_info["id"], request[CALLER].owner
-        live = self._background.document(response_id, owner)
+        live = await self._background.document(response_id, owner)
         return live if live is not None else dict((await self._stored(request)).document)
 
     async def _stored(self, request: web.Request) -> StoredResponse:

@@ -188,9 +188,11 @@ class Backgrounds:
         live.left()
         return live.document
 
-    def document(self, response_id: str, owner: str) -> Object | None:
+    async def document(self, response_id: str, owner: str) -> Object | None:
         """Of a response that is not over, or whose end is not stored."""
         live = self._of(response_id, owner)
+        if live and live.keeping:  # who is told that it is complete may go on from it at once
+            await asyncio.wait([live.keeping])
         return live.document if live else None
 
     async def cancel(self, response_id: str, owner: str) -> Object | None:

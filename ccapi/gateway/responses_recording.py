@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self
 
-from ccapi.errors import StoreFailed
+from ccapi.errors import ResponseNotFound, StoreFailed
 
 CHUNK = 64 * 1024  # bytes
 _DATA = b"\ndata: "  # once in each event, as JSON holds no newline
@@ -56,10 +56,13 @@ class Reader:
     """Follows the file from its beginning, in pieces of bounded size."""
 
     def __init__(self, path: Path, chunk: int = CHUNK) -> None:
-        """Raises `StoreFailed`."""
+        """Raises `ResponseNotFound` if the response was deleted in this moment, and `StoreFailed`."""
         self._chunk = chunk
         with _mapped():
-            self._file = path.open("rb", buffering=0)
+            try:
+                self._file = path.open("rb", buffering=0)
+            except FileNotFoundError:
+                raise ResponseNotFound("There is no such response, or it was not stored") from None
 
     def __enter__(self) -> Self:
         return self

@@ -86,6 +86,18 @@ async def test_what_the_model_sees_is_the_same_with_a_ready_process_and_without(
         assert cold == warm
 
 
+async def test_getting_ready_asks_nothing_of_the_api(tmp_path: Path, claude: Path) -> None:
+    """Not even how many tokens something has; in a git repository or not."""
+    async with rehearsed(tmp_path, claude) as real:
+        for step in ("plain", "repository"):
+            if step == "repository":
+                git(real.workspace, "init", "-q", "-b", "main")
+            async with real.agent(LIMITS) as agent:
+                await ready(agent, 2)
+                await asyncio.sleep(0.5)
+        assert [path for path in real.model.paths if path.startswith("/v1")] == []
+
+
 async def test_the_next_turn_goes_to_the_process_of_the_last_one(tmp_path: Path, claude: Path) -> None:
     """Natively: the session is the same, and so is the history."""
     async with rehearsed(tmp_path, claude) as real, real.agent(LIMITS) as agent:
