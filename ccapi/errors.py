@@ -305,6 +305,12 @@ class GatewayUnreachable(CcapiError):
     code = "gateway_unreachable"
 
 
+class GatewaySilent(GatewayUnreachable):
+    """Somebody is there and says nothing."""
+
+    code = "gateway_silent"
+
+
 class GatewayProtocol(CcapiError):
     """What answered is not a ccapi gateway, or the answer broke off."""
 

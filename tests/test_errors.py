@@ -40,6 +40,7 @@ TABLE = {
     "port_busy": ("PortBusy", 1, 500, SERVER),
     "stack_timeout": ("StackTimeout", 124, 500, SERVER),
     "gateway_unreachable": ("GatewayUnreachable", 1, 500, SERVER),
+    "gateway_silent": ("GatewaySilent", 1, 500, SERVER),
     "gateway_protocol": ("GatewayProtocol", 1, 500, SERVER),
     "session_not_found": ("SessionNotFound", 1, 404, INVALID),
     "response_not_found": ("ResponseNotFound", 1, 404, INVALID),

@@ -20,7 +20,7 @@ from urllib.parse import quote
 
 import httpx
 
-from ccapi.errors import CcapiError, GatewayProtocol, GatewayUnreachable, KeyInvalid
+from ccapi.errors import CcapiError, GatewayProtocol, GatewaySilent, GatewayUnreachable, KeyInvalid
 from ccapi.wire import envelope, sse
 from ccapi.wire.events import Notice, RunEvent, RunFailed, RunFinished, RunStarted
 from ccapi.wire.responsesdecoder import Decoder
@@ -206,7 +206,7 @@ def _check(response: httpx.Response, base_url: str) -> None:
 
 def _may_pass(problem: CcapiError) -> bool:
     """Whether another attempt is worth it: it says nothing of the response that was asked for."""
-    return not isinstance(problem, _Silent) and (problem.status >= 500 or problem.status == 429)
+    return not isinstance(problem, GatewaySilent) and (problem.status >= 500 or problem.status == 429)
 
 
 def _refusal(response: httpx.Response, base_url: str) -> CcapiError:
@@ -231,12 +231,8 @@ def _json(data: bytes) -> Any:
         raise GatewayProtocol("The gateway answered with something that is not JSON") from None
 
 
-class _Silent(GatewayUnreachable):
-    """Somebody is there and says nothing."""
-
-
-def _silent(base_url: str) -> _Silent:
-    return _Silent(f"The gateway at {base_url} is silent", hint="Look at: ccapi logs")
+def _silent(base_url: str) -> GatewaySilent:
+    return GatewaySilent(f"The gateway at {base_url} is silent", hint="Look at: ccapi logs")
 
 
 def _broken_off() -> GatewayProtocol:
