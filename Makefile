@@ -19,8 +19,7 @@ lint: $(VENV)/.dev
 
 # Ratios, side by side in one run: they hold on any machine, seconds do not.
 bench: $(VENV)/.dev
-	$(BIN)/python -m benchmarks.first_text
-	$(BIN)/python -m benchmarks.events
+	$(BIN)/python -m benchmarks
 
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .

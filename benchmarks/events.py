@@ -1,7 +1,7 @@
 """What the gateway costs for each streamed event, beside a bare loop, and how much memory it takes for many of them.
 
-A stub in the place of `claude` prints token events as fast as they are taken. The bare loop reads the same lines, parses
-each and writes one SSE chunk for it, with its writes coalesced: the least that any gateway must do.
+A stub in the place of `claude` prints token events as fast as they are taken. The bare loop reads the same lines,
+parses each and writes one SSE chunk for it, with its writes coalesced: the least that any gateway must do.
 """
 
 from __future__ import annotations
@@ -26,15 +26,17 @@ out(line({{"type": "system", "subtype": "init", "session_id": "s", "model": "stu
 out(event({{"type": "message_start", "message": {{"id": "m", "model": "stub", "usage": {{}}}}}}))
 out(event({{"type": "content_block_start", "index": 0, "content_block": {{"type": "text", "text": ""}}}}))
 for number in range({count}):
-    out(event({{"type": "content_block_delta", "index": 0, "delta": {{"type": "text_delta", "text": "word%d " % number}}}}))
+    delta = {{"type": "text_delta", "text": "word%d {filler}" % number}}
+    out(event({{"type": "content_block_delta", "index": 0, "delta": delta}}))
 out(event({{"type": "content_block_stop", "index": 0}}))
 out(event({{"type": "message_stop"}}))
 out(line({{"type": "result", "subtype": "success", "is_error": False, "session_id": "s", "stop_reason": "end_turn"}}))
 """
 
 
-def stub(count: int) -> str:
-    return STUB.format(python=sys.executable, count=count)
+def stub(count: int, filler: str = "") -> str:
+    """What stands in for `claude`; each event's text is its number and `filler`."""
+    return STUB.format(python=sys.executable, count=count, filler=filler)
 
 
 def measure(counts: tuple[int, ...] = (20_000, 200_000), rounds: int = 3) -> dict[str, Any]:
@@ -54,7 +56,7 @@ def _measure(count: int, rounds: int) -> dict[str, Any]:
             spent.setdefault("loop", []).append(asyncio.run(bare_loop(script)))
             for name, path in {"chat": CHAT, "responses": RESPONSES}.items():
                 served.forget_peak()
-                spent.setdefault(name, []).append(through(served, path))
+                spent.setdefault(name, []).append(through(served, path, count))
                 peaks[name] = max(peaks.get(name, 0.0), served.peak() - before)
     least = {name: min(values) / count * 1e6 for name, values in spent.items()}
     return {
@@ -64,10 +66,10 @@ def _measure(count: int, rounds: int) -> dict[str, Any]:
     }
 
 
-def through(served: Served, path: str) -> float:
+def through(served: Served, path: str, count: int) -> float:
     """CPU seconds of the gateway for one streamed answer."""
     before = served.cpu()
-    answer = asyncio.run(ask(served.port, path, chat("go"), b"word0"))
+    answer = asyncio.run(ask(served.port, path, chat("go"), b"word0", b"word%d " % (count - 1)))
     if not answer.whole:
         raise RuntimeError("the gateway gave no whole answer")
     return served.cpu() - before

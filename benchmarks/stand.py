@@ -23,7 +23,6 @@ SCENARIO = """
 [[turn]]
 step = [{ text = "You said: @{prompt}" }]
 """
-_TICK = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True)
@@ -35,8 +34,8 @@ class Served:
 
     def cpu(self) -> float:
         """Seconds of processor time that it has used so far, its children not counted."""
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text("ascii").rsplit(") ", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / _TICK
+        threads = Path(f"/proc/{self.process.pid}/task").glob("*/schedstat")
+        return sum(int(thread.read_text("ascii").split()[0]) for thread in threads) / 1e9
 
     def memory(self) -> float:
         """Resident now, in MB."""
@@ -80,9 +79,8 @@ class Served:
 
 class _AnyStatus(urllib.request.HTTPErrorProcessor):
     def http_response(self, request: urllib.request.Request, response: Any) -> Any:
+        del request
         return response
-
-    https_response = http_response
 
 
 @dataclass
@@ -228,31 +226,34 @@ async def asked(port: int, request: bytes) -> AsyncIterator[asyncio.StreamReader
         writer.close()
 
 
+_WHOLE = (b"data: [DONE]", b"event: response.completed")
+
+
 @dataclass(frozen=True)
 class Answer:
-    """Times in seconds from the request on; `whole` says whether it came to its proper end."""
+    """Times in seconds from the request on. `whole`: it came to its proper end, with all that was wanted in it."""
 
     first: float
     total: float
-    size: int
     whole: bool
 
 
-async def read(reader: asyncio.StreamReader, began: float, first: bytes) -> Answer:
-    """Read to the end; `first` is what the first text begins with."""
-    size, seen, last, at = 0, b"", b"", 0.0
+async def read(reader: asyncio.StreamReader, began: float, first: bytes, last: bytes = b"") -> Answer:
+    """Read to the end; `first` is what the first text begins with, `last` what must be somewhere."""
+    held, at, ended, found = b"", 0.0, False, not last
     while chunk := await reader.read(256 * 1024):
-        size += len(chunk)
-        if not at:
-            seen += chunk
-            at = time.perf_counter() - began if first in seen else 0.0
-        last = (last + chunk)[-8192:]
-    whole = b"data: [DONE]" in last or b'"type": "response.completed"' in last or b'"type":"response.completed"' in last
-    return Answer(at, time.perf_counter() - began, size, whole)
+        held = held[-256:] + chunk
+        if not at and first in held:
+            at = time.perf_counter() - began
+        found = found or last in held
+        ended = ended or any(mark in held for mark in _WHOLE)
+    return Answer(at, time.perf_counter() - began, ended and found)
 
 
-async def ask(port: int, path: str, messages: Sequence[Mapping[str, str]], first: bytes = b"You said") -> Answer:
+async def ask(
+    port: int, path: str, messages: Sequence[Mapping[str, str]], first: bytes = b"You said", last: bytes = b""
+) -> Answer:
     """A streamed question, and its answer to the end."""
     began = time.perf_counter()
     async with asked(port, question(path, messages)) as reader:
-        return await read(reader, began, first)
+        return await read(reader, began, first, last)

@@ -66,9 +66,10 @@ class Completion:
                 content.append(text)
             if isinstance(event, RunFinished) and self._structured:
                 content = [self._output(event, "".join(content))]
-        self._content += content
-        self._reasoning += reasoning
-        return "".join(content), "".join(reasoning)
+        more_content, more_reasoning = "".join(content), "".join(reasoning)
+        self._content.append(more_content)  # one text per batch: many small ones would weigh ten times as much
+        self._reasoning.append(more_reasoning)
+        return more_content, more_reasoning
 
     def _output(self, end: RunFinished, said: str) -> str:
         if end.structured is not None:
@@ -109,7 +110,7 @@ class Completion:
     def whole(self, end: RunFinished) -> dict[str, Any]:
         """Source: OpenAI API reference, "The chat completion object"."""
         message: dict[str, Any] = {"role": "assistant", "content": self.content, "refusal": self._refusal or None}
-        if self._reasoning:
+        if any(self._reasoning):
             message["reasoning_content"] = "".join(self._reasoning)
         choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": end.finish_reason}
         return {**self._object("chat.completion", [choice]), "usage": usage_object(end.usage), **self._about(end)}
