@@ -17,7 +17,8 @@ from benchmarks.stand import CHAT, RESPONSES, Served, ask, chat, stand
 
 STUB = """#!{python} -S
 import json, sys
-sys.stdin.readline(); sys.stdin.readline()
+sys.stdin.readline()
+count = 10 if "warm up" in sys.stdin.readline() else {count}
 def line(value): return json.dumps(value) + "\\n"
 def event(value):
     return line({{"type": "stream_event", "event": value, "session_id": "s", "parent_tool_use_id": None, "uuid": "u"}})
@@ -25,7 +26,7 @@ out = sys.stdout.write
 out(line({{"type": "system", "subtype": "init", "session_id": "s", "model": "stub"}}))
 out(event({{"type": "message_start", "message": {{"id": "m", "model": "stub", "usage": {{}}}}}}))
 out(event({{"type": "content_block_start", "index": 0, "content_block": {{"type": "text", "text": ""}}}}))
-for number in range({count}):
+for number in range(count):
     delta = {{"type": "text_delta", "text": "word%d {filler}" % number}}
     out(event({{"type": "content_block_delta", "index": 0, "delta": delta}}))
 out(event({{"type": "content_block_stop", "index": 0}}))
@@ -50,7 +51,7 @@ def _measure(count: int, rounds: int) -> dict[str, Any]:
         spent: dict[str, list[float]] = {}
         peaks: dict[str, float] = {}
         served = place.gateway(claude=script)
-        asyncio.run(ask(served.port, CHAT, chat("go"), b"word0"))  # what is imported and allocated once
+        warm_up(served)
         before = served.memory()
         for _ in range(rounds):  # side by side, so that a busy machine slows all
             spent.setdefault("loop", []).append(asyncio.run(bare_loop(script)))
@@ -64,6 +65,12 @@ def _measure(count: int, rounds: int) -> dict[str, Any]:
         **{f"{name}_ratio": round(least[name] / least["loop"], 2) for name in ("chat", "responses")},
         **{f"{name}_peak_mb": round(value, 1) for name, value in peaks.items()},
     }
+
+
+def warm_up(served: Served) -> None:
+    """Have imported and allocated what is so only once."""
+    for path in (CHAT, RESPONSES):
+        asyncio.run(ask(served.port, path, chat("warm up"), b"word0"))
 
 
 def through(served: Served, path: str, count: int) -> float:

@@ -6,20 +6,22 @@ import asyncio
 import time
 from typing import Any
 
-from benchmarks.events import stub
-from benchmarks.stand import CHAT, RESPONSES, Served, ask, asked, chat, question, read, stand
+from benchmarks.events import stub, warm_up
+from benchmarks.stand import CHAT, RESPONSES, Served, asked, chat, question, read, stand
 
 
 def measure(seconds: float = 15.0, count: int = 200_000) -> dict[str, Any]:
     """Per API the most memory that the stalled answer took, in MB; whether the child waited; whether all came."""
     with stand() as place:
         # Enough for the kernel's buffers not to take it all: 40 MB in 200,000 events.
-        served = place.gateway(claude=place.script(stub(count, "x" * 200)))
-        asyncio.run(ask(served.port, CHAT, chat("go"), b"word0"))
-        return {name: asyncio.run(stalled(served, path, seconds, count)) for name, path in _PATHS.items()}
-
-
-_PATHS = {"chat": CHAT, "responses": RESPONSES}
+        script = place.script(stub(count, "x" * 200))
+        found = {}
+        for name, path in {"chat": CHAT, "responses": RESPONSES}.items():
+            served = place.gateway(claude=script)
+            warm_up(served)
+            found[name] = asyncio.run(stalled(served, path, seconds, count))
+            place.end(served)
+    return found
 
 
 async def stalled(served: Served, path: str, seconds: float, count: int) -> dict[str, Any]:
