@@ -39,8 +39,6 @@ _ARGUMENTS = (
     "--output-format=stream-json",
     "--include-partial-messages",
     "--forward-subagent-text",
-    # A workspace is not trusted to change the agent's settings (base URL, hooks, key helpers) by a file it holds.
-    "--setting-sources=user",
     # Else a session keeps the system prompt it began with, and another one is ignored without a word.
     "--system-prompt-snapshot=off",
 )
@@ -92,6 +90,7 @@ class Launch:
     def command(self, options: RunOptions, resume: Resume | None = None, *, parked: bool = False) -> Command:
         """`--flag=value`, so that no value that came from a request can become a flag. `parked`: see `Worker.claim`."""
         flags = [
+            _settings_flag(options),
             *_flag("model", options.model),
             *_flag("effort", options.effort if options.effort != NO_THINKING else None),
             *_flag("max-turns", options.max_turns),
@@ -109,6 +108,15 @@ class Launch:
 
 def _flag(name: str, value: object) -> list[str]:
     return [] if value is None else [f"--{name}={value}"]
+
+
+def _settings_flag(options: RunOptions) -> str:
+    """Which settings files count: never a workspace's, which could change base URL, hooks and key helpers.
+
+    Not even the user's where a list of tools is finer than `--tools` can be: what they allow would be added to it.
+    """
+    finer = any(name.startswith("mcp__") or "(" in name for name in options.tools or ())
+    return f"--setting-sources={'' if finer else 'user'}"
 
 
 def _permission_flags(options: RunOptions, mode: str) -> list[str]:

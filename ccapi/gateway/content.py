@@ -13,12 +13,12 @@ import base64
 import binascii
 import re
 from collections.abc import Iterable
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from pydantic import Field
 
 from ccapi.errors import InvalidRequest
-from ccapi.gateway.fields import Lenient
+from ccapi.gateway.fields import MANY, Lenient
 from ccapi.gateway.question import Block
 
 T = TypeVar("T")
@@ -72,7 +72,7 @@ class Part(Lenient):
     file_id: str | None = None
 
 
-Content = str | list[Part]
+Content = str | Annotated[list[Part], Field(max_length=MANY, fail_fast=True)]
 
 
 class Remote(Block):

@@ -77,6 +77,7 @@ class New:
 
     replay: tuple[Turn, ...] = ()
     memory: Memory | None = None  # None: the history cannot be known again
+    workspace: str | None = None  # of the session in whose place it is; None: the one asked for
     claim: AsyncExitStack = field(default_factory=AsyncExitStack, repr=False, compare=False)  # what the block holds
 
 
@@ -266,7 +267,7 @@ class Conversations:
             return plan
         if not told:
             raise SessionNotFound(_GONE, param="session_id")
-        return New(replay=question.history)
+        return New(replay=question.history, workspace=session.workspace)
 
     async def _resumable(self, plan: Resume) -> bool:
         if not plan.fork and self._kept(plan.session_id, plan.checkpoint):

@@ -47,8 +47,21 @@ _MAX_TOOL = 256
 _WORKSPACE = Field(json_schema_extra={"pattern": rf"^(\.|{WORKSPACE_NAME.pattern})$"})
 Tools = Annotated[
     list[Annotated[str, Field(json_schema_extra={"pattern": f"^(?:{_TOOL.pattern})$", "maxLength": _MAX_TOOL})]],
-    Field(max_length=MAX_TOOLS),
+    Field(max_length=MAX_TOOLS, fail_fast=True),
 ]
+
+
+# Lists are read up to their first mistake, and only so far: a complaint per member would cost many times its size.
+MANY, FEW = 10_000, 100
+
+
+def _small(value: Any) -> Any:
+    if isinstance(value, dict) and len(value) > FEW:
+        raise ValueError(f"more than {FEW} members")
+    return value
+
+
+SmallObject = BeforeValidator(_small)  # the same for objects, whose members are read to the last
 
 
 class Lenient(BaseModel):

@@ -47,17 +47,16 @@ def narrow(
     `InvalidRequest`), which name the field. The model stays the client's name for it.
     """
     _check_model(question.model, policy, models)
-    question = replace(
+    if background.is_background_task(question, task):
+        small = allowed.small_model
+        question = background.lighten(question, small if small and permits_model(small, policy, models) else None)
+    return replace(
         question,
         transcript=_transcript(question.transcript, policy.transcript or "full"),
         tools=_tools(question.tools, policy.tools),
         workspace=_workspace(question, policy.workspaces, allowed.workspace),
         permission_mode=_permission_mode(question.permission_mode, allowed.permission_mode),
     )
-    if background.is_background_task(question, task):
-        small = allowed.small_model
-        question = background.lighten(question, small if small and permits_model(small, policy, models) else None)
-    return question
 
 
 def permits_model(name: str, policy: Policy, models: Models) -> bool:

@@ -13,7 +13,7 @@ from pydantic import Field
 from ccapi.errors import InvalidRequest
 from ccapi.gateway import content
 from ccapi.gateway.content import Content
-from ccapi.gateway.fields import Asked, Effort, Lenient, Off, Tokens, effort, parse
+from ccapi.gateway.fields import FEW, MANY, Asked, Effort, Lenient, Off, Tokens, effort, parse
 from ccapi.gateway.formats import Format
 from ccapi.gateway.question import Question, Turn
 
@@ -35,7 +35,7 @@ class Message(Lenient):
     role: Literal["system", "developer", "user", "assistant", "tool", "function"]
     content: Content | None = None
     refusal: str | None = None
-    tool_calls: list[ToolCall] | None = None
+    tool_calls: Annotated[list[ToolCall], Field(max_length=MANY, fail_fast=True)] | None = None
     function_call: FunctionCall | None = None
 
     def turn(self, where: str) -> Turn:
@@ -60,7 +60,7 @@ class StreamOptions(Lenient):
 
 
 class ChatRequest(Asked):
-    messages: Annotated[list[Message], Field(min_length=1)]
+    messages: Annotated[list[Message], Field(min_length=1, max_length=MANY, fail_fast=True)]
     stream_options: StreamOptions | None = None
     response_format: Format | None = None
     max_completion_tokens: Tokens | None = None
@@ -75,7 +75,7 @@ class ChatRequest(Asked):
     functions: Annotated[list[Any], Field(max_length=0)] | None = None
     tool_choice: Literal["none", "auto"] | None = None
     function_call: Literal["none", "auto"] | None = None
-    modalities: list[Literal["text"]] | None = None
+    modalities: Annotated[list[Literal["text"]], Field(max_length=FEW, fail_fast=True)] | None = None
     audio: None = None
     prediction: None = None
 

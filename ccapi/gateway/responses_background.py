@@ -76,8 +76,8 @@ class _Live:
             self._alone = asyncio.get_running_loop().call_later(after, self.cancel)
 
     def cancel(self) -> None:
-        """As a client does."""
-        if self.task and not self.ended:
+        """As a client does. Once: what ends it must not be cancelled as well."""
+        if self.task and not self.ended and not self.cancelled:
             self.cancelled = True
             self.task.cancel()
 
@@ -289,7 +289,7 @@ class Backgrounds:
             self._drop(live, error)
             return
         if live.keeping:  # it had come to its end all the same
-            self._end(live, stored=await live.keeping)
+            self._end(live, stored=await asyncio.shield(live.keeping))
             return
         if error:
             log_detail(error)

@@ -11,14 +11,16 @@ from pydantic import Field
 
 from ccapi.errors import InvalidRequest
 from ccapi.gateway import responses_input as given
-from ccapi.gateway.fields import Asked, Effort, Lenient, Tokens, effort, parse
+from ccapi.gateway.fields import FEW, MANY, Asked, Effort, Lenient, SmallObject, Tokens, effort, parse
 from ccapi.gateway.formats import Format
 from ccapi.gateway.question import Question, Turn
 from ccapi.gateway.responses_input import Item
 from ccapi.wire.responseitems import Object, response_object
 
 Metadata = Annotated[
-    dict[Annotated[str, Field(max_length=64)], Annotated[str, Field(max_length=512)]], Field(max_length=16)
+    dict[Annotated[str, Field(max_length=64)], Annotated[str, Field(max_length=512)]],
+    Field(max_length=16),
+    SmallObject,
 ]
 
 _NO_SUCH = {"message.output_text.logprobs"}
@@ -56,7 +58,7 @@ class ConversationRef(Lenient):
 class ResponsesRequest(Asked):
     IGNORED: ClassVar[tuple[str, ...]] = (*Asked.IGNORED, "max_tool_calls", "moderation", "context_management")
 
-    input: str | Annotated[list[Item], Field(min_length=1)]
+    input: str | Annotated[list[Item], Field(min_length=1, max_length=MANY, fail_fast=True)]
     instructions: str | None = None
     previous_response_id: str | None = Field(None, description="Go on after that response.")
     conversation: str | ConversationRef | None = Field(None, description="Go on in that conversation.")
@@ -65,7 +67,7 @@ class ResponsesRequest(Asked):
         None,
         description="Cancel a background response that nobody follows for so many seconds. Unset: never.",
     )
-    include: list[str] | None = None
+    include: Annotated[list[str], Field(max_length=FEW, fail_fast=True)] | None = None
     text: TextConfig | None = None
     reasoning: Reasoning | None = None
     max_output_tokens: Tokens | None = None

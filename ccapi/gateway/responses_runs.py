@@ -92,7 +92,7 @@ class ResponseRuns:
         await answer.remember(answer_text(document["output"]))
         if not pending.stored:
             return True
-        end = answer.end if isinstance(answer.end, RunFinished) else None
+        end = answer.end if isinstance(answer.end, RunFinished) and answer.question.persist else None
         session_id, checkpoint = (end.session_id, end.checkpoint) if end and end.checkpoint else (None, None)
         if not await self.save(pending, document, session_id, checkpoint):
             return False

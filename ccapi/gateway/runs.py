@@ -223,7 +223,7 @@ class Runs:
             observed.model = model
             async with planned as plan, self.slots.slot(waiting, every):
                 observed.admitted()
-                if not isinstance(plan, New):
+                if plan.workspace is not None:
                     scope = replace(scope, workspace=_permitted(plan.workspace, caller))
                 options = _options(question, model, self._workspaces.resolve(scope.workspace))
                 async with AsyncExitStack() as running:

@@ -62,12 +62,21 @@ def flags(options: RunOptions, mode: str = "bypassPermissions", resume: Resume |
 def test_a_list_of_tools_is_all_there_is() -> None:
     """Built-in ones are not offered, others denied; without any from a server no server is started."""
     assert flags(RunOptions(tools=("Read", "Bash(git *)", "mcp__github"))) == [
+        "--setting-sources=",
         "--permission-mode=dontAsk",
         "--tools=Read,Bash",
         "--allowedTools=Read,Bash(git *),mcp__github",
     ]
     assert flags(RunOptions(tools=())) == ["--permission-mode=dontAsk", "--tools=", "--strict-mcp-config"]
     assert flags(RunOptions(denied_tools=("Bash", "Write"))) == ["--disallowedTools=Bash,Write"]
+
+
+@pytest.mark.parametrize("tools", [("Bash(git *)",), ("Read", "mcp__one__safe")])
+def test_the_users_settings_add_nothing_to_a_fine_list(tools: tuple[str, ...]) -> None:
+    """What they allow would be in force as well: another command, another tool of the server."""
+    launch = Launch(Path("/bin/claude"), Path("/workspace"), permission_mode="bypassPermissions")
+    assert "--setting-sources=" in launch.command(RunOptions(tools=tools)).argv
+    assert "--setting-sources=user" in launch.command(RunOptions(tools=("Read",))).argv
 
 
 @pytest.mark.parametrize("mode", ["plan", "default", "dontAsk", "acceptEdits"])

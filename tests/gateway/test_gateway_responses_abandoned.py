@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from tests.gateway.conftest import Start
-from tests.gateway.harness import await_that
+from tests.gateway.harness import Gateway, await_that
 from tests.gateway.test_gateway_responses import events_of, get, post
 from tests.gateway.test_gateway_responses_background import begin, long, over, status
 
@@ -55,3 +56,22 @@ def test_what_it_may_be(start: Start, fields: dict[str, object]) -> None:
     response = post(start(), "hello", **fields)
     assert (response.status_code, response.json()["error"]["param"]) == (400, "abandon_after")
     assert get(start(), "resp_none").status_code == 404
+
+
+def test_cancelled_by_many_at_once_it_ends_once(start: Start) -> None:
+    """Whoever follows is told, and nothing of it stays behind."""
+    running = start()
+    for _ in range(6):
+        long(running)
+        response = begin(running)
+        with ThreadPoolExecutor(5) as pool:
+            follower = pool.submit(get, running, response["id"], stream="true")
+            cancels = [pool.submit(cancelled, running, response["id"]) for _ in range(4)]
+            assert [one.result() for one in cancels] == [200] * 4
+            assert events_of(follower.result(timeout=10))[-1]["response"]["status"] == "cancelled"
+        assert status(running, response["id"]) == "cancelled"
+
+
+def cancelled(running: Gateway, response_id: str) -> int:
+    with running.client() as client:
+        return client.post(f"/v1/responses/{response_id}/cancel").status_code

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -289,3 +290,30 @@ def test_a_text_is_listed_as_a_message() -> None:
     (item,) = kept("Hello?")
     assert item["role"] == "user"
     assert item["content"] == [{"type": "input_text", "text": "Hello?"}]
+
+
+MANY = 200_000
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"input": [1] * MANY},
+        {"input": [{"role": "user", "content": [1] * MANY}]},
+        {"input": [{"role": "user", "content": "x"}] * MANY},
+        {"input": "x", "include": ["x"] * MANY},
+        {"input": "x", "metadata": {str(number): "x" for number in range(MANY)}},
+        {"input": "x", "allowed_tools": [1] * MANY},
+    ],
+    ids=["items", "parts", "valid items", "include", "metadata", "tools"],
+)
+def test_a_mistake_is_not_told_a_thousand_times(fields: dict[str, object]) -> None:
+    """One complaint of one mistake, however many there are: otherwise a small body takes gigabytes."""
+    tracemalloc.start()
+    try:
+        with pytest.raises(InvalidRequest):
+            parse_responses(json.dumps({"model": "sonnet", **fields}).encode())
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 150_000_000
