@@ -226,6 +226,7 @@ async def asked(port: int, request: bytes) -> AsyncIterator[asyncio.StreamReader
         writer.close()
 
 
+FIRST = b'"content": "Y'  # of what the scripted model says, in a chunk of a chat: its tokens come one by one
 _WHOLE = (b"data: [DONE]", b"event: response.completed")
 
 
@@ -247,11 +248,11 @@ async def read(reader: asyncio.StreamReader, began: float, first: bytes, last: b
             at = time.perf_counter() - began
         found = found or last in held
         ended = ended or any(mark in held for mark in _WHOLE)
-    return Answer(at, time.perf_counter() - began, ended and found)
+    return Answer(at, time.perf_counter() - began, ended and found and at > 0)
 
 
 async def ask(
-    port: int, path: str, messages: Sequence[Mapping[str, str]], first: bytes = b"You said", last: bytes = b""
+    port: int, path: str, messages: Sequence[Mapping[str, str]], first: bytes = FIRST, last: bytes = b""
 ) -> Answer:
     """A streamed question, and its answer to the end."""
     began = time.perf_counter()

@@ -97,6 +97,9 @@ async def _serving(parts: Parts) -> AsyncIterator[int]:
         handler_cancellation=True,  # a client that leaves ends its run
         shutdown_timeout=SHUTDOWN_TIMEOUT,
         access_log=None,  # it would print query strings
+        auto_decompress=False,  # a few compressed bytes may be gigabytes
+        keepalive_timeout=settings.idle_connection,
+        lingering_time=1.0,  # seconds for the rest of a body that nobody wants
     )
     await runner.setup()
     try:

@@ -19,7 +19,7 @@ from ccapi.errors import CcapiError, StructuredOutputFailed
 from ccapi.gateway import requests
 from ccapi.gateway.access import CALLER
 from ccapi.gateway.runs import Answer, Runs
-from ccapi.gateway.security import log_detail
+from ccapi.gateway.security import body, log_detail
 from ccapi.gateway.sse import EventStream
 from ccapi.redact import redact
 from ccapi.wire import envelope
@@ -155,7 +155,7 @@ class ChatHandler:
         self._heartbeat = heartbeat
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
-        chat = requests.parse_chat(await request.read())
+        chat = requests.parse_chat(await body(request))
         headers = request.headers
         question = chat.question(session_id=headers.get(_SESSION_HEADER), transcript=headers.get(_TRANSCRIPT_HEADER))
         if question.user is None:  # one key serves all of Open WebUI's users

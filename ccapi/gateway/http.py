@@ -6,6 +6,7 @@ text that repeats what was sent, and names the server's version. Here it gets th
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from typing import Any
@@ -21,6 +22,18 @@ from ccapi.wire import envelope
 log = logging.getLogger(__name__)
 
 
+def _most_connections() -> int:
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 500
+    descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return 1000 if descriptors == resource.RLIM_INFINITY else min(1000, descriptors // 2)
+
+
+_MOST_CONNECTIONS = _most_connections()
+
+
 class _Nameless(web.Response):
     async def _prepare_headers(self) -> None:
         await super()._prepare_headers()
@@ -28,6 +41,12 @@ class _Nameless(web.Response):
 
 
 class _Protocol(RequestHandler):
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """As the base class, up to a number that leaves descriptors for the runs."""
+        super().connection_made(transport)
+        if self._manager is not None and len(self._manager.connections) > _MOST_CONNECTIONS:
+            self.force_close()
+
     def handle_error(
         self,
         request: web.BaseRequest,

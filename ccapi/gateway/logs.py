@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import math
 import re
 import sys
 import time
@@ -50,10 +51,27 @@ def configure(level: str, format: Format) -> None:  # noqa: A002 -- the setting'
     """Send the log of this process to stderr, and nowhere else."""
     handler = _Stderr()
     handler.setFormatter(JsonFormatter() if format == "json" else TextFormatter())
+    handler.addFilter(_NowAndThen("socket.accept() out of system resource", every=10.0))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(max(logging.WARNING, logging.getLevelNamesMapping()[level]))  # others' DEBUG shows what was sent
     logging.getLogger("ccapi").setLevel(level)
+
+
+class _NowAndThen(logging.Filter):
+    """Out of descriptors, asyncio says so thousands of times a second."""
+
+    def __init__(self, beginning: str, every: float) -> None:
+        super().__init__()
+        self._beginning, self._every, self._last = beginning, every, -math.inf
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if not str(record.msg).startswith(self._beginning):
+            return True
+        now = time.monotonic()
+        due = now - self._last >= self._every
+        self._last = now if due else self._last
+        return due
 
 
 def request_id() -> str:

@@ -21,7 +21,7 @@ from ccapi.gateway.responses_request import ResponsesRequest, parse_responses
 from ccapi.gateway.responses_runs import Pending, ResponseRuns
 from ccapi.gateway.responses_stream import ResponseStream
 from ccapi.gateway.runs import Answer, Runs
-from ccapi.gateway.security import log_detail
+from ccapi.gateway.security import body, log_detail
 from ccapi.gateway.store import Store, StoredResponse
 from ccapi.redact import redact
 from ccapi.wire.events import Notice, RunFailed
@@ -65,7 +65,7 @@ class ResponsesHandler:
     # --- routes
 
     async def create(self, request: web.Request) -> web.StreamResponse:
-        asked = parse_responses(await request.read())
+        asked = parse_responses(await body(request))
         pending, ignored = await self._pending(request, asked)
         headers = {_IGNORED_HEADER: ", ".join(ignored)} if ignored else {}
         if asked.background:

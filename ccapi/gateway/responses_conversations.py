@@ -14,6 +14,7 @@ from ccapi.errors import NotFound
 from ccapi.gateway.access import CALLER
 from ccapi.gateway.fields import Lenient, parse
 from ccapi.gateway.responses_request import Metadata
+from ccapi.gateway.security import body
 from ccapi.gateway.store import Conversation, Store
 from ccapi.wire.responseitems import Object
 
@@ -40,7 +41,7 @@ class ConversationsHandler:
         router.add_delete(one, self.delete)
 
     async def create(self, request: web.Request) -> web.Response:
-        asked = parse(await request.read() or b"{}", ConversationRequest, _REFUSED)
+        asked = parse(await body(request) or b"{}", ConversationRequest, _REFUSED)
         made = await self._store.create_conversation(request[CALLER].owner, asked.metadata)
         return web.json_response(_object(made))
 
@@ -48,7 +49,7 @@ class ConversationsHandler:
         return web.json_response(_object(await self._found(request)))
 
     async def update(self, request: web.Request) -> web.Response:
-        asked = parse(await request.read() or b"{}", ConversationRequest, _REFUSED)
+        asked = parse(await body(request) or b"{}", ConversationRequest, _REFUSED)
         conversation_id, owner = request.match_info["id"], request[CALLER].owner
         await self._store.set_conversation_metadata(conversation_id, owner, asked.metadata or {})
         return web.json_response(_object(await self._found(request)))

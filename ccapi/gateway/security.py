@@ -7,6 +7,7 @@ loopback's, a foreign Origin or Sec-Fetch-Site is refused, and a body must be de
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import math
 import re
@@ -29,6 +30,8 @@ from ccapi.redact import redact
 from ccapi.wire import envelope
 
 log = logging.getLogger(__name__)
+
+BODY_TIMEOUT = 60.0  # seconds
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -104,8 +107,19 @@ def _check(request: web.Request, hosts: re.Pattern[str]) -> None:
         raise RequestRefused("Requests from other web pages are refused")
     if request.headers.get("Sec-Fetch-Site", "none") not in {"none", "same-origin"}:
         raise RequestRefused("Requests from other web pages are refused")
+    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise UnsupportedMediaType("The body must not be compressed")
     if request.method == "POST" and request.body_exists and request.content_type != "application/json":
         raise UnsupportedMediaType("The Content-Type must be application/json")
+
+
+async def body(request: web.Request) -> bytes:
+    """The whole body. Raises `InvalidRequest` if it takes too long to come, and what `errors` renders."""
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT):
+            return await request.read()
+    except TimeoutError:
+        raise InvalidRequest(f"The request body did not come within {BODY_TIMEOUT:g} s") from None
 
 
 def error_response(error: CcapiError, *, allow: str | None = None) -> web.Response:

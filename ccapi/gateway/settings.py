@@ -39,6 +39,7 @@ class GatewaySettings:
     background_grace: float = 120.0  # for commands that a finished answer left running
     shutdown_grace: float = 20.0  # for runs when the gateway is told to stop
     heartbeat: float = 10.0  # between SSE comments while nothing happens
+    idle_connection: float = 15.0  # until one without a whole request is closed: many would keep others out
     max_body: int = 32 * 1024 * 1024
     max_runs: int = 0  # at once; 0: as many as the memory takes
     max_queue: int = 64  # requests that wait for a slot

@@ -8,6 +8,7 @@ import re
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -15,7 +16,7 @@ import pytest
 from aiohttp import web
 
 from ccapi.gateway import security
-from tests.gateway.harness import Gateway, body, in_thread
+from tests.gateway.harness import Gateway, body, gateway, in_thread
 
 CHAT = "/v1/chat/completions"
 ROUTES = [("GET", "/health"), ("GET", "/v1/models"), ("GET", "/v1/models/sonnet"), ("POST", CHAT), ("GET", "/nothing")]
@@ -186,15 +187,20 @@ def chunked(size: int) -> Iterator[bytes]:
         yield b"x" * 1000
 
 
-@pytest.mark.parametrize("kind", ["declared", "chunked", "compressed"])
+def test_a_compressed_body_is_refused(stubbed: Gateway) -> None:
+    """What it would unpack to is not even looked at."""
+    headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+    bomb = gzip.compress(b" " * 50_000_000)
+    assert_error(send(stubbed, "POST", CHAT, content=bomb, headers=headers), 415, "unsupported_media_type")
+
+
+@pytest.mark.parametrize("kind", ["declared", "chunked"])
 def test_an_oversized_body_is_a_413(stubbed: Gateway, kind: str) -> None:
-    """By its declared length, by what came, and by what it unpacks to."""
+    """By its declared length, and by what came."""
     headers = {"Content-Type": "application/json"}
     content: Any = b"x" * 150_000
     if kind == "chunked":
         content = chunked(150_000)
-    if kind == "compressed":
-        content, headers["Content-Encoding"] = gzip.compress(b" " * 50_000_000), "gzip"
     assert_error(send(stubbed, "POST", CHAT, content=content, headers=headers), 413, "request_too_large")
 
 
@@ -434,6 +440,19 @@ def test_the_gateway_still_answers_after_all_that(stubbed: Gateway) -> None:
         with socket.create_connection(("127.0.0.1", stubbed.port), timeout=10) as connection:
             connection.sendall(request)
     assert send(stubbed, "GET", "/health").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "sent", [b"", b"POST /v1/chat/completions HTTP/1.1\r\nHost: lo"], ids=["nothing", "half a header"]
+)
+def test_a_connection_without_a_whole_request_is_closed(tmp_path: Path, sent: bytes) -> None:
+    """Whoever opens a thousand of them must not keep the others out."""
+    with (
+        gateway(tmp_path, idle_connection=0.5) as running,
+        socket.create_connection(("127.0.0.1", running.port), timeout=5) as connection,
+    ):
+        connection.sendall(sent)
+        assert connection.recv(1000) == b""
 
 
 # --- failures of our own
