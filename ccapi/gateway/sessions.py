@@ -116,13 +116,12 @@ class SessionsHandler:
             raise NotPermitted("This API key is not shown what tools return")
         tool_use_id = request.match_info["tool_use_id"]
         path = await self._store.tool_result(session.id, session.owner, tool_use_id)
-        file = await asyncio.to_thread(self._files.open_result, session.id, path) if path else None
+        # Opened and closed here: in a thread, a client that leaves in that moment would leave the file open.
+        file = self._files.open_result(session.id, path) if path else None
         if file is None:
             raise NotFound("There is no such output: only those too large for the conversation are kept as files")
-        try:
+        with file:
             return await _send(request, file, PurePath(str(path)).name)
-        finally:
-            await asyncio.to_thread(file.close)
 
     async def _session(self, request: web.Request) -> Session:
         session = await self._store.session(request.match_info["id"], request[CALLER].owner)
