@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -33,6 +34,7 @@ from ccapi.wire.events import (
 
 log = logging.getLogger(__name__)
 
+_SESSION_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _SYNTHETIC = "<synthetic>"
 _REFUSED = 401
 # In the CLI's own prompt to the model after the stream broke, or hit a limit.
@@ -132,7 +134,9 @@ class Decoder:
     def _init(self, message: Mapping[str, Any]) -> list[RunEvent]:
         if self.session_id:  # said again at every turn
             return []
-        self.session_id = str(message.get("session_id", ""))
+        session_id = str(message.get("session_id", ""))
+        # It becomes a header and a part of a file's name.
+        self.session_id = session_id if _SESSION_ID.fullmatch(session_id) else ""
         return [RunStarted(self.session_id, str(message.get("model", "")))]
 
     def _api_retry(self, message: Mapping[str, Any]) -> list[RunEvent]:
@@ -185,8 +189,8 @@ class Decoder:
         if block["type"] in message.streamed:
             message.streamed[block["type"]] = 0
         if block["type"] == "tool_use":
-            message.tool_blocks[event["index"]] = block["id"]
-            return [ToolStarted(block["id"], block["name"], message.parent)]
+            message.tool_blocks[event["index"]] = _string(block["id"])
+            return [ToolStarted(block["id"], _string(block["name"]), message.parent)]
         return []
 
     def _delta(self, event: Mapping[str, Any], parent: str | None) -> list[RunEvent]:
@@ -232,7 +236,8 @@ class Decoder:
                 rest = self._unstreamed(message, "thinking", block["thinking"])
                 return [ThinkingDelta(message.id, rest, message.parent, message.position)] if rest else []
             case "tool_use" if block["id"] not in message.tools:
-                message.tools.add(block["id"])
+                message.tools.add(_string(block["id"]))
+                _string(block["name"])
                 return [ToolCalled(block["id"], block["name"], block["input"], message.id, message.parent)]
             case _:
                 return []
@@ -291,3 +296,9 @@ class Decoder:
             return []
         message.finished = True
         return [MessageFinished(message.id, message.parent)]
+
+
+def _string(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"expected a string, not {type(value).__name__}")
+    return value

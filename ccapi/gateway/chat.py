@@ -118,7 +118,7 @@ class Completion:
     def _about(self, end: RunFinished) -> dict[str, Any]:
         """What OpenAI's objects have no place for."""
         about = {"cost_usd": end.cost_usd, "turns": end.turns, "duration_ms": end.duration_ms}
-        session = end.session_id if self._answer.question.persist else None
+        session = end.session_id if self._answer.continues else None
         return {"session_id": session, "ccapi": {"session_id": session, "model": self._answer.api_model, **about}}
 
     def _chunk(self, delta: dict[str, Any], finish_reason: str | None = None) -> dict[str, Any]:

@@ -58,6 +58,7 @@ class Answer:
         self._asked = asked
         self._observed = observed
         self._begin = begin
+        self.continues = False  # whether the session can be gone on with by its id: it was kept, and is known
         self._files: list[tuple[str, str]] = []  # outputs that the CLI moved into files
         self._tools = False
 
@@ -145,6 +146,7 @@ class Answer:
         )
         if not await store.record_turn(turned):
             return
+        self.continues = True
         if self._files:
             await store.add_tool_results(end.session_id, self._files)
         shown = self.transcript == "full" or not self._tools
