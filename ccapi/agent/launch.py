@@ -130,6 +130,8 @@ def _permission_flags(options: RunOptions, mode: str) -> list[str]:
         if mode == "bypassPermissions":
             mode = "dontAsk"  # `--tools` holds no MCP tool back, and knows no rules such as `Bash(git *)`
             flags += [f"--allowedTools={','.join(options.tools)}"] if options.tools else []
+        elif mode == "acceptEdits" and any("(" in name for name in options.tools):
+            mode = "default"  # it would accept edits, and commands that edit, whatever the rules say
     if options.denied_tools:
         flags.append(f"--disallowedTools={','.join(options.denied_tools)}")
     return [f"--permission-mode={mode}", *flags]

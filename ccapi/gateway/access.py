@@ -15,6 +15,7 @@ import logging
 import math
 import os
 import re
+import stat
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -57,6 +58,11 @@ CALLER: web.RequestKey[Caller] = web.RequestKey("caller", Caller)
 _HEADERS: web.RequestKey[dict[str, str]] = web.RequestKey("access_headers", dict[str, str])
 
 
+def _without_waiting(path: str, flags: int) -> int:
+    """Where somebody put a pipe in the place of the file, opening it would wait for a writer."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
 class Keyring:
     """The keys in a file that another program replaces: looked at again at most once a second, or for a new key.
 
@@ -94,10 +100,12 @@ class Keyring:
             return
         self._looked = now
         try:
-            with self._file.open("rb") as handle:
+            with open(self._file, "rb", opener=_without_waiting) as handle:
                 status = os.fstat(handle.fileno())
                 seen: object = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
-                if seen != self._seen:
+                if not stat.S_ISREG(status.st_mode):
+                    self._refuse(f"{self._file} is no file")
+                elif seen != self._seen:
                     self._accept(keys.load(handle.read(), self._file))
         except FileNotFoundError:
             seen = None

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 
-from ccapi.errors import NotFound, StoreFailed
+from ccapi.errors import Busy, NotFound, StoreFailed
 from ccapi.gateway.access import Caller
 from ccapi.gateway.question import Question
 from ccapi.gateway.responses_input import answer_text
@@ -21,6 +21,9 @@ from ccapi.wire.responses import Encoder
 log = logging.getLogger(__name__)
 
 Waiting = Callable[[], Awaitable[None]]
+
+_MAX_WAITING = 64  # requests for one conversation
+_RETRY_AFTER = 10.0  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +135,8 @@ class ResponseRuns:
     async def _turn(self, conversation: str, waiting: Waiting, every: float) -> AsyncIterator[None]:
         """A conversation's turns come one after the other: its session is not known before the first has ended."""
         turn = self._turns.setdefault(conversation, _Turn())
+        if turn.users > _MAX_WAITING:
+            raise Busy(f"{_MAX_WAITING} requests wait for this conversation already", retry_after=_RETRY_AFTER)
         turn.users += 1
         try:
             await turn.acquire(waiting, every)

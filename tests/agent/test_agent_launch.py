@@ -86,6 +86,12 @@ def test_a_list_of_tools_allows_nothing_that_was_denied(mode: str) -> None:
     assert not [flag for flag in flags(RunOptions(tools=("Bash",), permission_mode=mode)) if "allowed" in flag]
 
 
+def test_rules_hold_where_edits_are_accepted() -> None:
+    """That mode runs commands that edit, whatever the rules say: it is not used with them."""
+    assert "--permission-mode=default" in flags(RunOptions(tools=("Bash(git *)",), permission_mode="acceptEdits"))
+    assert "--permission-mode=acceptEdits" in flags(RunOptions(tools=("Edit",), permission_mode="acceptEdits"))
+
+
 def test_a_session_to_go_on_with() -> None:
     """At a place of it, or as a copy."""
     resume = Resume("id", "place", fork=True)

@@ -635,3 +635,10 @@ def test_the_openai_client_understands(start: Start) -> None:
     with pytest.raises(openai.RateLimitError) as raised:
         ask(key)
     assert raised.value.code == "rate_limit_exceeded"
+
+
+def test_a_pipe_in_the_place_of_the_file(tmp_path: Path) -> None:
+    """Nobody waits for what may come through it; no key is good."""
+    os.mkfifo(tmp_path / "keys.json")
+    with pytest.raises(KeysUnreadable):
+        Keyring(tmp_path / "keys.json").find(UNKNOWN)
