@@ -114,7 +114,8 @@ class Answer:
 
     async def _anew(self) -> list[RunEvent]:
         log.warning("a session that is not whole on the disk cannot go on; its history is told to a new one")
-        plan = New(replay=self.question.history, memory=self._asked.plan.memory)
+        lost = self._asked.plan
+        plan = New(replay=self.question.history, memory=lost.memory, claim=lost.claim)
         self._asked = replace(self._asked, plan=plan)
         self._run = await self._begin(plan)
         return []
