@@ -272,12 +272,15 @@ def _invalid(error: ValidationError, refused: Mapping[str, str]) -> InvalidReque
 
 
 def _field(location: Sequence[int | str]) -> str:
-    """`("messages", 0, "content")` as `messages[0].content`, without pydantic's names for members of a union."""
+    """`("messages", 0, "content")` as `messages[0].content`, without pydantic's names for members of a union.
+
+    A name that a client made up may be megabytes long: it is not repeated.
+    """
     path = ""
     for step in location:
         if isinstance(step, int):
             path += f"[{step}]"
-        elif step.isidentifier() and step.islower() and step not in {"str", "list"}:
+        elif len(step) <= _MAX_TOOL and step.isidentifier() and step.islower() and step not in {"str", "list"}:
             path += f".{step}" if path else step
     return path
 
