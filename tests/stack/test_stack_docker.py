@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import time
 import urllib.request
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -99,10 +101,24 @@ def test_up_replaces_a_container_that_runs_but_is_not_healthy(running: Stack) ->
     # Its own health check may not have noticed yet; a restart begins with "starting", and the gateway then waits.
     running.in_config_volume("rm -f credentials.env && mkfifo credentials.env")
     docker("restart", NAME)
+    await_that(waits, "the gateway, waiting for what nobody writes")
     running.in_config_volume("rm credentials.env")
     assert running.status()["state"] == "starting"
     running.up()
     assert inspect()["Id"] != before
+
+
+def waits() -> bool:
+    """Whether the container's processes have begun, and do nothing."""
+
+    def spent() -> int:
+        pids = docker("top", NAME, "-eo", "pid").split()[1:]
+        stats = [Path(f"/proc/{pid}/stat").read_text("ascii", "replace").rsplit(")", 1)[1].split() for pid in pids]
+        return sum(int(stat[11]) + int(stat[12]) for stat in stats)
+
+    before = spent()
+    time.sleep(0.7)
+    return 10 < before == spent()
 
 
 # --- what the container is confined to
@@ -223,3 +239,24 @@ def test_an_orderly_stop_is_quick(running: Stack) -> None:
     """`docker stop` needs none of its ten seconds of grace: the gateway ends on SIGTERM, with 0."""
     docker("stop", "--time=5", NAME)
     assert inspect()["State"]["ExitCode"] == 0
+
+
+def test_a_conversation_goes_on_after_a_restart(running: Stack) -> None:
+    """What the gateway remembers and Claude's sessions are on the volume, the scripted model's as well."""
+    running.up()
+    first = chat(running, [{"role": "user", "content": "hello"}])
+    docker("restart", NAME)
+    running.up()
+    answer = first["choices"][0]["message"]
+    second = chat(running, [{"role": "user", "content": "hello"}, answer, {"role": "user", "content": "and now?"}])
+    assert second["choices"][0]["message"]["content"] == "You said: and now?"
+    assert second["session_id"] == first["session_id"]
+
+
+def chat(running: Stack, messages: list[dict[str, Any]]) -> dict[str, Any]:
+    body = json.dumps({"model": "sonnet", "messages": messages}).encode()
+    url = f"http://127.0.0.1:{running.port}/v1/chat/completions"
+    request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=60) as response:  # noqa: S310
+        document: dict[str, Any] = json.load(response)
+    return document
