@@ -79,9 +79,7 @@ class Launch:
     @property
     def config_dir(self) -> Path:
         """Where the CLI keeps its settings, logins and sessions."""
-        if configured := self.environment.get("CLAUDE_CONFIG_DIR"):
-            return Path(configured)
-        return Path(self.environment.get("HOME") or Path.home()) / ".claude"
+        return config_dir(self.environment)
 
     def directory(self, options: RunOptions) -> Path:
         """Where it works."""
@@ -149,6 +147,13 @@ def _limits(options: RunOptions) -> dict[str, str]:
     if options.effort == NO_THINKING:
         limits["CLAUDE_CODE_DISABLE_THINKING"] = "1"
     return limits
+
+
+def config_dir(environment: Mapping[str, str]) -> Path:
+    """Where a CLI with this environment keeps its settings, logins and sessions."""
+    if configured := environment.get("CLAUDE_CONFIG_DIR"):
+        return Path(configured)
+    return Path(environment.get("HOME") or Path.home()) / ".claude"
 
 
 def find_claude(explicit: str | None = None, path: str | None = None) -> Path:

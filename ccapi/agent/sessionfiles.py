@@ -33,6 +33,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from ccapi.agent.launch import config_dir
+
 log = logging.getLogger(__name__)
 
 Entry = dict[str, Any]
@@ -56,12 +58,8 @@ class SessionFiles:
     @classmethod
     def of(cls, environment: Mapping[str, str]) -> SessionFiles:
         """Where a CLI with this environment keeps them."""
-        config = environment.get("CLAUDE_CONFIG_DIR")
         scratch = Path(environment.get("CLAUDE_CODE_TMPDIR") or "/tmp")  # noqa: S108 -- says the CLI, not we
-        return cls(
-            Path(config) if config else Path(environment.get("HOME") or "/") / ".claude",
-            scratch / f"claude-{os.geteuid()}",
-        )
+        return cls(config_dir(environment), scratch / f"claude-{os.geteuid()}")
 
     def exists(self, session_id: str) -> bool:
         """Whether there is a transcript."""

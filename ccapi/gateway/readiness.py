@@ -227,10 +227,7 @@ class _Claude:
 
     def _credentials(self) -> object:
         """Changes whenever the files that hold a login do."""
-        environment = self._launch.environment
-        home = Path(environment.get("HOME", "/nonexistent"))
-        directory = Path(environment["CLAUDE_CONFIG_DIR"]) if "CLAUDE_CONFIG_DIR" in environment else home / ".claude"
-        return tuple(_changed(directory / name) for name in _CREDENTIALS)
+        return tuple(_changed(self._launch.config_dir / name) for name in _CREDENTIALS)
 
 
 def _changed(file: Path) -> tuple[int, int] | None:

@@ -13,6 +13,7 @@ from ccapi.gateway.access import Caller
 from ccapi.gateway.question import Question
 from ccapi.gateway.responses_input import answer_text
 from ccapi.gateway.runs import Answer, Runs
+from ccapi.gateway.slots import acquire
 from ccapi.gateway.store import Store, StoredResponse
 from ccapi.wire.events import RunEvent, RunFinished
 from ccapi.wire.responseitems import Object
@@ -139,7 +140,7 @@ class ResponseRuns:
             raise Busy(f"{_MAX_WAITING} requests wait for this conversation already", retry_after=_RETRY_AFTER)
         turn.users += 1
         try:
-            await turn.acquire(waiting, every)
+            await acquire(turn.lock, waiting, every)
             try:
                 yield
             finally:
@@ -154,13 +155,3 @@ class _Turn:
     def __init__(self) -> None:
         self.lock = asyncio.Lock()
         self.users = 0
-
-    async def acquire(self, waiting: Waiting, every: float) -> None:
-        acquiring = asyncio.ensure_future(self.lock.acquire())
-        try:
-            while not (await asyncio.wait([acquiring], timeout=every))[0]:
-                await waiting()
-        except BaseException:
-            if not acquiring.cancel() and not acquiring.cancelled():
-                self.lock.release()
-            raise

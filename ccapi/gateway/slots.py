@@ -46,7 +46,7 @@ class RunSlots:
             raise Busy(message, retry_after=_RETRY_AFTER)
         self._admitted += 1
         try:
-            await self._acquire(waiting, every)
+            await acquire(self._semaphore, waiting, every)
             try:
                 yield
             finally:
@@ -54,16 +54,18 @@ class RunSlots:
         finally:
             self._admitted -= 1
 
-    async def _acquire(self, waiting: Callable[[], Awaitable[None]], every: float) -> None:
-        acquiring = asyncio.ensure_future(self._semaphore.acquire())
-        try:
-            while not (await asyncio.wait([acquiring], timeout=every))[0]:
-                await waiting()
-        except BaseException:
-            # The place in the queue goes to the next; a slot that was given in this very moment is given back.
-            if not acquiring.cancel() and not acquiring.cancelled():
-                self._semaphore.release()
-            raise
+
+async def acquire(what: asyncio.Semaphore | asyncio.Lock, waiting: Callable[[], Awaitable[None]], every: float) -> None:
+    """Acquire it, fairly; meanwhile `waiting` is called every so many seconds."""
+    acquiring = asyncio.ensure_future(what.acquire())
+    try:
+        while not (await asyncio.wait([acquiring], timeout=every))[0]:
+            await waiting()
+    except BaseException:
+        # The place in the queue goes to the next; what was given in this very moment is given back.
+        if not acquiring.cancel() and not acquiring.cancelled():
+            what.release()
+        raise
 
 
 def default_slots() -> int:
