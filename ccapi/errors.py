@@ -317,6 +317,59 @@ class GatewayProtocol(CcapiError):
     code = "gateway_protocol"
 
 
+class StackSecretInvalid(CcapiError):
+    """An internal endpoint was called without the stack's own secret."""
+
+    code = "stack_secret_invalid"
+    status = 401
+    type = "authentication_error"
+
+
+# --- MCP logins
+
+
+class LoginRefused(InvalidRequest):
+    """An authorization URL, or a redirect URI, that is not relayed."""
+
+    code = "login_refused"
+
+
+class LoginNotFound(NotFound):
+    """No such login waits; it may be over."""
+
+    code = "login_not_found"
+
+
+class LoginFailed(CcapiError):
+    """A login came to an end without success: denied, expired, refused by the server."""
+
+    code = "login_failed"
+
+
+class LoginNeeded(CcapiError):
+    """A person must sign in, and nobody is there to do so."""
+
+    code = "login_needed"
+    exit_code = 4
+
+
+class LoginTimeout(LoginFailed):
+    code = "login_timeout"
+    exit_code = 124
+
+
+class ProxyUnreachable(CcapiError):
+    """The OAuth proxy does not run, or what has its port is another program."""
+
+    code = "proxy_unreachable"
+
+
+class ProxyFailed(CcapiError):
+    """The OAuth proxy could not be started, stopped or installed."""
+
+    code = "proxy_failed"
+
+
 class ScenarioInvalid(CcapiError):
     """A rehearsal scenario file does not follow the format; the message names file and place."""
 

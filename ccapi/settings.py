@@ -65,6 +65,12 @@ def _port(value: Any) -> int:
     return port
 
 
+def _callback_port(value: Any) -> int:
+    if (port := _port(value)) < 1024:
+        raise ValueError
+    return port
+
+
 def _integer(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int | str):
         raise ValueError  # noqa: TRY004 -- one exception means "not what was expected"
@@ -360,8 +366,23 @@ TABLE: tuple[Setting, ...] = (
         "oauth.port",
         8888,
         "a port, 1 to 65535",
-        "Port of the OAuth proxy (which comes with a later version) on 127.0.0.1.",
+        "Port of the OAuth proxy on this machine's loopback address.",
         _port,
+    ),
+    Setting(
+        "oauth.callback_port",
+        None,
+        "a port, 1024 to 65535",
+        "Port that MCP logins come back to, for servers that know only one. Unset: a free one for each login.",
+        _callback_port,
+    ),
+    Setting(
+        "oauth.open_browser",
+        "auth",
+        "one of never, auth, ask",
+        "Who may open the browser of this machine: nobody, `ccapi auth`, or (after asking you) also a login that was "
+        "started in the container.",
+        _one_of("never", "auth", "ask"),
     ),
 )
 _BY_KEY = {setting.key: setting for setting in TABLE}
@@ -414,6 +435,11 @@ class Settings:
     @property
     def oauth_port(self) -> int:
         return int(self.value("oauth.port"))
+
+    @property
+    def callback_port(self) -> int | None:
+        value: int | None = self.value("oauth.callback_port")
+        return value
 
     @property
     def host(self) -> str:
