@@ -10,8 +10,8 @@ _PATTERNS = (
     re.compile(r"\b(?:gh[pousr]_|github_pat_)[A-Za-z0-9_]{16,}"),
     re.compile(r"\bxox[abeprs]-[A-Za-z0-9-]{10,}"),
     re.compile(r"\beyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]*"),
-    # our own API keys
-    re.compile(r"\bccapi-[A-Za-z0-9_-]{43}(?![A-Za-z0-9_-])"),
+    # our own API keys, and the stack's secret
+    re.compile(r"\bccapi-(?:stack-)?[A-Za-z0-9_-]{43}(?![A-Za-z0-9_-])"),
     # Authorization headers, and OAuth parameters in a query
     re.compile(r"(?i)(?<=bearer )[A-Za-z0-9._~+/=-]{8,}"),
     re.compile(r"(?i)(?<=basic )[A-Za-z0-9+/=]{8,}"),
