@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import base64
 import json
 import secrets
 import socket
@@ -31,6 +32,7 @@ from mcp.shared.auth import OAuthClientInformationFull, OAuthToken
 from pydantic import AnyHttpUrl, AnyUrl
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 SCOPE = "notes"
 
@@ -119,6 +121,7 @@ class Provider:
     async def exchange_identity_assertion(
         self, client: OAuthClientInformationFull, params: IdentityAssertionParams
     ) -> OAuthToken:
+        del client, params
         raise TokenError("unsupported_grant_type")
 
     def _tokens(self, client_id: str, scopes: list[str]) -> OAuthToken:
@@ -131,7 +134,28 @@ class Provider:
         )
 
 
-def create(url: str, options: argparse.Namespace) -> Any:
+class BasicSuffices:
+    """RFC 6749 (2.3.1): who authenticates by Basic need not repeat the client id in the body; the package wants it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        sent = dict(scope.get("headers") or []).get(b"authorization", b"")
+        if scope["type"] != "http" or scope["path"] != "/token" or not sent.startswith(b"Basic "):
+            await self.app(scope, receive, send)
+            return
+        client_id = base64.b64decode(sent[6:]).split(b":")[0]
+        body = await Request(scope, receive).body() + b"&client_id=" + client_id
+        scope["headers"] = [pair for pair in scope["headers"] if pair[0] != b"content-length"]
+
+        async def again() -> Message:
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        await self.app(scope, again, send)
+
+
+def create(url: str, options: argparse.Namespace) -> ASGIApp:
     provider = Provider(url, access_seconds=options.access_seconds, wrong_issuer=options.wrong_issuer)
     if options.client:
         client_id, _, secret = options.client.partition(":")
@@ -180,16 +204,14 @@ def create(url: str, options: argparse.Namespace) -> Any:
     server.custom_route("/consent", methods=["GET", "POST"])(consent)
     server.custom_route("/recorded", methods=["GET"])(recorded)
 
-    return server.streamable_http_app(
-        transport_security=TransportSecuritySettings(enable_dns_rebinding_protection=False)
+    return BasicSuffices(
+        server.streamable_http_app(transport_security=TransportSecuritySettings(enable_dns_rebinding_protection=False))
     )
 
 
 async def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument(
-        "--host", default="localhost", help="that is in its URLs; Claude Code takes http for loopback only"
-    )
+    parser.add_argument("--host", default="localhost", help="of its URLs; Claude Code takes http on loopback only")
     parser.add_argument("--listen", action="append", default=[], help="another address of this machine, for containers")
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--word", default="xyzzy")
