@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from ccapi import portowner
 from ccapi.errors import PortBusy, SettingInvalid, StackFailed
 from ccapi.settings import LOOPBACK
 from ccapi.stack import ports
@@ -73,8 +74,8 @@ def port_busy(port: int, engine: Engine) -> PortBusy:
     if container := engine.publisher(port):
         who = f"the container {container}"
         hint.append(f"Or stop the container: docker stop {container}")
-    elif process := ports.owner(port):
-        who = f"{process.command} (PID {process.pid})"
+    elif process := portowner.owner(port):
+        who = str(process)
         hint.append(f"Or stop the process: kill {process.pid}")
     else:
         who = "another process"

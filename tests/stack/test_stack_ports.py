@@ -1,10 +1,8 @@
-"""Whether a port is free, and whose it is."""
+"""Whether a port is free."""
 
 from __future__ import annotations
 
-import os
 import socket
-import sys
 
 import pytest
 
@@ -13,17 +11,11 @@ from tests.stack.support import free_port
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "0.0.0.0", "::"])
-def test_a_listener_is_seen_and_named(address: str) -> None:
-    """On whatever address it listens that takes the port away; its command line and PID are told."""
+def test_a_listener_is_seen(address: str) -> None:
+    """On whatever address it listens that takes the port away."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     with socket.create_server((address, 0), family=family, dualstack_ipv6=address == "::") as listener:
-        port = listener.getsockname()[1]
-        assert not ports.is_free(port)
-        if sys.platform == "linux":
-            found = ports.owner(port)
-            assert found is not None
-            assert found.pid == os.getpid()
-            assert len(found.command) <= 60
+        assert not ports.is_free(listener.getsockname()[1])
 
 
 def test_a_socket_that_is_bound_only() -> None:
@@ -34,11 +26,10 @@ def test_a_socket_that_is_bound_only() -> None:
 
 
 def test_a_free_port() -> None:
-    """Nobody owns it, and asking does not take it."""
+    """Asking does not take it."""
     port = free_port()
     assert ports.is_free(port)
     assert ports.is_free(port)
-    assert ports.owner(port) is None
 
 
 def test_a_port_just_left_is_free() -> None:
