@@ -10,7 +10,7 @@ import errno
 import re
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from ccapi.errors import CcapiError, DockerUnavailable, StackFailed
 from ccapi.stack import spec
+from ccapi.stack.attached import Attached
 
 if TYPE_CHECKING:
     from docker import APIClient
@@ -73,6 +74,14 @@ class Volume:
     role: str
 
 
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """A process that was started in a container, and its input and output."""
+
+    id: str
+    stream: Attached
+
+
 class Engine:
     """A connection to the engine that `docker` itself would use: DOCKER_HOST, else the current context.
 
@@ -124,6 +133,33 @@ class Engine:
                 yield from stream
             finally:
                 stream.close()
+
+    def start(self, container: str, argv: Sequence[str], *, stdin: bool = False, tty: bool = False) -> Execution:
+        """Run a program in a running container, as its user. Without `tty` the output is in Docker's frames.
+
+        Raises `StackFailed` when the container is not running.
+        """
+        from docker.errors import APIError
+
+        with self._mapped():
+            try:
+                made = self._api.exec_create(container, list(argv), stdin=stdin, tty=tty)
+            except APIError as error:
+                if error.status_code in {404, 409}:  # none of that name; stopped, paused or restarting
+                    raise StackFailed("the container is not running", hint="Start it: ccapi up") from error
+                raise
+            return Execution(made["Id"], Attached(self._api.exec_start(made["Id"], tty=tty, socket=True)))
+
+    def exit_code(self, execution: str) -> int | None:
+        """Of a program that `start` started; None while it runs."""
+        with self._mapped():
+            found = self._api.exec_inspect(execution)
+        return None if found["Running"] else found["ExitCode"]
+
+    def signal(self, container: str, name: str) -> None:
+        """Send a signal to the container's first process. Raises `StackFailed` when it does not run."""
+        with self._mapped():
+            self._api.kill(container, name)
 
     def has_file(self, path: str) -> bool:
         """Whether the container, running or not, has this file on one of its volumes or in its image."""

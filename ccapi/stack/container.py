@@ -1,0 +1,188 @@
+"""Runs programs in the stack's container, as the user that everything there runs as."""
+
+from __future__ import annotations
+
+import contextlib
+import struct
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Self
+
+from ccapi.errors import StackFailed, StackTimeout
+from ccapi.stack import spec
+from ccapi.stack.attached import Attached
+from ccapi.stack.engine import Engine
+
+_KILL_AFTER = "2"  # seconds from TERM to KILL
+_GRACE = 5.0  # seconds that a process, told to end, has for it
+_FRAME = struct.Struct(">BxxxL")  # which stream, how many bytes
+_TICK = 0.05  # seconds
+
+# A socket's half cannot be closed on every way to an engine, so the input ends where its length says.
+_WITH_INPUT = 'n=$1; shift; head -c "$n" | exec "$@"'
+# The first line is for us: the process group to end. The size is set before anything is printed.
+_ON_TERMINAL = 'stty cols "$1" rows 50; shift; echo "$$"; exec "$@"'
+_END_GROUP = 'kill -s TERM -- "-$1" 2>/dev/null || exit 0; sleep "$2"; kill -s KILL -- "-$1" 2>/dev/null; exit 0'
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """What became of a program."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+
+class Container:
+    """The stack's container. It must run: everything else raises `StackFailed`."""
+
+    def __init__(self, engine: Engine, name: str = spec.CONTAINER) -> None:
+        self._engine = engine
+        self._name = name
+
+    def run(self, *argv: str, stdin: bytes = b"", timeout: float = 60) -> Ran:
+        """Run a program to its end. What is secret belongs in `stdin`: others can read `argv`.
+
+        After `timeout` seconds it is ended, in the container, and that raises `StackTimeout`; so it ends even when
+        this process is killed. Raises `StackFailed` and `DockerUnavailable`.
+        """
+        command = ["timeout", f"--kill-after={_KILL_AFTER}", str(timeout), *argv]
+        if stdin:
+            command = ["sh", "-c", _WITH_INPUT, "sh", str(len(stdin)), *command]
+        began = time.monotonic()
+        execution = self._engine.start(self._name, command, stdin=bool(stdin))
+        with contextlib.closing(execution.stream) as stream:
+            with contextlib.suppress(OSError):  # it may not want to read all
+                if stdin:
+                    stream.send(stdin)
+            out, err = _both(stream, began + timeout + _GRACE)
+        code = self._code(execution.id)
+        if code is None or (code in {124, 137} and time.monotonic() - began >= timeout):
+            raise StackTimeout(f"`{argv[0]}` did not end in the container within {timeout:g} seconds")
+        return Ran(code, out.decode("utf-8", "replace"), err.decode("utf-8", "replace"))
+
+    def terminal(self, *argv: str, columns: int = 4000, timeout: float = 3600) -> Terminal:
+        """Start a program on a terminal of its own. It is ended after `timeout` seconds, whatever happens here.
+
+        The terminal is wide, so that nothing the program prints is wrapped.
+        """
+        limited = ["timeout", f"--kill-after={_KILL_AFTER}", str(timeout), *argv]
+        command = ["sh", "-c", _ON_TERMINAL, "sh", str(columns), *limited]
+        execution = self._engine.start(self._name, command, stdin=True, tty=True)
+        return Terminal(execution.stream, lambda: self._engine.exit_code(execution.id), self._end_group)
+
+    def signal_gateway(self, name: str) -> None:
+        """Send a signal, such as HUP, to the gateway (which the container's init passes it on to)."""
+        self._engine.signal(self._name, name)
+
+    def _end_group(self, group: str) -> None:
+        self.run("sh", "-c", _END_GROUP, "sh", group, "0.3", timeout=10)
+
+    def _code(self, execution: str) -> int | None:
+        """The exit code; Docker knows it a moment after the output ended."""
+        return _eventually(lambda: self._engine.exit_code(execution), _GRACE)
+
+
+class Terminal:
+    """A program on a terminal in the container. Closing it leaves no process behind."""
+
+    def __init__(self, stream: Attached, exit_code: Callable[[], int | None], end_group: Callable[[str], None]) -> None:
+        self._stream = stream
+        self._exit_code = exit_code
+        self._end_group = end_group
+        self._head = b""  # the first line, as far as it has come
+        self._group = ""  # the process group, once it is known
+        self._ended = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def read(self, timeout: float) -> bytes | None:
+        """What the program printed next; empty at its end, None when it printed nothing for `timeout` seconds."""
+        deadline = time.monotonic() + timeout
+        while True:
+            chunk = self._stream.receive(max(0.0, deadline - time.monotonic()))
+            if chunk is None:
+                return None
+            if not chunk:
+                self._ended = True
+                return b""
+            if shown := self._without_head(chunk):
+                return shown
+
+    def write(self, data: bytes) -> None:
+        """Type something. Raises `StackFailed` when the program is gone."""
+        try:
+            self._stream.send(data)
+        except OSError as error:
+            raise StackFailed("the program in the container has ended", detail=repr(error)) from error
+
+    def exit_code(self) -> int | None:
+        """The program's exit code; None while it runs."""
+        if not self._ended:
+            return self._exit_code()
+        return _eventually(self._exit_code, _GRACE)
+
+    def close(self) -> None:
+        """Interrupt the program if it still runs, then end it and whatever it started."""
+        try:
+            self._end()
+        finally:
+            self._stream.close()
+
+    def _end(self) -> None:
+        if self._ended or self._exit_code() is not None:
+            return
+        with contextlib.suppress(OSError):
+            self._stream.send(b"\x03")
+        if _eventually(self._exit_code, 1.0) is None:
+            self._learn_group()
+            if self._group:
+                self._end_group(self._group)
+        self._ended = True
+
+    def _learn_group(self) -> None:
+        """The program was closed before anybody read from it."""
+        deadline = time.monotonic() + _GRACE
+        while not self._group and time.monotonic() < deadline:
+            if self.read(_TICK) == b"":
+                return
+
+    def _without_head(self, chunk: bytes) -> bytes:
+        if self._group:
+            return chunk
+        self._head += chunk
+        line, newline, rest = self._head.partition(b"\n")
+        if not newline:
+            return b""
+        number = line.strip().decode("ascii", "replace")
+        if not number.isdigit():  # such as: no shell in the image
+            raise StackFailed(f"the container did not start the program: {number}")
+        self._group, self._head = number, b""
+        return rest
+
+
+def _both(stream: Attached, deadline: float) -> tuple[bytes, bytes]:
+    """Standard output and error to their end, as Docker mixes them on one stream without a terminal."""
+    buffer, found = bytearray(), {1: bytearray(), 2: bytearray()}
+    while time.monotonic() < deadline and (chunk := stream.receive(_TICK * 10)) != b"":
+        buffer += chunk or b""
+        while len(buffer) >= _FRAME.size:
+            kind, size = _FRAME.unpack_from(buffer)
+            if len(buffer) < _FRAME.size + size:
+                break
+            found[2 if kind == 2 else 1] += buffer[_FRAME.size : _FRAME.size + size]
+            del buffer[: _FRAME.size + size]
+    return bytes(found[1]), bytes(found[2])
+
+
+def _eventually(ask: Callable[[], int | None], seconds: float) -> int | None:
+    deadline = time.monotonic() + seconds
+    while (answer := ask()) is None and time.monotonic() < deadline:
+        time.sleep(_TICK)
+    return answer
