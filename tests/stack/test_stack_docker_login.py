@@ -1,0 +1,347 @@
+"""MCP logins, all real: the image, the CLI, an MCP server with OAuth, the command on a terminal, a browser that clicks."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import socket
+import time
+import urllib.request
+from collections.abc import Iterator
+
+import httpx
+import pytest
+from playwright.sync_api import Browser
+
+from tests.cli.support import DEADLINE, Cli, on_terminal
+from tests.gateway.harness import await_that
+from tests.stack.login import (
+    McpServer,
+    auth,
+    chromium,
+    decide,
+    listed,
+    listeners,
+    logins_inside,
+    mcp_server,
+    redirect_port,
+)
+from tests.stack.support import NAME, Stack, docker, inspect
+
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(600)]
+
+DEMO = "demo-server"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture
+def ready(stack: Stack) -> Iterator[Stack]:
+    """The stack with the scenario that calls the demo server's tool, and no MCP server configured."""
+    done = stack.cli("up", "--rehearsal", "mcp")
+    assert done.returncode == 0, done.stderr
+    forget_servers()
+    yield stack
+    forget_servers()
+    assert logins_inside() == []
+
+
+@pytest.fixture
+def server(ready: Stack) -> Iterator[McpServer]:
+    with mcp_server() as server:
+        yield server
+
+
+def forget_servers() -> None:
+    """Nobody's logins and servers are left for the next test."""
+    script = "for n in $(claude mcp list 2>/dev/null | sed -n 's/: http.*//p'); do claude mcp remove -s user $n; done"
+    docker("exec", NAME, "bash", "-c", script, check=False)
+
+
+def sign_in(stack: Stack, browser: Browser, name: str, server: McpServer, *args: str) -> str:
+    """The whole login, which must succeed; what the terminal said."""
+    with auth(stack, name, "--url", server.url, *args) as login:
+        decide(browser, login.url())
+        return login.end(0)
+
+
+def test_login_in_the_browser(ready: Stack, server: McpServer, browser: Browser) -> None:
+    """E01: one command and one click; the page says so, the CLI is connected, its tool's answer is in a run."""
+    with auth(ready, DEMO, "--url", server.url) as login:
+        url = login.url()
+        port = redirect_port(url)
+        assert port in listeners()
+        page = decide(browser, url, picture="login-success")
+        said = login.end(0)
+    assert "Sign-in received" in page
+    assert "secret_word" in said
+    assert "✔ Connected" in listed(DEMO)
+    assert server.recorded["codes"] == 1
+    await_that(lambda: port not in listeners(), "the end of the listener", within=2)
+    answer = chat(ready, "Ask the MCP server")
+    assert "**mcp__demo-server__secret_word**" in answer or "secret_word" in answer
+    assert "The secret word is xyzzy." in answer
+
+
+def chat(stack: Stack, prompt: str) -> str:
+    body = {"model": "sonnet", "messages": [{"role": "user", "content": prompt}]}
+    request = urllib.request.Request(
+        f"http://localhost:{stack.port}/v1/chat/completions",
+        json.dumps(body).encode(),
+        {"Content-Type": "application/json"},
+    )
+    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=60) as response:
+        return str(json.load(response)["choices"][0]["message"]["content"])
+
+
+def test_login_by_hand_in_the_container(ready: Stack, server: McpServer, browser: Browser) -> None:
+    """`docker exec -it … claude mcp login`: the image's $BROWSER tells the proxy, the callback arrives, nothing is opened."""
+    docker("exec", NAME, "claude", "mcp", "add", "-s", "user", "--transport", "http", DEMO, server.url)
+    program = ["docker", "exec", "-it", NAME, "claude", "mcp", "login", DEMO]
+    with on_terminal(program, ready.environ, ready.directory, columns=120) as terminal:
+        terminal.read_until("resource=")
+        found = re.search(r"http://localhost:\d+/authorize\?[!-~]+?(?=\x1b|\x07|\s)", terminal.text)
+        assert found
+        await_that(lambda: redirect_port(found[0]) in listeners(), "the listener on this machine")
+        status = ready.cli("proxy", "status").stdout
+        assert f"localhost:{server.port}" in status
+        assert "state=" not in status
+        assert "Sign-in received" in decide(browser, found[0])
+        assert "Authenticated" in terminal.read_all()
+    assert "✔ Connected" in listed(DEMO)
+    assert f"localhost:{server.port}" in ready.cli("proxy", "logs").stdout
+
+
+def test_denied(ready: Stack, server: McpServer, browser: Browser) -> None:
+    """E07: the page says only that it was not completed, the command why and what next; nothing is left."""
+    with auth(ready, DEMO, "--url", server.url) as login:
+        url = login.url()
+        page = decide(browser, url, "Deny", picture="login-denied")
+        said = login.end(1)
+    assert "Sign-in was not completed" in page
+    assert "The user said no" not in page
+    assert "denied" in said
+    assert listed(DEMO) == ""
+    assert redirect_port(url) not in listeners()
+
+
+def test_nobody_clicks(ready: Stack, server: McpServer) -> None:
+    """E08: after the time limit everything is as before, and the exit code says so."""
+    with auth(ready, DEMO, "--url", server.url, "--timeout", "5") as login:
+        url = login.url()
+        said = login.end(124)
+    assert "5 s" in said
+    assert listed(DEMO) == ""
+    assert redirect_port(url) not in listeners()
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"http://localhost:{redirect_port(url)}/callback", trust_env=False)
+
+
+def test_ctrl_c(ready: Stack, server: McpServer) -> None:
+    """Neither a listener nor a process nor a server that is added by half."""
+    with auth(ready, DEMO, "--url", server.url) as login:
+        url = login.url()
+        login.terminal.type(b"\x03")
+        login.end(130)
+    assert listed(DEMO) == ""
+    assert logins_inside() == []
+    await_that(lambda: redirect_port(url) not in listeners(), "the end of the listener", within=2)
+
+
+def test_terminated(ready: Stack, server: McpServer) -> None:
+    """SIGTERM cleans up as Ctrl-C does."""
+    with auth(ready, DEMO, "--url", server.url) as login:
+        url = login.url()
+        login.terminal.process.send_signal(signal.SIGTERM)
+        login.end(143)
+    assert listed(DEMO) == ""
+    assert logins_inside() == []
+    await_that(lambda: redirect_port(url) not in listeners(), "the end of the listener", within=2)
+
+
+def test_pasted(ready: Stack, server: McpServer, browser: Browser) -> None:
+    """E11: a browser elsewhere ends at an address that does not answer; pasting that address is enough."""
+    with auth(ready, DEMO, "--url", server.url, "--no-browser") as login:
+        url = login.shown()
+        with browser.new_context() as context:
+            page = context.new_page()
+            page.route(f"**:{redirect_port(url)}/**", lambda route: route.abort())
+            with page.expect_request(f"**:{redirect_port(url)}/**") as request:
+                page.goto(url)
+                page.get_by_role("button", name="Allow").click()
+        redirected = request.value.url
+        login.terminal.type(b"http://localhost:1/callback?code=x&state=y\r")
+        login.terminal.type(redirected.encode() + b"\r")
+        said = login.end(0)
+    code = redirected.partition("code=")[2].partition("&")[0]
+    assert code
+    assert code not in said
+    assert "✔ Connected" in listed(DEMO)
+
+
+def test_two_at_once_in_reverse_order(ready: Stack, browser: Browser) -> None:
+    """E06: two servers, the second one answered first; each token goes to its own server."""
+    with (
+        mcp_server("--word=one") as first,
+        mcp_server("--word=two") as second,
+        auth(ready, "first", "--url", first.url) as one,
+        auth(ready, "second", "--url", second.url) as two,
+    ):
+        urls = one.url(), two.url()
+        decide(browser, urls[1])
+        two.end(0)
+        decide(browser, urls[0])
+        one.end(0)
+        assert "✔ Connected" in listed("first")
+        assert "✔ Connected" in listed("second")
+        assert (first.recorded["codes"], second.recorded["codes"]) == (1, 1)
+
+
+def test_a_fixed_port(ready: Stack, browser: Browser) -> None:
+    """E05: an own client id and port 3118, as Slack wants it; where that is taken, it says by whom and opens nothing."""
+    redirect = "http://localhost:3118/callback"
+    with mcp_server("--no-registration", "--client=known", f"--redirect-uri={redirect}") as server:
+        fixed = ("--client-id", "known", "--callback-port", "3118")
+        said = sign_in(ready, browser, DEMO, server, *fixed)
+        assert "secret_word" in said
+        assert server.recorded["redirect_uris"] == [redirect]
+        forget_servers()
+        with (
+            socket.create_server(("127.0.0.1", 3118)),
+            auth(ready, DEMO, "--url", server.url, *fixed) as login,
+        ):
+            said = login.end(1)
+            assert "3118" in said
+            assert "python" in said  # who has it
+            assert not login.opened.exists()
+    assert listed(DEMO) == ""
+
+
+def test_no_registration(ready: Stack) -> None:
+    """E16: a server that registers nobody says so before a browser opens."""
+    with mcp_server("--no-registration") as server:
+        done = ready.cli("auth", DEMO, "--url", server.url, "--no-browser")
+    assert done.returncode == 4, done.stderr
+    assert "--client-id" in done.stderr
+    assert "--with-token" in done.stderr
+    assert listed(DEMO) == ""
+
+
+def test_the_container_restarts_in_the_middle(ready: Stack, server: McpServer) -> None:
+    """E09: one clear line, and nothing is left."""
+    with auth(ready, DEMO, "--url", server.url) as login:
+        url = login.url()
+        docker("restart", "--time=1", NAME)
+        said = login.end(1)
+    assert "ccapi auth" in said
+    await_that(lambda: redirect_port(url) not in listeners(), "the end of the listener", within=2)
+    await_that(lambda: ready.status()["state"] == "healthy", "the container", within=60)
+    assert listed(DEMO) == ""
+
+
+def test_the_cli_is_killed_in_the_middle(ready: Stack, server: McpServer, browser: Browser) -> None:
+    """E09: the browser is told to start again, not that it worked."""
+    with auth(ready, DEMO, "--url", server.url) as login:
+        url = login.url()
+        docker("exec", NAME, "pkill", "-KILL", "-f", "mcp login")
+        assert login.end(1)
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"http://localhost:{redirect_port(url)}/callback?code=x&state=y", trust_env=False)
+
+
+def test_the_proxy_is_not_there(ready: Stack, server: McpServer, browser: Browser) -> None:
+    """E10: its port is another program's: pasting still works, and the command says so."""
+    assert ready.cli("proxy", "stop").returncode == 0
+    oauth_port = int(ready.environ["CCAPI_OAUTH_PORT"])
+    with socket.create_server(("127.0.0.1", oauth_port)), auth(ready, DEMO, "--url", server.url) as login:
+        url = login.shown()
+        with browser.new_context() as context:
+            page = context.new_page()
+            page.route(f"**:{redirect_port(url)}/**", lambda route: route.abort())
+            with page.expect_request(f"**:{redirect_port(url)}/**") as request:
+                page.goto(url)
+                page.get_by_role("button", name="Allow").click()
+        login.terminal.type(request.value.url.encode() + b"\r")
+        said = login.end(0)
+    assert str(oauth_port) in said
+    assert "paste" in said.lower()
+
+
+def test_a_working_login_is_not_dropped_unasked(ready: Stack, server: McpServer, browser: Browser) -> None:
+    """E13: the person is asked, and warned that the old login ends at once; in a script it is exit code 3."""
+    sign_in(ready, browser, DEMO, server)
+    done = ready.cli("auth", DEMO, "--no-browser")
+    assert done.returncode == 3, done.stderr
+    assert "--force" in done.stderr
+    with auth(ready, DEMO) as login:
+        login.terminal.read_until("[y/N]")
+        login.terminal.type(b"n\r")
+        login.terminal.read_all()
+    assert "✔ Connected" in listed(DEMO)
+    assert server.recorded["codes"] == 1
+
+
+def test_the_login_outlives_the_container(ready: Stack, server: McpServer, browser: Browser) -> None:
+    """`down`, `up`, and another image: it is in the volume."""
+    sign_in(ready, browser, DEMO, server)
+    before = inspect()["Id"]
+    assert ready.cli("down").returncode == 0
+    assert ready.cli("up", "--rehearsal", "mcp").returncode == 0
+    assert inspect()["Id"] != before
+    server.relay()
+    assert "✔ Connected" in listed(DEMO)
+
+
+def test_tokens_rotate_without_us(ready: Stack, browser: Browser) -> None:
+    """Tokens that live for seconds and refresh tokens that are good once: the CLI renews them, no proxy around."""
+    with mcp_server("--access-seconds=4") as server:
+        sign_in(ready, browser, DEMO, server)
+        assert ready.cli("proxy", "stop").returncode == 0
+        for _ in range(2):
+            seen = server.recorded["refreshes"]
+            time.sleep(4.2)  # the token's life, which the server measures by the clock
+            assert "The secret word is xyzzy." in chat(ready, "Ask the MCP server")
+            assert server.recorded["refreshes"] > seen
+    assert ready.cli("proxy", "start").returncode == 0
+
+
+def test_from_a_script(ready: Stack, server: McpServer, browser: Browser) -> None:
+    """Without a terminal: exit code 4 and the command; with --no-browser the URL on standard output, and it waits."""
+    done = ready.cli("auth", DEMO, "--url", server.url)
+    assert done.returncode == 4
+    assert f"ccapi auth {DEMO}" in done.stderr
+    cli = Cli(ready.directory)
+    cli.environ = ready.environ
+    with cli.start("auth", DEMO, "--url", server.url, "--no-browser") as process:
+        assert process.stdout
+        url = process.stdout.readline().decode().strip()
+        decide(browser, url)
+        process.communicate(timeout=DEADLINE)
+        assert process.returncode == 0
+    assert "✔ Connected" in listed(DEMO)
+
+
+def test_no_secret_is_left_anywhere(ready: Stack, server: McpServer, browser: Browser) -> None:
+    """E20: code and state of a login are in no log, no `docker inspect`, and on no disk of either side."""
+    with auth(ready, DEMO, "--url", server.url) as login, browser.new_context() as context:
+        url = login.url()
+        page = context.new_page()
+        page.goto(url)
+        with page.expect_request(f"**:{redirect_port(url)}/**") as request:
+            page.get_by_role("button", name="Allow").click()
+        login.end(0)
+    markers = re.findall(r"(?:code|state)=([\w.~-]{20,})", request.value.url)
+    assert len(markers) == 2
+    logs = docker("logs", NAME) + ready.cli("proxy", "logs", "-n", "10000").stdout + json.dumps(inspect())
+    for file in (ready.directory / "ccapi").rglob("*"):
+        if file.is_file():
+            logs += file.read_text("utf-8", "replace")
+    for marker in markers:
+        assert marker not in logs
+        found = docker("exec", NAME, "grep", "-rlF", marker, "/home/claude", "/tmp", "/workspace", check=False)
+        assert found == ""
