@@ -71,7 +71,14 @@ class Container:
         limited = ["timeout", f"--kill-after={_KILL_AFTER}", str(timeout), *argv]
         command = ["sh", "-c", _ON_TERMINAL, "sh", str(columns), *limited]
         execution = self._engine.start(self._name, command, stdin=True, tty=True)
-        return Terminal(execution.stream, lambda: self._engine.exit_code(execution.id), self._end_group)
+        try:
+            group, first = _first_line(execution.stream)
+        except BaseException:
+            execution.stream.close()
+            raise
+        return Terminal(
+            execution.stream, first, lambda: self._engine.exit_code(execution.id), lambda: self._end_group(group)
+        )
 
     def signal_gateway(self, name: str) -> None:
         """Send a signal, such as HUP, to the gateway (which the container's init passes it on to)."""
@@ -88,12 +95,14 @@ class Container:
 class Terminal:
     """A program on a terminal in the container. Closing it leaves no process behind."""
 
-    def __init__(self, stream: Attached, exit_code: Callable[[], int | None], end_group: Callable[[str], None]) -> None:
+    def __init__(
+        self, stream: Attached, first: bytes, exit_code: Callable[[], int | None], end: Callable[[], None]
+    ) -> None:
+        """`first` was read of the stream already. `end` ends the program by force."""
         self._stream = stream
+        self._first = first
         self._exit_code = exit_code
-        self._end_group = end_group
-        self._head = b""  # the first line, as far as it has come
-        self._group = ""  # the process group, once it is known
+        self._end = end
         self._ended = False
 
     def __enter__(self) -> Self:
@@ -104,16 +113,9 @@ class Terminal:
 
     def read(self, timeout: float) -> bytes | None:
         """What the program printed next; empty at its end, None when it printed nothing for `timeout` seconds."""
-        deadline = time.monotonic() + timeout
-        while True:
-            chunk = self._stream.receive(max(0.0, deadline - time.monotonic()))
-            if chunk is None:
-                return None
-            if not chunk:
-                self._ended = True
-                return b""
-            if shown := self._without_head(chunk):
-                return shown
+        chunk, self._first = self._first or self._stream.receive(timeout), b""
+        self._ended = self._ended or chunk == b""
+        return chunk
 
     def write(self, data: bytes) -> None:
         """Type something. Raises `StackFailed` when the program is gone."""
@@ -131,40 +133,25 @@ class Terminal:
     def close(self) -> None:
         """Interrupt the program if it still runs, then end it and whatever it started."""
         try:
-            self._end()
+            if not self._ended and self._exit_code() is None:
+                with contextlib.suppress(OSError):
+                    self._stream.send(b"\x03")
+                if _eventually(self._exit_code, 1.0) is None:
+                    self._end()
         finally:
+            self._ended = True
             self._stream.close()
 
-    def _end(self) -> None:
-        if self._ended or self._exit_code() is not None:
-            return
-        with contextlib.suppress(OSError):
-            self._stream.send(b"\x03")
-        if _eventually(self._exit_code, 1.0) is None:
-            self._learn_group()
-            if self._group:
-                self._end_group(self._group)
-        self._ended = True
 
-    def _learn_group(self) -> None:
-        """The program was closed before anybody read from it."""
-        deadline = time.monotonic() + _GRACE
-        while not self._group and time.monotonic() < deadline:
-            if self.read(_TICK) == b"":
-                return
-
-    def _without_head(self, chunk: bytes) -> bytes:
-        if self._group:
-            return chunk
-        self._head += chunk
-        line, newline, rest = self._head.partition(b"\n")
-        if not newline:
-            return b""
-        number = line.strip().decode("ascii", "replace")
-        if not number.isdigit():  # such as: no shell in the image
-            raise StackFailed(f"the container did not start the program: {number}")
-        self._group, self._head = number, b""
-        return rest
+def _first_line(stream: Attached) -> tuple[str, bytes]:
+    """The process group that the program runs in, and what else has come."""
+    deadline, head = time.monotonic() + _GRACE, b""
+    while b"\n" not in head and time.monotonic() < deadline and (chunk := stream.receive(_TICK)) != b"":
+        head += chunk or b""
+    line, _, rest = head.partition(b"\n")
+    if not (number := line.strip().decode("utf-8", "replace")).isdigit():  # such as: no shell in the image
+        raise StackFailed(f"the container did not start the program: {number or 'it says nothing'}")
+    return number, rest
 
 
 def _both(stream: Attached, deadline: float) -> tuple[bytes, bytes]:
