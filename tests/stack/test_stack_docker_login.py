@@ -1,4 +1,4 @@
-"""MCP logins, all real: the image, the CLI, an MCP server with OAuth, the command on a terminal, a browser that clicks."""
+"""MCP logins, all real: image, CLI, an MCP server with OAuth, the command in a terminal, a browser that clicks."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def chat(stack: Stack, prompt: str) -> str:
 
 
 def test_login_by_hand_in_the_container(ready: Stack, server: McpServer, browser: Browser) -> None:
-    """`docker exec -it … claude mcp login`: the image's $BROWSER tells the proxy, the callback arrives, nothing is opened."""
+    """`docker exec -it … claude mcp login`: the image's $BROWSER tells the proxy; nothing is opened."""
     docker("exec", NAME, "claude", "mcp", "add", "-s", "user", "--transport", "http", DEMO, server.url)
     program = ["docker", "exec", "-it", NAME, "claude", "mcp", "login", DEMO]
     with on_terminal(program, ready.environ, ready.directory, columns=120) as terminal:
@@ -203,7 +203,7 @@ def test_two_at_once_in_reverse_order(ready: Stack, browser: Browser) -> None:
 
 
 def test_a_fixed_port(ready: Stack, browser: Browser) -> None:
-    """E05: an own client id and port 3118, as Slack wants it; where that is taken, it says by whom and opens nothing."""
+    """E05: an own client id and port 3118, as Slack wants it; if that is taken, it says by whom and opens nothing."""
     redirect = "http://localhost:3118/callback"
     with mcp_server("--no-registration", "--client=known", f"--redirect-uri={redirect}") as server:
         fixed = ("--client-id", "known", "--callback-port", "3118")
