@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 import re
 from collections.abc import Awaitable, Callable
 
@@ -19,15 +18,13 @@ from aiohttp.typedefs import Middleware
 from ccapi.errors import (
     CcapiError,
     InvalidRequest,
-    MethodNotAllowed,
-    NotFound,
     RequestRefused,
-    RequestTooLarge,
     UnsupportedMediaType,
     WrongHost,
 )
 from ccapi.redact import redact
-from ccapi.wire import envelope
+from ccapi.web.errors import error_response, from_http
+from ccapi.web.headers import set_headers as set_headers  # noqa: PLC0414 -- one of those that every request passes
 
 log = logging.getLogger(__name__)
 
@@ -37,23 +34,6 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _LOOPBACK_HOST = re.compile(r"(?:localhost|127\.0\.0\.1|\[::1\])(?::\d{1,5})?", re.IGNORECASE)
 _ANY_HOST = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]{0,252}[A-Za-z0-9])?|\[[0-9A-Fa-f:.]{2,45}\])(?::\d{1,5})?")
-HEADERS = {
-    "Cache-Control": "no-store",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "X-Frame-Options": "DENY",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
-}
-
-
-async def set_headers(request: web.Request, response: web.StreamResponse) -> None:
-    """Headers of every response, streamed ones and errors included (signal `on_response_prepare`)."""
-    del request
-    for name, value in HEADERS.items():
-        response.headers.setdefault(name, value)
-    response.headers.pop("Server", None)
 
 
 @web.middleware
@@ -70,7 +50,7 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
         log.info("a client was lost: %s", error)
         raise
     except web.HTTPException as error:
-        return error_response(_from_http(error), allow=error.headers.get("Allow"))
+        return error_response(from_http(error, "The gateway"), allow=error.headers.get("Allow"))
     except Exception:
         # The boundary: whatever it is, the client gets a 500 in the known shape and the operator the traceback.
         log.exception("unexpected failure")
@@ -120,27 +100,3 @@ async def body(request: web.Request) -> bytes:
             return await request.read()
     except TimeoutError:
         raise InvalidRequest(f"The request body did not come within {BODY_TIMEOUT:g} s") from None
-
-
-def error_response(error: CcapiError, *, allow: str | None = None) -> web.Response:
-    """The envelope with its status, `Retry-After` (whole seconds, RFC 9110 10.2.3) and `Allow`."""
-    headers = {}
-    if error.retry_after is not None:
-        headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
-    if allow:
-        headers["Allow"] = allow
-    return web.json_response(envelope.dump(error), status=error.status, headers=headers)
-
-
-def _from_http(error: web.HTTPException) -> CcapiError:
-    match error:
-        case web.HTTPNotFound():
-            return NotFound("There is nothing at this path")
-        case web.HTTPMethodNotAllowed():
-            return MethodNotAllowed("This path does not take that method")
-        case web.HTTPRequestEntityTooLarge():
-            return RequestTooLarge("The request body is too large")
-        case _ if error.status < 500:
-            return InvalidRequest("The request is not valid")
-        case _:
-            return CcapiError("The gateway failed")
