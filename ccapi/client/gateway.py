@@ -11,7 +11,6 @@ machine.
 from __future__ import annotations
 
 import json
-import ssl
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -20,6 +19,7 @@ from urllib.parse import quote
 
 import httpx
 
+from ccapi.client.http import CONNECT, Service, connect, mapped, refusal
 from ccapi.errors import CcapiError, GatewayProtocol, GatewaySilent, GatewayUnreachable, KeyInvalid
 from ccapi.wire import envelope, sse
 from ccapi.wire.events import Notice, RunEvent, RunFailed, RunFinished, RunStarted
@@ -28,7 +28,6 @@ from ccapi.wire.responsesdecoder import Decoder
 ABANDON_AFTER = 30  # seconds without anybody who follows the run; more than all of PAUSES
 PAUSES = (0.1, 0.4, 1.0, 2.0, 4.0)  # seconds, before each attempt to go on behind a broken connection
 SILENCE = 60.0  # seconds; several heartbeats
-_CONNECT = 5.0  # seconds
 _CANCEL_TIMEOUT = httpx.Timeout(4.0, connect=1.0)  # a second Ctrl-C is sooner
 _NEW_KEY = "Make a key with: ccapi key create   and put it into the environment: export CCAPI_API_KEY=..."
 
@@ -48,14 +47,11 @@ def ask(
     Raises what the error envelope says, `GatewayUnreachable`, or `GatewayProtocol` when the answer breaks off for good.
     An exception that leaves the block takes along a note of what is known about the run, unless that has ended.
     """
-    headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
-    # The trust store would take as long to load as everything else here, and there is no TLS on loopback.
-    nobody = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    timeout = httpx.Timeout(silence, connect=_CONNECT)
+    timeout = httpx.Timeout(silence, connect=CONNECT)
     body = {"model": model, "input": prompt, "stream": True, "background": True, "abandon_after": ABANDON_AFTER}
     with (
-        _mapped(base_url),
-        httpx.Client(base_url=base_url, headers=headers, timeout=timeout, trust_env=False, verify=nobody) as client,
+        mapped(SERVICE, base_url),
+        connect(base_url, bearer=api_key, timeout=timeout) as client,
     ):
         response = client.send(client.build_request("POST", "/v1/responses", json=body), stream=True)
         _check(response, base_url)
@@ -164,7 +160,7 @@ class Answer:
             time.sleep(self._pauses[self._attempts])
             self._attempts += 1
             try:
-                with _mapped(self._base_url):
+                with mapped(SERVICE, self._base_url):
                     self._response = self._client.send(request, stream=True)
                     _check(self._response, self._base_url)
             except CcapiError as error:
@@ -210,13 +206,8 @@ def _may_pass(problem: CcapiError) -> bool:
 
 
 def _refusal(response: httpx.Response, base_url: str) -> CcapiError:
-    try:
-        error = envelope.load(response.json())
-    except ValueError:
-        return _no_gateway(base_url)
-    if isinstance(error, KeyInvalid):
-        return KeyInvalid(error.message, hint=_NEW_KEY)
-    return _no_gateway(base_url) if isinstance(error, GatewayProtocol) else error
+    error = refusal(SERVICE, response, base_url)
+    return KeyInvalid(error.message, hint=_NEW_KEY) if isinstance(error, KeyInvalid) else error
 
 
 def _no_gateway(base_url: str) -> GatewayProtocol:
@@ -239,16 +230,13 @@ def _broken_off() -> GatewayProtocol:
     return GatewayProtocol("The answer broke off: the gateway closed the connection before it was complete")
 
 
-@contextmanager
-def _mapped(base_url: str) -> Iterator[None]:
-    """Every exception of httpx as one of ours."""
-    try:
-        yield
-    except httpx.ConnectError:
-        raise GatewayUnreachable(
-            f"No gateway answers at {base_url}", hint="Start it with: ccapi up   (or without Docker: ccapi gateway)"
-        ) from None
-    except httpx.TimeoutException:
-        raise _silent(base_url) from None
-    except httpx.HTTPError as error:
-        raise GatewayProtocol(f"The connection to the gateway at {base_url} broke: {error}") from None
+def _absent(base_url: str) -> GatewayUnreachable:
+    hint = "Start it with: ccapi up   (or without Docker: ccapi gateway)"
+    return GatewayUnreachable(f"No gateway answers at {base_url}", hint=hint)
+
+
+def _broken(base_url: str, error: Exception) -> GatewayProtocol:
+    return GatewayProtocol(f"The connection to the gateway at {base_url} broke: {error}")
+
+
+SERVICE = Service(_absent, _silent, _no_gateway, _broken)

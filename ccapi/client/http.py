@@ -1,0 +1,97 @@
+"""What the clients of this machine's own services share: one way to connect, and every failure as one of ours.
+
+Proxies of the environment are not used, and no redirect is followed: the services are on this machine.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import httpx
+
+from ccapi.errors import CcapiError, GatewayProtocol
+from ccapi.wire import envelope
+
+CONNECT = 5.0  # seconds
+
+
+class Service(NamedTuple):
+    """How each kind of failure of one service is told; all are given the base URL."""
+
+    absent: Callable[[str], CcapiError]
+    silent: Callable[[str], CcapiError]
+    foreign: Callable[[str], CcapiError]  # something else has its port
+    broken: Callable[[str, Exception], CcapiError]
+
+
+def connect(base_url: str, *, bearer: str | None, timeout: httpx.Timeout) -> httpx.Client:
+    """A client for one service. (The trust store would take long to load, and there is no TLS on loopback.)"""
+    headers = {"Authorization": f"Bearer {bearer}"} if bearer else {}
+    nobody = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    return httpx.Client(base_url=base_url, headers=headers, timeout=timeout, trust_env=False, verify=nobody)
+
+
+@contextmanager
+def mapped(service: Service, base_url: str) -> Iterator[None]:
+    """Every exception of httpx as one of ours."""
+    try:
+        yield
+    except httpx.ConnectError:
+        raise service.absent(base_url) from None
+    except httpx.TimeoutException:
+        raise service.silent(base_url) from None
+    except httpx.HTTPError as error:
+        raise service.broken(base_url, error) from None
+
+
+def refusal(service: Service, response: httpx.Response, base_url: str) -> CcapiError:
+    """What the envelope of a failed request says; the response must have been read."""
+    try:
+        error = envelope.load(response.json())
+    except ValueError:
+        return service.foreign(base_url)
+    return service.foreign(base_url) if isinstance(error, GatewayProtocol) else error
+
+
+class JsonClient:
+    """Requests with the stack's secret, answered with JSON. May be used by several threads at once."""
+
+    def __init__(self, service: Service, base_url: str, secret: str) -> None:
+        self._service = service
+        self._base_url = base_url
+        self._http = connect(base_url, bearer=secret, timeout=httpx.Timeout(CONNECT))
+
+    def close(self) -> None:
+        self._http.close()
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Any = None,
+        query: Mapping[str, str] | None = None,
+        patience: float = 0.0,
+    ) -> Any:
+        """The answer's document, None when it has none. `patience`: seconds that the service may take to answer.
+
+        Raises what the error envelope says, or the failure of the service.
+        """
+        timeout = httpx.Timeout(CONNECT + patience, connect=CONNECT)
+        with mapped(self._service, self._base_url):
+            response = self._http.request(method, path, json=body, params=query, timeout=timeout)
+        if not response.is_success:
+            raise refusal(self._service, response, self._base_url)
+        if not response.content:
+            return None
+        try:
+            return response.json()
+        except ValueError:
+            raise self._service.foreign(self._base_url) from None
+
+    def foreign(self) -> CcapiError:
+        """The failure for an answer that is JSON, but not what was asked for."""
+        return self._service.foreign(self._base_url)

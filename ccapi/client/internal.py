@@ -1,0 +1,67 @@
+"""The gateway's internal API: the MCP servers as Claude Code in the container sees them, and a look at others."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Any, Self, get_args
+
+from ccapi.client.gateway import SERVICE
+from ccapi.client.http import JsonClient
+from ccapi.wire import internal
+from ccapi.wire.internal import Probed, Server, ServerStatus
+
+_PATIENCE = 40.0  # seconds: a Claude Code is started, and connects to its servers
+
+
+class InternalClient:
+    """Asks the gateway at `base_url`. Raises what its envelope says (`StackSecretInvalid`, …), or `GatewayUnreachable`.
+
+    An answer of another form raises `GatewayProtocol`.
+    """
+
+    def __init__(self, base_url: str, secret: str) -> None:
+        self._api = JsonClient(SERVICE, base_url, secret)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._api.close()
+
+    def servers(self) -> list[Server]:
+        """All configured MCP servers, once none of them is pending any more (or has been for too long)."""
+        return self._servers({})
+
+    def server(self, name: str) -> Server | None:
+        """The one of that name, which alone is waited for; None when it is not configured."""
+        found = [server for server in self._servers({"name": name}) if server.name == name]
+        return found[0] if found else None
+
+    def probe(self, url: str, token: str | None = None) -> Probed:
+        """What an MCP server says of itself, or of the ways to log in to it. Nothing is stored."""
+        body = {"url": url} | ({"token": token} if token is not None else {})
+        document = self._api.call("POST", internal.PROBE, body=body, patience=_PATIENCE)
+        try:
+            return Probed(
+                outcome=document["outcome"],
+                detail=document.get("detail"),
+                server=document.get("server"),
+                tools=tuple(document.get("tools") or ()),
+                issuer=document.get("issuer"),
+                registration=bool(document.get("registration")),
+                client_id_metadata=bool(document.get("client_id_metadata")),
+            )
+        except (TypeError, KeyError, AttributeError):
+            raise self._api.foreign() from None
+
+    def _servers(self, query: dict[str, str]) -> list[Server]:
+        document = self._api.call("GET", internal.MCP, query=query, patience=_PATIENCE)
+        try:
+            return [self._server(entry) for entry in document["servers"]]
+        except (TypeError, KeyError, AttributeError):
+            raise self._api.foreign() from None
+
+    def _server(self, entry: Any) -> Server:
+        if entry["status"] not in get_args(ServerStatus):
+            raise self._api.foreign()
+        return Server(entry["name"], entry["status"], tuple(entry.get("tools") or ()), entry.get("error"))
