@@ -26,3 +26,13 @@ def redact(text: str) -> str:
     for pattern in _PATTERNS:
         text = pattern.sub("[redacted]", text)
     return text
+
+
+# What tells of which kind a token is; the rest of it is the secret.
+_KIND = re.compile(r"(?:sk-ant-[a-z]+\d\d-|gh[pousr]_|github_pat_|xox[abeprs]-|(?:sk|rk)_(?:live|test)_|lin_api_|hf_)")
+
+
+def masked(token: str) -> str:
+    """What a person may see of a token, to tell it from others: its kind, if that is known."""
+    kind = _KIND.match(token)
+    return f"{kind[0] if kind else ''}…"
