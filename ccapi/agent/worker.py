@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -49,11 +49,15 @@ class Worker:
         worker.parked = parked
         return worker
 
-    async def get_ready(self) -> None:
-        """Wait until it has started and knows its system prompt. Raises `ClaudeFailed`."""
+    async def initialize(self) -> _Message:
+        """Wait until it has started and knows its system prompt; what it says of itself. Raises `ClaudeFailed`."""
         self._initialized = True
         await self.process.send(self._initialize())
-        initialized = await self._await(_is_response, READY_TIMEOUT)
+        return await self._await(_is_response, READY_TIMEOUT)
+
+    async def get_ready(self) -> None:
+        """As `initialize`, with all done that its first turn needs. Raises `ClaudeFailed`."""
+        initialized = await self.initialize()
         if _version(initialized) >= _SUMMARY_SINCE:
             # For this it builds its system prompt and its tools' schemas, as for a turn: the first one then takes it a
             # third less time. Nothing is asked of the model's API for a summary (for more it would be).
@@ -67,6 +71,13 @@ class Worker:
         """
         await self.process.send(control.request("mcp_status"))
         await self._await(_is_quiet_response, CHECK_TIMEOUT)
+
+    async def mcp_servers(self) -> Sequence[_Message]:
+        """The MCP servers that it knows, each as it stands at this moment. Raises `ClaudeFailed`."""
+        await self.process.send(control.request("mcp_status"))
+        found = await self._await(_is_response, CHECK_TIMEOUT)
+        servers = (found["response"].get("response") or {}).get("mcpServers")
+        return [server for server in servers or () if isinstance(server, dict)]
 
     async def claim(self, directory: Path) -> None:
         """Let a parked process begin: only now it looks at its directory, and at what git says of it.

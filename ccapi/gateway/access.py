@@ -54,11 +54,13 @@ class Caller:
 
 
 LOCAL = Caller("local", Policy())
+STACK = Caller("stack", Policy())  # ccapi itself, from the host
+OWN: web.AppKey[bool] = web.AppKey("own_access", bool)  # is set in an application with a guard of its own
 CALLER: web.RequestKey[Caller] = web.RequestKey("caller", Caller)
 _HEADERS: web.RequestKey[dict[str, str]] = web.RequestKey("access_headers", dict[str, str])
 
 
-def _without_waiting(path: str, flags: int) -> int:
+def without_waiting(path: str, flags: int) -> int:
     """Where somebody put a pipe in the place of the file, opening it would wait for a writer."""
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
@@ -100,7 +102,7 @@ class Keyring:
             return
         self._looked = now
         try:
-            with open(self._file, "rb", opener=_without_waiting) as handle:
+            with open(self._file, "rb", opener=without_waiting) as handle:
                 status = os.fstat(handle.fileno())
                 seen: object = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
                 if not stat.S_ISREG(status.st_mode):
@@ -207,20 +209,25 @@ def access(keyring: Keyring, *, required: bool, clock: Clock = time.monotonic) -
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if _path(request) in OPEN:
+        if _path(request) in OPEN or any(OWN in app for app in request.match_info.apps):
             return await handler(request)
         request[_HEADERS] = {}
         try:
             caller = authenticate(request.headers, keyring, required=required)
         except KeyInvalid as error:
-            log.info("refused %s %s: %s", request.method, _path(request) or "an unknown path", error.message)
-            request[_HEADERS]["WWW-Authenticate"] = "Bearer"  # RFC 9110, 11.6.1: a 401 must have one
+            refused(request, error.message)
             raise
         request[CALLER] = caller
         _keep_to_the_rate(request, caller, limits)
         return await handler(request)
 
     return middleware
+
+
+def refused(request: web.Request, why: str) -> None:
+    """To be called before a 401 is raised."""
+    log.info("refused %s %s: %s", request.method, _path(request) or "an unknown path", why)
+    request[_HEADERS] = {"WWW-Authenticate": "Bearer"}  # RFC 9110, 11.6.1: it must have one
 
 
 async def set_headers(request: web.Request, response: web.StreamResponse) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from aiohttp import web
 
 from ccapi.errors import CcapiError, port_busy
-from ccapi.gateway import access, docs, logs, openapi, security
+from ccapi.gateway import access, docs, internal, logs, openapi, security
 from ccapi.gateway.chat import ChatHandler
 from ccapi.gateway.http import Runner
 from ccapi.gateway.models import Models
@@ -59,6 +59,7 @@ def create_app(parts: Parts) -> web.Application:
     app.router.add_post("/v1/chat/completions", ChatHandler(parts.runs, heartbeat=settings.heartbeat).handle)
     ResponsesHandler(parts.runs, parts.store, settings.data_dir, heartbeat=settings.heartbeat).register(app)
     SessionsHandler(parts.store, parts.files, parts.runs).register(app.router)
+    app.add_subapp(internal.PREFIX, parts.internal.app())
     return app
 
 

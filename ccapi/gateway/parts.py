@@ -17,19 +17,24 @@ from ccapi.agent.run import Agent
 from ccapi.agent.sessionfiles import SessionFiles
 from ccapi.errors import SettingInvalid
 from ccapi.gateway.access import Keyring
+from ccapi.gateway.browser import Browser
 from ccapi.gateway.conversations import Conversations
 from ccapi.gateway.fetch import Fetcher
+from ccapi.gateway.internal import Internal
+from ccapi.gateway.logins import Logins
 from ccapi.gateway.metrics import Metrics
 from ccapi.gateway.models import Models
 from ccapi.gateway.policy import Allowed
+from ccapi.gateway.procfs import Processes
 from ccapi.gateway.readiness import Readiness
 from ccapi.gateway.runs import Runs
+from ccapi.gateway.secret import StackSecret
 from ccapi.gateway.settings import GatewaySettings
 from ccapi.gateway.slots import RunSlots, default_slots, usable_memory
 from ccapi.gateway.store import Store
 from ccapi.gateway.workspaces import Workspaces
 from ccapi.settings import LOOPBACK
-from ccapi.wire import keys
+from ccapi.wire import internal, keys
 
 log = logging.getLogger(__name__)
 
@@ -73,6 +78,20 @@ class Parts:
             stopping=lambda: self.runs.stopping,
             store_problem=lambda: self.store.problem,
         )
+        self.logins = Logins(Processes().listeners)
+        self.browser = Browser(
+            settings.browser_socket,
+            self.logins,
+            Processes(),
+            binary=lambda: self.agent.launch.binary,
+            reserved={settings.port},
+        )
+        self.internal = Internal(
+            StackSecret(settings.keys_dir / internal.HASH_FILE),
+            self.logins,
+            launch=lambda: self.agent.launch,
+            workspace=lambda: self.workspaces.resolve(None),
+        )
         self.runs.on_refused = self.readiness.refused
         self.metrics.watch(slots=self._load, idle=self._idle)
 
@@ -83,7 +102,9 @@ class Parts:
         pruning = asyncio.create_task(self._prune())
         workspace = self.workspaces.resolve(None)
         self.agent.pool.start(RunOptions(model=_FIRST_MODEL, workspace=workspace))
+        await self.browser.open()
         yield
+        await self.browser.close()
         pruning.cancel()
         await asyncio.wait([pruning])
         await self.readiness.close()

@@ -1,7 +1,7 @@
 """What the gateway is told: the table of `ccapi.settings`, and what its surroundings decide.
 
 These have no row in the table, as a person does not choose them: `CCAPI_CLAUDE` (another CLI), `CCAPI_REHEARSAL`,
-`CCAPI_DATA_DIR`, `CCAPI_KEYS_DIR`, and `CCAPI_IN_CONTAINER`, which the image sets.
+`CCAPI_DATA_DIR`, `CCAPI_KEYS_DIR`, and `CCAPI_IN_CONTAINER` and `CCAPI_BROWSER_SOCKET`, which the image sets.
 """
 
 from __future__ import annotations
@@ -58,6 +58,7 @@ class GatewaySettings:
     log_level: str = "INFO"
     log_format: Literal["text", "json"] = "text"
     rehearsal: str | None = None  # a scenario that plays the model
+    browser_socket: str | None = None  # of the image's `$BROWSER`, as @name
     in_container: bool = False  # says the image: Docker decides who reaches the port
     environ: Mapping[str, str] = field(default_factory=dict)
 
@@ -97,6 +98,7 @@ def from_settings(table: Settings, environ: Mapping[str, str] | None = None, **f
         **{f"log_{name}": table.value(f"log.{name}") for name in ("level", "format")},
         "claude": environ.get("CCAPI_CLAUDE"),
         "rehearsal": environ.get("CCAPI_REHEARSAL"),
+        "browser_socket": environ.get("CCAPI_BROWSER_SOCKET") if contained else None,
         "in_container": contained,
         **{name: value for name, value in flags.items() if value is not None},
     }
