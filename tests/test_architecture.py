@@ -23,13 +23,14 @@ def uses(name: str) -> Iterator[str]:
     ("name", "allowed"),
     [
         # output.py: the conventions of terminals (NO_COLOR, TERM, CI) are no settings of ours
-        ("os.environ", {"settings.py", "gateway/settings.py", "cli/output.py"}),
+        # oauth/worker.py: a child process gets ours, whole
+        ("os.environ", {"settings.py", "gateway/settings.py", "cli/output.py", "oauth/worker.py"}),
         ("os.getenv", set()),
         ("print", set()),
         ("sys.stdout", {"cli/output.py", "cli/answer.py", "cli/main.py"}),
         ("docker.from_env", {"stack/engine.py"}),
         ("subprocess.Popen", {"stack/compose.py", "commands/demo.py"}),
-        ("subprocess.run", {"stack/compose.py", "portowner.py"}),
+        ("subprocess.run", {"stack/compose.py", "portowner.py", "oauth/daemon.py", "oauth/service.py"}),
     ],
 )
 def test_a_name_is_used_only_where_it_belongs(name: str, allowed: set[str]) -> None:
