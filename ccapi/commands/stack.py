@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 
 from ccapi import paths
-from ccapi.commands import keys
+from ccapi.commands import keys, secret
 from ccapi.errors import UsageError
 from ccapi.settings import Settings
 from ccapi.stack import lifecycle
@@ -34,6 +34,8 @@ def up(
     if settings.workspace:  # what the person named is worked in as it is
         environment.setdefault("CCAPI_GATEWAY_DEFAULT_WORKSPACE", ".")
     environment["OAUTH_PROXY_PORT"] = str(settings.oauth_port)
+    environment["MCP_OAUTH_CALLBACK_PORT"] = str(settings.callback_port or "")
+    secret.ensure(settings.home)
     if rehearsal:
         environment["CCAPI_REHEARSAL"] = _scenario(rehearsal)
     wanted = StackSpec(

@@ -15,6 +15,7 @@ _NAMES = {
     **{row.env: row.key for row in settings.TABLE},
     "CCAPI_REHEARSAL": "rehearsal",
     "OAUTH_PROXY_PORT": "oauth.port",
+    "MCP_OAUTH_CALLBACK_PORT": "oauth.callback_port",
 }
 _DEFAULTS = {row.env: row.written_default for row in settings.TABLE}
 

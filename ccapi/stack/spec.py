@@ -32,6 +32,7 @@ VARIABLES = (
     "no_proxy",
     "OAUTH_PROXY_HOST",
     "OAUTH_PROXY_PORT",
+    "MCP_OAUTH_CALLBACK_PORT",
     "CCAPI_REHEARSAL",
     *(row.env for row in settings.TABLE if row.gateway),
 )

@@ -73,7 +73,7 @@ def build_input(base_image: str, ca_file: Path | None = None) -> BuildInput:
     """Raises `SettingInvalid` when the CA file cannot be used."""
     templates = paths.templates_dir() / "compose"
     files = {f"ccapi/{name}": content for name, content in _tree(paths.package_dir())}
-    for name in ("Dockerfile", "Dockerfile.dockerignore", "requirements.txt"):
+    for name in ("Dockerfile", "Dockerfile.dockerignore", "ccapi-browser", "requirements.txt"):
         files[f"{_COMPOSE}/{name}"] = (templates / name).read_bytes()
     for file in (templates / "ca").glob("*.crt"):
         files[f"{_CA}/{file.name}"] = file.read_bytes()
