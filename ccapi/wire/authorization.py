@@ -17,6 +17,8 @@ from ccapi.errors import LoginRefused
 MAX_URL = 8192  # characters
 FIRST_PORT = 1024  # below are those of services
 _URL = re.compile(r"https?://[!-~]+")
+# What a browser takes for the host as well, and can be shown: no backslash, no quotes, no markup.
+_SITE = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9._-]{0,251}[A-Za-z0-9])?|\[::1\])(?::[1-9]\d{0,4})?")
 _REDIRECT = re.compile(
     r"http://(?P<host>localhost|127\.0\.0\.1|\[::1\]):(?P<port>[1-9]\d{3,4})(?P<path>(?:/[A-Za-z0-9_-]+)*/callback)"
 )
@@ -55,16 +57,16 @@ def parse(url: str, *, reserved: Collection[int] = (), longest: int = MAX_URL) -
         raise LoginRefused(f"The authorization URL is longer than {longest} characters")
     if not _URL.fullmatch(url):
         raise LoginRefused("This is no authorization URL: expected https://… in plain ASCII")
-    parts = urlsplit(url)
     try:
-        site, _ = parts.hostname or "", parts.port
-        query = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=True, encoding="ascii", errors="strict")
+        parts = urlsplit(url)
+        host, _ = parts.hostname or "", parts.port
     except ValueError:
         raise LoginRefused("The authorization URL is malformed") from None
-    if not site or parts.username is not None or parts.fragment:
-        raise LoginRefused("The authorization URL must have a host, and neither a user name nor a fragment")
-    if parts.scheme != "https" and site not in _LOOPBACK:
+    if not _SITE.fullmatch(parts.netloc) or "#" in url:
+        raise LoginRefused("The authorization URL must have a plain host, and neither a user name nor a fragment")
+    if parts.scheme != "https" and host not in _LOOPBACK:
         raise LoginRefused("The authorization URL must be https")
+    query = parse_qsl(parts.query, keep_blank_values=True)
     return Authorization(
         url, parts.netloc, redirect(_only(query, "redirect_uri"), reserved), state(_only(query, "state"))
     )

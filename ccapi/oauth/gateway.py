@@ -1,0 +1,120 @@
+"""The gateway in the container, as the proxy knows it. No proxy of the environment is used, and nothing is followed."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, cast, get_args
+
+import aiohttp
+
+from ccapi.errors import GatewayProtocol, GatewayUnreachable, StackSecretInvalid
+from ccapi.oauth.config import ProxyConfig
+from ccapi.wire import internal
+from ccapi.wire.internal import Callback, Delivery, ReportedLogin
+
+_DELIVERY_TIMEOUT = 15.0  # seconds; the gateway gives the listener 10
+_HEALTH_TIMEOUT = 0.4
+_LARGEST = 65536  # bytes of an answer
+_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
+
+
+def read_secret(file: str) -> str:
+    """The stack secret. Raises `StackSecretInvalid` when there is none."""
+    try:
+        if secret := Path(file).read_text("ascii").strip():
+            return secret
+    except (OSError, UnicodeError) as error:
+        raise StackSecretInvalid("The stack's secret cannot be read", detail=type(error).__name__) from None
+    raise StackSecretInvalid("The stack's secret is empty")
+
+
+class GatewayClient:
+    def __init__(self, config: ProxyConfig, session: aiohttp.ClientSession) -> None:
+        host = f"[{config.gateway_host}]" if ":" in config.gateway_host else config.gateway_host
+        self._url = f"http://{host}:{config.gateway_port}"
+        self._secret_file = config.secret_file
+        self._session = session
+
+    async def healthy(self) -> bool:
+        """Whether it answers, soon."""
+        try:
+            await self._call("GET", "/health", _HEALTH_TIMEOUT, secret=False)
+        except (GatewayUnreachable, GatewayProtocol):
+            return False
+        return True
+
+    async def deliver(self, callback: Callback) -> Delivery:
+        """Hand a callback to its listener in the container.
+
+        Raises `GatewayUnreachable`, `GatewayProtocol`, `StackSecretInvalid`; no message has anything of the callback.
+        """
+        answer = await self._call("POST", internal.CALLBACKS, _DELIVERY_TIMEOUT, body=asdict(callback))
+        outcome = answer.get("outcome") if isinstance(answer, dict) else None
+        if outcome in get_args(Delivery):
+            return cast("Delivery", outcome)
+        raise GatewayProtocol("The gateway does not say what became of the callback")
+
+    async def logins(self, wait: int) -> list[ReportedLogin]:
+        """The logins that were started in the container; waits so many seconds for one. Raises as `deliver` does."""
+        answer = await self._call("GET", f"{internal.LOGINS}?wait={wait}", wait + 10.0)
+        listed = answer.get("logins") if isinstance(answer, dict) else []
+        try:
+            return [ReportedLogin(str(one["id"]), str(one["url"]), float(one["expires_in"])) for one in listed or []]
+        except (KeyError, TypeError, ValueError):
+            raise GatewayProtocol("The gateway's list of logins has an unknown form") from None
+
+    async def acknowledge(self, login: ReportedLogin) -> None:
+        """The gateway need not report it again. Raises as `deliver` does."""
+        if not _ID.fullmatch(login.id):
+            raise GatewayProtocol("The gateway reports a login without a usable id")
+        await self._call("DELETE", f"{internal.LOGINS}/{login.id}", _DELIVERY_TIMEOUT)
+
+    async def _call(self, method: str, path: str, seconds: float, *, body: Any = None, secret: bool = True) -> Any:
+        """The JSON of a 2xx answer; None if it has no body. The secret is read anew each time: it may have changed."""
+        headers = {"Authorization": f"Bearer {read_secret(self._secret_file)}"} if secret else {}
+        try:
+            async with (
+                asyncio.timeout(seconds),
+                self._session.request(
+                    method, self._url + path, json=body, headers=headers, allow_redirects=False
+                ) as got,
+            ):
+                content = await _read(got)
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise GatewayUnreachable("The gateway does not answer", detail=type(error).__name__) from None
+        if got.status == StackSecretInvalid.status:
+            raise StackSecretInvalid("The gateway does not know this stack's secret", hint="Run: ccapi up")
+        if not 200 <= got.status < 300:
+            raise GatewayProtocol(f"The gateway answers with {got.status}")
+        try:
+            return json.loads(content) if content else None
+        except ValueError:
+            raise GatewayProtocol("The gateway's answer is no JSON") from None
+
+
+async def _read(answer: aiohttp.ClientResponse) -> bytes:
+    content = b""
+    async for chunk in answer.content.iter_any():
+        content += chunk
+        if len(content) > _LARGEST:
+            raise GatewayProtocol("The gateway's answer is too long")
+    return content
+
+
+@asynccontextmanager
+async def connected(config: ProxyConfig) -> AsyncIterator[GatewayClient]:
+    """Each request has a connection of its own: the container may be replaced at any time."""
+    async with aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(force_close=True, limit=0),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        timeout=aiohttp.ClientTimeout(total=None),  # ours are per call
+        trust_env=False,
+        auto_decompress=False,
+    ) as session:
+        yield GatewayClient(config, session)

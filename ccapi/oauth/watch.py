@@ -1,0 +1,81 @@
+"""Logins that a person started inside the container: the gateway knows of them, and the proxy asks it.
+
+What is asked for here comes from the container, so it is bounded and opens nothing by itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from ccapi.errors import CcapiError
+from ccapi.oauth import consent
+from ccapi.oauth.config import OpenBrowser
+from ccapi.oauth.gateway import GatewayClient
+from ccapi.oauth.guard import place
+from ccapi.oauth.login import Login
+from ccapi.oauth.registration import Registration
+from ccapi.oauth.relay import Relay
+from ccapi.wire.internal import ReportedLogin
+
+log = logging.getLogger(__name__)
+
+_WAIT = 60  # seconds that the gateway may hold a question
+_PAUSE = 2.0  # seconds after a failure, and where there was nothing new
+_LONGEST = 600.0  # seconds that a login of the container may wait
+
+
+class Watch:
+    def __init__(
+        self, gateway: GatewayClient, relay: Relay, registration: Registration, open_browser: OpenBrowser
+    ) -> None:
+        self._gateway = gateway
+        self._relay = relay
+        self._registration = registration
+        self._ask = open_browser == "ask"
+        self._seen: set[str] = set()
+        self._question: asyncio.Task[None] | None = None  # one at a time: the container must not flood the screen
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        try:
+            while True:
+                if not await self._turn():
+                    await asyncio.sleep(_PAUSE)
+        finally:
+            if self._question:
+                self._question.cancel()
+
+    async def _turn(self) -> bool:
+        """Whether to ask again at once."""
+        try:
+            reported = await self._gateway.logins(_WAIT)
+            new = [login for login in reported if login.id not in self._seen]
+            for login in new:
+                await self._take(login)
+        except CcapiError as error:
+            log.debug("logins of the container: %s", error.message)
+            return False
+        except Exception as error:  # noqa: BLE001 -- whatever the container says, the next login is seen
+            log.error("logins of the container: %s", place(error))  # noqa: TRY400 -- its words may be the URL's
+            return False
+        else:
+            return bool(new) or not reported
+
+    async def _take(self, reported: ReportedLogin) -> None:
+        try:
+            lifetime = min(max(reported.expires_in, 1.0), _LONGEST)
+            login = self._registration.of_url(reported.url, lifetime=lifetime, reported_as=reported.id)
+            await self._relay.register(login)
+        except CcapiError as error:
+            hint = f". {error.hint}" if error.hint else ""
+            log.warning("login started in the container: %s%s", error.message, hint)
+        else:
+            log.info("login started in the container: %s; open the URL that Claude Code printed", login.name)
+            self._offer(login, reported.url)
+        self._seen.add(reported.id)
+        await self._gateway.acknowledge(reported)
+
+    def _offer(self, login: Login, url: str) -> None:
+        if self._ask and login.site and (self._question is None or self._question.done()):
+            self._question = asyncio.create_task(consent.ask_and_open(login.site, url))
