@@ -10,8 +10,9 @@ import difflib
 import ipaddress
 import os
 import re
+import sys
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -499,6 +500,12 @@ def api_key(environ: Mapping[str, str] | None = None) -> str | None:
     return key or None
 
 
+def given(names: Iterable[str], environ: Mapping[str, str] | None = None) -> list[str]:
+    """Which of these variables are set; not what they are set to."""
+    environ = os.environ if environ is None else environ
+    return [name for name in names if environ.get(name)]
+
+
 def docker_environment(environ: Mapping[str, str] | None = None) -> dict[str, str]:
     """What `docker` and the Docker SDK get of this process's environment: how to reach the engine, and nothing else.
 
@@ -536,6 +543,27 @@ def network_environment(environ: Mapping[str, str] | None = None) -> dict[str, s
     if url := environ.get("ANTHROPIC_BASE_URL"):
         found["ANTHROPIC_BASE_URL"] = url
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """Where the person sits. `remote`: the address of this machine, in a session over SSH; None otherwise.
+
+    `display`: a browser's window can appear before them.
+    """
+
+    remote: str | None
+    display: bool
+
+
+def seat(environ: Mapping[str, str] | None = None) -> Seat:
+    """What the environment tells of that. (The variables are those of sshd, X11, Wayland, and of `webbrowser`.)"""
+    environ = os.environ if environ is None else environ
+    connection = environ.get("SSH_CONNECTION", "").split()  # client and its port, server and its port
+    if connection or environ.get("SSH_TTY"):
+        return Seat(connection[2] if len(connection) == 4 else "HOST", display=False)
+    windows = sys.platform in {"darwin", "win32"}
+    return Seat(None, windows or any(environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")))
 
 
 def _resolve(setting: Setting, layers: list[tuple[str, Mapping[str, Any]]]) -> Resolved:

@@ -78,6 +78,13 @@ def styled(text: str, sgr: str, stream: TextIO | None = None) -> str:
     return f"\x1b[{sgr}m{text}\x1b[0m" if colour(stream or sys.stderr) else text
 
 
+def link(url: str) -> str:
+    """An address on one line of stderr; on a terminal all of it is one link (OSC 8), however it is wrapped."""
+    url = printable(url)
+    shown = terminal(sys.stderr) and os.environ.get("TERM") != "dumb"
+    return f"\x1b]8;;{url}\x1b\\{url}\x1b]8;;\x1b\\" if shown else url
+
+
 def colour(stream: TextIO) -> bool:
     """Whether to colour: https://no-color.org, FORCE_COLOR, TERM=dumb, and only on a terminal."""
     if os.environ.get("NO_COLOR"):

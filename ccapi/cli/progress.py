@@ -46,6 +46,10 @@ class ProgressView:
             case "log":
                 self._line(output.styled(f"  | {output.printable(text)}", "2"))
 
+    def pause(self) -> None:
+        """Take the live line away, until the next phase."""
+        self._end()
+
     def _begin(self, phase: str) -> None:
         self._end()
         self._phase, self._said = phase, set()
