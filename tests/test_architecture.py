@@ -30,7 +30,10 @@ def uses(name: str) -> Iterator[str]:
         ("sys.stdout", {"cli/output.py", "cli/answer.py", "cli/main.py"}),
         ("docker.from_env", {"stack/engine.py"}),
         ("subprocess.Popen", {"stack/compose.py", "commands/demo.py"}),
-        ("subprocess.run", {"stack/compose.py", "portowner.py", "oauth/daemon.py", "oauth/service.py"}),
+        (
+            "subprocess.run",
+            {"stack/compose.py", "portowner.py", "oauth/daemon.py", "oauth/service.py", "commands/gh.py"},
+        ),
     ],
 )
 def test_a_name_is_used_only_where_it_belongs(name: str, allowed: set[str]) -> None:

@@ -55,6 +55,13 @@ def note(text: str) -> None:
     sys.stderr.flush()
 
 
+def write_raw(data: bytes) -> None:
+    """What a program prints that has the terminal to itself, on stderr: it may command the terminal."""
+    if sys.stderr is not None:
+        sys.stderr.buffer.write(data)
+        sys.stderr.flush()
+
+
 def terminal(stream: TextIO | None) -> bool:
     """Whether a person reads it. (Python has no stream at all for a descriptor that was closed.)"""
     return stream is not None and stream.isatty()
