@@ -68,13 +68,12 @@ def _socket_inodes(process: Path) -> Iterator[str]:
 
 
 def _command(process: Path) -> str:
-    """More than the program's name: "python3" alone does not tell which one it is."""
+    """More than the program's name: "python3" alone does not tell which one it is. Of paths the last part will do."""
     try:
         words = (process / "cmdline").read_bytes().decode(errors="replace").split("\0")
     except OSError:
         return "a process"
-    words[0] = words[0].rpartition("/")[2]
-    text = " ".join(words).strip()
+    text = " ".join(word.rpartition("/")[2] or word if word.startswith("/") else word for word in words).strip()
     return text if len(text) <= 60 else text[:59] + "…"
 
 

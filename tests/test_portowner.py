@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import socket
+import subprocess
 import sys
 from pathlib import Path
 
@@ -25,6 +26,19 @@ def test_a_listener_is_named(address: str) -> None:
     assert found.pid == os.getpid()
     assert len(found.command) <= 60
     assert str(found) == f"{found.command} (PID {os.getpid()})"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="there is no /proc")
+def test_a_script_is_told_by_its_name(tmp_path: Path) -> None:
+    """Wherever it lies: the directories would take the room of what matters."""
+    script = tmp_path / "jupyter-lab"
+    listen = "import socket; listener = socket.create_server(('127.0.0.1', 0)); print(listener.getsockname()[1])"
+    script.write_text(f"{listen}\nimport sys; sys.stdout.flush(); input()")
+    with subprocess.Popen([sys.executable, script, "/", "x"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout
+        found = portowner.owner(int(process.stdout.readline()))
+        process.kill()
+    assert found == Process(process.pid, f"{Path(sys.executable).name} jupyter-lab / x")
 
 
 def test_nobody_owns_a_free_port() -> None:

@@ -53,6 +53,9 @@ def supervise(file: str, server: Sequence[str], *, detach: bool = False) -> int:
         listening = ownport.listen(config.port)
     except OSError as error:
         return _fail(ownport.explained(config.port, error))
+    arguments = ["--config", file, "--sockets", ",".join(str(each.fileno()) for each in listening)]
+    supervisor = _Supervisor(config, listening, Worker([*server, *arguments], listening, config.log_file))
+    supervisor.heed_signals()
     _say(_STDOUT, f"Starting OAuth Proxy on port {config.port}\nOAuth callback URL: {config.callback_url}")
     if detach:
         if os.fork():
@@ -61,8 +64,7 @@ def supervise(file: str, server: Sequence[str], *, detach: bool = False) -> int:
     lock.sign(config)
     if config.log_file:
         _close_standard_streams()
-    arguments = ["--config", file, "--sockets", ",".join(str(each.fileno()) for each in listening)]
-    return _Supervisor(config, listening, Worker([*server, *arguments], listening, config.log_file)).run()
+    return supervisor.run()
 
 
 def lock_file(config_file: str) -> str:
@@ -79,19 +81,23 @@ class _Supervisor:
         self._server = server
         self._log = log.Log(config.log_file)
         self._gateway = Gateway(config, self._log)
-        self._wakeup, write = os.pipe()  # every signal writes a byte into it, and so ends any waiting
+        self._wakeup = -1
         self._told = 0  # the signal that asks for an end
         self._pause = 0.0  # seconds, after a server that failed
+
+    def heed_signals(self) -> None:
+        """From now on each of them writes a byte into a pipe, and so ends any waiting."""
+        self._wakeup, write = os.pipe()
         os.set_blocking(self._wakeup, False)
         os.set_blocking(write, False)
         signal.set_wakeup_fd(write, warn_on_full_buffer=False)
-
-    def run(self) -> int:
-        """Until a signal asks for the end; the exit code."""
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a terminal that closes is none of our business
         signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._be_told)
+
+    def run(self) -> int:
+        """Until a signal asks for the end; the exit code."""
         self._log(f"Started on port {self._port} (PID {os.getpid()})")
         while not self._told:
             if self._server.runs:
