@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from ccapi.cli import browser, output, paste
+from ccapi.cli import browser, output, paste, prompt
 from ccapi.cli.progress import ProgressView
 from ccapi.errors import InputNeeded
 from ccapi.stack.progress import Progress
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ccapi.wire.internal import Server
 
 _PHASES: dict[Phase, str] = {
+    "healthy": "Waiting for the container to be healthy",
     "looking": "Looking at the server",
     "starting": "Claude Code asks the server for a login",
     "waiting": "Waiting for you to allow access in the browser",
@@ -46,7 +47,7 @@ class LoginView:
     """A context manager, so that the cursor and the terminal's mode are back whatever happens."""
 
     def __init__(self, name: str, ways: Ways, seat: Seat) -> None:
-        self._name = name
+        self.name = name
         self._ways = ways
         self._seat = seat
         self._progress = ProgressView()
@@ -56,9 +57,13 @@ class LoginView:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._progress.pause()
+        self.pause()
         if kind is KeyboardInterrupt:
             output.note("Interrupted; nothing of this login is left")
+
+    def pause(self) -> None:
+        """Take the live line away, for what is asked or shown next."""
+        self._progress.pause()
 
     # --- what a login asks for
 
@@ -73,20 +78,18 @@ class LoginView:
         self._progress(Progress("warning", output.printable(text)))
 
     def may_replace(self, server: Server) -> bool:
-        self._progress.pause()
+        self.pause()
         if not self._person:
             raise InputNeeded(
-                f"{self._name} is signed in to already, and works",
-                hint=f"To sign in again, which ends that login at once: ccapi auth {self._name} --force",
+                f"{self.name} is signed in to already, and works",
+                hint=f"To sign in again, which ends that login at once: ccapi auth {self.name} --force",
             )
-        output.note(f"You are signed in to {self._name}, and it works: {tools(server.tools)}.")
+        output.note(f"You are signed in to {self.name}, and it works: {tools(server.tools)}.")
         output.note("A new login ends that one at once, even if you do not finish it.")
-        import typer
-
-        return typer.confirm("Sign in again?", err=True)
+        return prompt.confirm("Sign in again?")
 
     def invite(self, invitation: Invitation) -> None:
-        self._progress.pause()
+        self.pause()
         if self._ways.as_json:
             output.write(json.dumps(_document(invitation)) + "\n")
         elif not output.terminal(sys.stderr):
@@ -105,7 +108,7 @@ class LoginView:
             output.note(_qr(url))
         opens = self._ways.browser and self._seat.display
         what = "Your browser opens this page" if opens else "Open this page in a browser"
-        output.note(f"{what}, to sign in to {self._name} ({output.printable(invitation.login.site)}):\n")
+        output.note(f"{what}, to sign in to {self.name} ({output.printable(invitation.login.site)}):\n")
         output.note(f"{output.link(url)}\n")
         if self._seat.remote:
             self._explain_ssh(invitation)

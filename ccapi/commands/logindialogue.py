@@ -23,7 +23,7 @@ from ccapi.wire import authorization
 from ccapi.wire.authorization import Authorization
 from ccapi.wire.internal import Server
 
-Phase = Literal["looking", "starting", "waiting", "received", "exchanging", "checking"]
+Phase = Literal["healthy", "looking", "starting", "waiting", "received", "exchanging", "checking"]
 
 URL_WITHIN = 60.0  # seconds until Claude Code has printed the URL: it asks the server first, maybe several times
 EXCHANGE = 60.0  # seconds from the browser's answer to the end of the login
