@@ -19,7 +19,10 @@ _HINT = "Look at: ccapi proxy status"
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A login, as the proxy knows it; `id` is its state, so it is not for showing. `expires_in` is in seconds."""
+    """A login, as the proxy knows it; `id` is its state, so it is not for showing.
+
+    `site` is empty when it is not known, `expires_in` is in seconds.
+    """
 
     id: str
     status: Status
@@ -61,6 +64,20 @@ class ProxyClient:
         query = {"known": session.status, "wait": f"{seconds:g}"}
         return self._session(self._api.call("GET", _path(session), query=query, patience=seconds))
 
+    def sessions(self) -> list[Session]:
+        """Those that wait, and those that are over since a short while."""
+        try:
+            return [self._session(each) for each in self._api.call("GET", _SESSIONS)["sessions"]]
+        except (TypeError, KeyError):
+            raise self._api.foreign() from None
+
+    def reaches_gateway(self) -> bool:
+        """Whether the gateway answers it."""
+        try:
+            return bool(self._api.call("GET", "/health")["status"] == "healthy")
+        except (TypeError, KeyError):
+            raise self._api.foreign() from None
+
     def cancel(self, session: Session) -> None:
         """Stop listening for it."""
         self._api.call("DELETE", _path(session))
@@ -72,7 +89,7 @@ class ProxyClient:
             return Session(
                 str(document["session_id"]),
                 cast("Status", document["status"]),
-                str(document["site"]),
+                str(document["site"] or ""),
                 str(document["redirect_uri"]),
                 float(document["expires_in"]),
             )
