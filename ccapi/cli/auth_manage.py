@@ -49,9 +49,9 @@ def register(group: typer.Typer) -> None:
 
 
 def list_(as_json: Json = False) -> None:
-    """List the MCP servers: those that are set up, with their state, then all that ccapi knows.
+    """List the MCP servers that are set up, and those known.
 
-    Without a running container only the latter.
+    Those that are set up come with their state, which takes the container.
     """
     from ccapi.commands import inside
     from ccapi.oauth import catalogue
@@ -112,7 +112,7 @@ def _show_list(rows: Sequence[dict[str, Any]], *, as_json: bool) -> None:
 
 
 def status(as_json: Json = False) -> None:
-    """Say how Claude, each MCP server and the OAuth proxy are.
+    """Say how Claude and each MCP server are signed in.
 
     Exit code 0: all is well. 1: something needs you. 5: Docker is not available.
     """
@@ -219,7 +219,7 @@ def logout(
     name: Annotated[str, typer.Argument(help="The MCP server, or `claude` for Claude itself.")],
     remove: Annotated[bool, typer.Option("--remove", help="Take the server out, too.")] = False,
 ) -> None:
-    """Forget a sign-in, and say where it can be ended for good.
+    """Forget a sign-in, and say where to revoke it.
 
     A server that was given a token is taken out with it.
     """

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any, Literal
 import typer
 
 from ccapi import settings as host_settings
-from ccapi.cli import browser, output, paste, prompt
+from ccapi.cli import output, paste, prompt
 from ccapi.cli.loginview import LoginView, Ways, tools
 from ccapi.cli.prompt import Option
 from ccapi.errors import LoginNeeded, UsageError
 
 if TYPE_CHECKING:
     from ccapi.commands.login import Parts, SignedIn
+    from ccapi.commands.token import Target
     from ccapi.oauth.catalogue import Entry, Help
     from ccapi.settings import Settings
 
@@ -231,49 +232,32 @@ def _explain(guide: Help) -> None:
 
 
 def _by_token(wishes: Wishes, entry: Entry | None, *, from_gh: bool) -> None:
-    from ccapi.commands import gh, mcpservers, token
+    from ccapi.cli import auth_token
 
-    view = LoginView(wishes.name, Ways(as_json=wishes.as_json), host_settings.seat())
-    piped = None
-    if from_gh:
-        piped = token.check(gh.token())
-    elif wishes.with_token:
-        piped = token.check(prompt.piped("token"))
-    with view, _parts(view) as (parts, _):
+    given = auth_token.Given(wishes.with_token, from_gh, force=wishes.replace, browser=_may_open(wishes))
+    found = auth_token.beforehand(given, wishes.name)
+    with LoginView(wishes.name, Ways(as_json=wishes.as_json), host_settings.seat()) as view, _parts(view) as (parts, _):
         view.phase("looking")
-        configured = mcpservers.get(parts.container, wishes.name)
-        url = wishes.url or (configured.url if configured else None) or (entry.endpoint("token") if entry else None)
-        if url is None:
-            hint = f"Give its address: ccapi auth {wishes.name} --url https://..."
-            raise UsageError(f"no MCP server is known as {wishes.name}", hint=hint)
-        if configured and not piped and not wishes.replace and not _may_replace(parts, view):
-            output.note("Nothing was changed")
-            raise typer.Exit(1)
+        target = _target(wishes, entry, parts)
         view.pause()
-        given = piped or token.check(_typed(wishes, entry))
-        view.phase("checking")
-        kept = token.sign_in(parts.container, parts.gateway.probe, token.Target(wishes.name, url, entry), given)
+        kept = auth_token.sign_in(parts.container, parts.gateway.probe, target, given, found)
     if wishes.as_json:
         _write_result(kept.name, kept.tools, token=kept.shown)
     else:
         output.note(f"{_tick()} Signed in to {kept.name} with the token {kept.shown} · {tools(kept.tools)}")
 
 
-def _may_replace(parts: Parts, view: LoginView) -> bool:
-    found = parts.gateway.server(view.name)
-    if found is None or found.status != "connected":
-        return True
-    view.pause()
-    output.note(f"You are signed in to {view.name}, and it works: {tools(found.tools)}.")
-    return prompt.confirm("Use another token?", hint=f"ccapi auth {view.name} --force")
+def _target(wishes: Wishes, entry: Entry | None, parts: Parts) -> Target:
+    """The server, at the endpoint that takes tokens, if it has one of its own."""
+    from ccapi.commands import mcpservers
+    from ccapi.commands.token import Target
 
-
-def _typed(wishes: Wishes, entry: Entry | None) -> str:
-    if not output.interactive():
-        hint = f"ccapi auth {wishes.name} --with-token < FILE"
-        raise LoginNeeded(f"a token for {wishes.name} is needed, and nobody can be asked", hint=hint)
-    if entry:
-        _explain(entry.token)
-        if entry.token.page and wishes.browser and host_settings.seat().display:
-            browser.open_(entry.token.page, lambda: None)
-    return prompt.hidden("Token (it does not show)")
+    configured = mcpservers.get(parts.container, wishes.name)
+    known = entry.endpoint("token") if entry else None
+    if configured and not (entry and configured.url == entry.url):
+        known = configured.url
+    url = wishes.url or known
+    if url is None:
+        hint = f"Give its address: ccapi auth {wishes.name} --url https://..."
+        raise UsageError(f"no MCP server is known as {wishes.name}", hint=hint)
+    return Target(wishes.name, url, entry)
