@@ -70,20 +70,20 @@ class Browser:
         try:
             with suppress(TimeoutError, OSError):
                 async with asyncio.timeout(SECONDS):
-                    answer = await self._answer(_peer(writer), reader)
+                    lineage = self._processes.lineage(_peer(writer))
+                    if not lineage or _INIT in lineage:  # nothing is read from it, so it cannot hold a place here
+                        log.info("an address to open in the browser was refused: the agent, or a tool of it, called")
+                        return
+                    answer = self._answer(lineage, await _read(reader))
                     writer.write(f"{answer}\n".encode("ascii"))
                     await writer.drain()
         finally:
             writer.close()
 
-    async def _answer(self, pid: int, reader: asyncio.StreamReader) -> str:
+    def _answer(self, lineage: list[int], url: str) -> str:
         """What the helper is told: `ok`, or why not."""
-        lineage = self._processes.lineage(pid)
-        if not lineage or _INIT in lineage:
-            log.info("an address to open in the browser was refused: the agent, or a tool of it, called for it")
-            return "only for logins that a person started"
         try:
-            found = authorization.parse(await _read(reader), reserved=self._reserved, longest=MAX_URL)
+            found = authorization.parse(url, reserved=self._reserved, longest=MAX_URL)
             self._check_listener(lineage, found.redirect.port)
             self._logins.report(found)
         except LoginRefused as error:
