@@ -448,8 +448,11 @@ class Settings:
 
     def gateway_environment(self) -> dict[str, str]:
         """What a gateway must be told, by the names of the table's rows. Defaults are its own, too, and left out."""
-        rows = (row for row in TABLE if row.gateway and self.resolved[row.key].origin != "default")
-        return {row.env: _written(self.value(row.key)) for row in rows}
+        return self.as_environment(r.key for r in TABLE if r.gateway and self.resolved[r.key].origin != "default")
+
+    def as_environment(self, keys: Iterable[str]) -> dict[str, str]:
+        """These settings, for a process that is told them by its environment; those without a value are left out."""
+        return {_BY_KEY[key].env: _written(value) for key in keys if (value := self.value(key)) is not None}
 
 
 def _written(value: Any) -> str:
@@ -486,6 +489,13 @@ def home_directory(environ: Mapping[str, str] | None = None) -> str | None:
     """`CCAPI_HOME`, for what must work even when a settings file is broken."""
     environ = os.environ if environ is None else environ
     return environ.get("CCAPI_HOME") or None
+
+
+def directories_environment(environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The variables that say where ccapi keeps its files, for a service, which does not get this shell's."""
+    environ = os.environ if environ is None else environ
+    names = ("CCAPI_HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME")
+    return {name: environ[name] for name in names if environ.get(name)}
 
 
 def api_key(environ: Mapping[str, str] | None = None) -> str | None:
