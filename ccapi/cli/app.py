@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from ccapi import __version__
-from ccapi.cli import ask, auth, config, key, output, serve, stack
+from ccapi.cli import ask, auth, config, key, output, proxy, serve, stack
 
 app = typer.Typer(
     name="ccapi",
@@ -51,6 +51,7 @@ def run(args: list[str]) -> int:
 ask.register(app)
 stack.register(app)
 auth.register(app)
+proxy.register(app)
 key.register(app)
 config.register(app)
 serve.register(app)

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import sys
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TextIO
 
 from ccapi.errors import CcapiError, OutputFailed
@@ -70,6 +71,12 @@ def terminal(stream: TextIO | None) -> bool:
 def printable(text: str) -> str:
     """`text` of others without what would command the terminal: only newlines and tabs stay."""
     return _CONTROL.sub("", text.replace("\r\n", "\n"))
+
+
+def table(rows: Mapping[str, str]) -> str:
+    """Names and values, one below the other."""
+    width = max(map(len, rows), default=0)
+    return "".join(f"  {name:<{width}}  {value}\n" for name, value in rows.items())
 
 
 def failure(error: CcapiError) -> None:

@@ -89,7 +89,7 @@ def _say_up(result: Up, settings: Settings, rehearsal: str | None, model_api: st
         if not result.signed_in:
             rows["Sign in"] = _LOGIN
     rows["Next"] = 'ccapi ask "hello"'
-    output.write("\n" + _table(rows))
+    output.write("\n" + output.table(rows))
 
 
 def down(
@@ -139,7 +139,7 @@ def _say_down(result: Down) -> None:
 
 
 def _describe(volumes: list[Volume]) -> str:
-    return _table({volume.name: _HOLDS.get(volume.role, "") for volume in volumes}).rstrip()
+    return output.table({volume.name: _HOLDS.get(volume.role, "") for volume in volumes}).rstrip()
 
 
 def status(
@@ -176,7 +176,7 @@ def _say_status(result: Status, *, as_json: bool) -> None:
     if as_json:
         output.write_json(_status_document(result))
         return
-    output.write(f"{result.verdict}\n{_table(_status_rows(result))}")
+    output.write(f"{result.verdict}\n{output.table(_status_rows(result))}")
     if result.state in {"absent", "stopped"}:
         output.note("Start it: ccapi up")
 
@@ -236,11 +236,6 @@ def logs(
     decoder = codecs.getincrementaldecoder("utf-8")("replace")  # a chunk may end within a character
     for chunk in stack.follow(docker, tail=tail, timestamps=timestamps, note=output.note):
         output.write(output.printable(decoder.decode(chunk)))
-
-
-def _table(rows: dict[str, str]) -> str:
-    width = max(map(len, rows), default=0)
-    return "".join(f"  {name:<{width}}  {value}\n" for name, value in rows.items())
 
 
 def _duration(seconds: float) -> str:

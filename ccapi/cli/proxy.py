@@ -1,0 +1,190 @@
+"""`ccapi proxy run`, `start`, `stop`, `restart`, `status`, `logs`, `install` and `uninstall`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import urlsplit
+
+import typer
+
+from ccapi import settings as host_settings
+from ccapi.cli import output
+
+if TYPE_CHECKING:
+    from ccapi.commands.proxy import Installed, ProxyStatus, Session, Started
+    from ccapi.settings import Settings
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
+
+
+def register(app: typer.Typer) -> None:
+    group = typer.Typer(
+        no_args_is_help=True, help="The OAuth proxy, which brings MCP sign-ins from the browser into the container."
+    )
+    for command in (run, start, stop, restart, status, logs, install, uninstall):
+        group.command()(command)
+    app.add_typer(group, name="proxy")
+
+
+def run() -> None:
+    """Run the proxy in the foreground, until Ctrl-C.
+
+    There is one for each port: if another runs already, this says so and ends.
+    """
+    from ccapi.commands import proxy
+
+    proxy.run(_settings())
+
+
+def start() -> None:
+    """Start the proxy in the background; `ccapi up` does so as well.
+
+    One that runs with other settings is replaced, also one that the system started.
+    """
+    from ccapi.commands import proxy
+
+    settings = _settings()
+    _say_started(proxy.start(settings), settings)
+
+
+def stop() -> None:
+    """Stop the proxy, whoever started it; logins that wait for a browser are cancelled."""
+    from ccapi.commands import proxy
+
+    stopped = proxy.stop(host_settings.home_directory())
+    output.note("Stopped" if stopped else "Already stopped")
+
+
+def restart() -> None:
+    """Stop the proxy, and start it in the background with the settings as they are now."""
+    from ccapi.commands import proxy
+
+    settings = _settings()
+    proxy.stop(settings.home)
+    _say_started(proxy.start(settings), settings)
+
+
+def _settings() -> Settings:
+    from ccapi.commands import proxy
+
+    return proxy.settings(host_settings.docker_environment())
+
+
+def _say_started(result: Started, settings: Settings) -> None:
+    how = "Already running" if result.already else "Started"
+    output.note(f"{how} on port {settings.oauth_port} (PID {result.pid})")
+    output.write(f"OAuth callback URL: http://localhost:{settings.oauth_port}/oauth/callback\n")
+
+
+def status(
+    as_json: Json = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No output, only the exit code.")] = False,
+) -> None:
+    """Say how the proxy is, and which logins wait for a browser.
+
+    Exit code 0: running, and the gateway answers it. 1: stopped or degraded.
+    """
+    from ccapi.commands import proxy
+
+    result = proxy.status(host_settings.load())
+    if as_json and not quiet:
+        output.write_json(_document(result))
+    elif not quiet:
+        _say_status(result)
+    raise typer.Exit(0 if result.healthy else 1)
+
+
+def _say_status(result: ProxyStatus) -> None:
+    output.write(f"{output.printable(result.verdict)}\n")
+    rows = {"Address": result.address, "Log": str(result.log_file)}
+    if result.running:
+        rows["Callback"] = result.callback_url
+        rows["PID"] = str(result.pid)
+        rows["Gateway"] = "answers" if result.gateway else "does not answer"
+        rows["Logins"] = f"{len(result.logins)}" if result.logins else "none"
+    output.write(output.table(rows))
+    for login in result.logins:
+        output.write(f"    {_described(login)}\n")
+    if not result.running:
+        output.note("Start it: ccapi proxy start")
+    elif not result.gateway:
+        output.note("Look at the container: ccapi status")
+
+
+def _described(login: Session) -> str:
+    left = "" if login.over else f", {login.expires_in:.0f} s left"
+    return output.printable(f"{login.site or 'unknown site'}, port {_port(login)}: {login.status}{left}")
+
+
+def _port(login: Session) -> int | None:
+    return urlsplit(login.redirect_uri).port
+
+
+def _document(result: ProxyStatus) -> dict[str, Any]:
+    """Without the logins' ids: those are their states."""
+    return {
+        "running": result.running,
+        "healthy": result.healthy,
+        "verdict": result.verdict,
+        "pid": result.pid,
+        "port": result.port,
+        "address": result.address,
+        "callback_url": result.callback_url,
+        "gateway": result.gateway,
+        "logins": [
+            {
+                "site": login.site,
+                "port": _port(login),
+                "status": login.status,
+                "expires_in": login.expires_in,
+            }
+            for login in result.logins
+        ],
+        "log_file": str(result.log_file),
+    }
+
+
+def logs(
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what comes, until Ctrl-C.")] = False,
+    tail: Annotated[int, typer.Option("--tail", "-n", min=0, help="Lines to begin with.")] = 100,
+) -> None:
+    """Show the log of the proxy in the background."""
+    from ccapi.commands import proxy
+
+    home = host_settings.home_directory()
+    for text in proxy.follow(home, tail=tail) if follow else [proxy.logs(home, tail=tail)]:
+        output.write(output.printable(text))
+
+
+def install(
+    print_: Annotated[bool, typer.Option("--print", help="Only print the unit or agent; change nothing.")] = False,
+) -> None:
+    """Have the system start the proxy whenever you log in.
+
+    A systemd user unit on Linux, a launchd agent on macOS. Do it again after a change of the port.
+    """
+    from ccapi.commands import proxy
+
+    settings = host_settings.load()
+    if print_:
+        output.write(proxy.unit(settings))
+    else:
+        _say_installed(proxy.install(settings))
+
+
+def _say_installed(result: Installed) -> None:
+    output.note(f"Written: {result.file}")
+    if result.active:
+        output.note("The OAuth proxy runs, and will after each login")
+        return
+    output.note("The system's service manager does not answer here. What is left to do:")
+    for command in result.commands:
+        output.note(f"  {command}")
+
+
+def uninstall() -> None:
+    """No longer have the system start the proxy; one that the system started is stopped."""
+    from ccapi.commands import proxy
+
+    removed = proxy.uninstall()
+    output.note(f"Removed: {removed}" if removed else "It was not installed")
