@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from aiohttp import web
 
 from ccapi.errors import NotFound
@@ -11,6 +9,7 @@ from ccapi.oauth import guard, pages, query
 from ccapi.oauth.config import ProxyConfig
 from ccapi.oauth.control import Control
 from ccapi.oauth.gateway import GatewayClient
+from ccapi.oauth.guard import Guard
 from ccapi.oauth.login import Entry
 from ccapi.oauth.registration import LISTENER_PATH, OWN_PATH, Registration
 from ccapi.oauth.relay import Relay
@@ -92,7 +91,6 @@ class _Callbacks:
 
 
 def _app(secret_file: str | None = None) -> web.Application:
-    middlewares: list[Any] = [guard.errors, guard.guard(secret_file)]
-    app = web.Application(middlewares=middlewares, client_max_size=_LARGEST_BODY)
+    app = web.Application(middlewares=Guard(secret_file).middlewares, client_max_size=_LARGEST_BODY)
     app.on_response_prepare.append(set_headers)
     return app

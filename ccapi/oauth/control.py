@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from typing import Any
 
 from aiohttp import web
@@ -15,6 +16,7 @@ from ccapi.oauth.relay import Relay
 
 _BODY_TIMEOUT = 5.0  # seconds
 _LONGEST_WAIT = 30.0
+_SECONDS = re.compile(r"\d{1,4}(?:\.\d{1,9})?", re.ASCII)
 
 
 class Control:
@@ -62,6 +64,6 @@ async def _json(request: web.Request) -> Any:
 
 
 def _wait(text: str) -> float:
-    if not text.isascii() or not text.isdecimal() or len(text) > 4:
-        raise InvalidRequest("wait must be whole seconds", param="wait")
+    if not _SECONDS.fullmatch(text):
+        raise InvalidRequest("wait must be seconds", param="wait")
     return min(float(text), _LONGEST_WAIT)

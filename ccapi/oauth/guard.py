@@ -44,22 +44,59 @@ def local_port(request: web.BaseRequest) -> int:
     return int(name[1])
 
 
-@web.middleware
-async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Any failure as a fixed page, or for programs as the error envelope."""
-    try:
-        return await handler(request)
-    except CcapiError as error:
-        return _refusal(request, error)
-    except web.RequestPayloadError:
-        return _refusal(request, InvalidRequest("The request body cannot be read"))
-    except ConnectionResetError:
-        raise
-    except web.HTTPException as error:
-        return _refusal(request, from_http(error, "The OAuth proxy"), error.headers.get("Allow"))
-    except Exception as error:  # noqa: BLE001 -- the boundary; its words may be those of the request
-        log.error("unexpected failure: %s", place(error))  # noqa: TRY400 -- a traceback would have the words
-        return _refusal(request, CcapiError("The OAuth proxy failed unexpectedly"))
+class Guard:
+    """Two middlewares. `secret_file`: there is an API for programs that know what it holds; None: there is none."""
+
+    def __init__(self, secret_file: str | None = None) -> None:
+        self._secret_file = secret_file
+
+    @property
+    def middlewares(self) -> list[Middleware]:
+        """The outermost first."""
+
+        @web.middleware
+        async def answer(request: web.Request, handler: Handler) -> web.StreamResponse:
+            return await self._answer(request, handler)
+
+        @web.middleware
+        async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
+            self._check(request)
+            return await handler(request)
+
+        return [answer, check]
+
+    async def _answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Any failure as a fixed page, or for programs as the error envelope."""
+        try:
+            return await handler(request)
+        except CcapiError as error:
+            return self._refusal(request, error)
+        except web.RequestPayloadError:
+            return self._refusal(request, InvalidRequest("The request body cannot be read"))
+        except ConnectionResetError:
+            raise
+        except web.HTTPException as error:
+            return self._refusal(request, from_http(error, "The OAuth proxy"), error.headers.get("Allow"))
+        except Exception as error:  # noqa: BLE001 -- the boundary; its words may be those of the request
+            log.error("unexpected failure: %s", place(error))  # noqa: TRY400 -- a traceback would have the words
+            return self._refusal(request, CcapiError("The OAuth proxy failed unexpectedly"))
+
+    def _check(self, request: web.Request) -> None:
+        _check_target(request)
+        _check_origin(request)
+        if self._secret_file is not None and self._is_for_programs(request):
+            _check_program(request, self._secret_file)
+        elif request.body_exists:
+            raise InvalidRequest("A visit has no body")
+
+    def _refusal(self, request: web.Request, error: CcapiError, allow: str | None = None) -> web.Response:
+        if self._is_for_programs(request):
+            return error_response(error, allow=allow)
+        return pages.response(pages.refused(error.status), allow=allow)
+
+    def _is_for_programs(self, request: web.BaseRequest) -> bool:
+        path = request.raw_path.partition("?")[0]
+        return self._secret_file is not None and (path in {REGISTER, SESSIONS} or path.startswith(f"{SESSIONS}/"))
 
 
 def place(error: BaseException) -> str:
@@ -67,22 +104,6 @@ def place(error: BaseException) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     where = f" in {frames[-1].name}, line {frames[-1].lineno}" if frames else ""
     return f"{type(error).__name__}{where}"
-
-
-def guard(secret_file: str | None = None) -> Middleware:
-    """Raises the errors that `errors` renders. With `secret_file`, programs are let in that know what it holds."""
-
-    @web.middleware
-    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-        _check_target(request)
-        _check_origin(request)
-        if secret_file is not None and _is_for_programs(request):
-            _check_program(request, secret_file)
-        elif request.body_exists:
-            raise InvalidRequest("A visit has no body")
-        return await handler(request)
-
-    return middleware
 
 
 def _check_target(request: web.Request) -> None:
@@ -112,17 +133,6 @@ def _check_program(request: web.Request, secret_file: str) -> None:
     known = _BEARER + read_secret(secret_file)
     if not hmac.compare_digest(sent.encode("utf-8", "surrogateescape"), known.encode()):
         raise StackSecretInvalid("This needs the stack's own secret")
-
-
-def _is_for_programs(request: web.BaseRequest) -> bool:
-    path = request.raw_path.partition("?")[0]
-    return path in {REGISTER, SESSIONS} or path.startswith(f"{SESSIONS}/")
-
-
-def _refusal(request: web.Request, error: CcapiError, allow: str | None = None) -> web.Response:
-    if _is_for_programs(request):
-        return error_response(error, allow=allow)
-    return pages.response(pages.refused(error.status), allow=allow)
 
 
 def no_http(status: int) -> web.Response:

@@ -39,7 +39,7 @@ RECEIVED = Page(
     200,
     "good",
     "Sign-in received",
-    "Claude Code finishes it in the terminal.",
+    "Claude Code is completing it now.",
     "You can close this tab and go back to the terminal.",
 )
 DENIED = Page(
@@ -49,23 +49,23 @@ DENIED = Page(
     "Nothing has been signed in.",
     "You can close this tab. To try again, start the login again in the terminal.",
 )
-FAILED = Page(502, "bad", "Sign-in could not be handed over", "Claude Code no longer waits for it.", _AGAIN)
-REJECTED = Page(502, "bad", "Sign-in was not accepted", "Claude Code did not take the answer of this site.", _AGAIN)
-EXPIRED = Page(410, "bad", "Sign-in is over", "It took too long, or it was cancelled in the terminal.", _AGAIN)
+FAILED = Page(502, "bad", "Sign-in could not be delivered", "Claude Code is no longer waiting for it.", _AGAIN)
+REJECTED = Page(502, "bad", "Sign-in was not accepted", "Claude Code turned the response down.", _AGAIN)
+EXPIRED = Page(410, "bad", "This sign-in has ended", "It took too long, or it was cancelled in the terminal.", _AGAIN)
 USED = Page(
     410,
     "note",
-    "Sign-in was received before",
-    "It works once only, so nothing has been done now.",
+    "This sign-in was already received",
+    "Each one works only once, so nothing was done now.",
     "You can close this tab and go back to the terminal.",
 )
-UNKNOWN = Page(400, "bad", "Sign-in is not known", "No login waits here for this answer; it may be over.", _AGAIN)
-INVALID = Page(400, "bad", "This is no answer to a sign-in", "It has been refused, and nothing was passed on.", _AGAIN)
+UNKNOWN = Page(400, "bad", "This sign-in is not known", "No login is waiting for it. It may have ended.", _AGAIN)
+INVALID = Page(400, "bad", "This is not a sign-in response", "It was refused, and nothing was passed on.", _AGAIN)
 TOO_MANY = Page(
     429,
     "bad",
-    "Too many wrong answers",
-    "No login waits for any of them, and nothing was passed on.",
+    "Too many attempts",
+    "No login is waiting for any of them.",
     "Wait a minute, then start the login again in the terminal.",
 )
 SELF_TEST = Page(
@@ -73,24 +73,24 @@ SELF_TEST = Page(
     "good",
     "The OAuth proxy works",
     "This was a test: nothing was forwarded.",
-    "You can close this tab. The answers of real sign-ins will arrive here in the same way.",
+    "You can close this tab. Real sign-ins will arrive here in the same way.",
 )
 LANDING = Page(
     200,
     "note",
-    "The OAuth proxy is running",
-    "It brings the answer of a sign-in from this browser to Claude Code in its container.",
-    "To sign in to an MCP server, run in a terminal:",
+    "OAuth proxy is running",
+    "It passes a sign-in from this browser on to Claude Code in its container.",
+    "To sign in to an MCP server, run:",
 )
 NOT_FOUND = Page(404, "note", "Nothing is here", "The OAuth proxy has no page at this address.")
 _REFUSED = {
-    400: Page(400, "bad", "This request was refused", "It is not one that a browser sends after a sign-in."),
+    400: Page(400, "bad", "This request was refused", "No browser sends such a request after a sign-in."),
     403: Page(403, "bad", "This request was refused", "It was made by another web page, not by a sign-in."),
     404: NOT_FOUND,
     405: Page(405, "bad", "This request was refused", "Only a plain visit to this address is answered."),
     414: Page(414, "bad", "This request was refused", "The address is longer than that of any sign-in.", _AGAIN),
     421: Page(421, "bad", "This request was refused", "It was meant for another host than this machine."),
-    500: Page(500, "bad", "Something went wrong", "The log of the OAuth proxy says more: ccapi proxy logs", _AGAIN),
+    500: Page(500, "bad", "Something went wrong", "The proxy's log says more: ccapi proxy logs", _AGAIN),
 }
 ALL = (
     RECEIVED, DENIED, FAILED, REJECTED, EXPIRED, USED, UNKNOWN, INVALID, TOO_MANY, SELF_TEST, LANDING,
@@ -163,7 +163,7 @@ svg { display: block; width: 4rem; height: 4rem; margin: 0 auto 1.5rem; border-r
 .bad { color: var(--bad); background: var(--bad-back); }
 .note { color: var(--note); background: var(--note-back); }
 h1 { font-size: 1.5rem; line-height: 1.25; font-weight: 650; letter-spacing: -.012em; text-wrap: balance; }
-p { margin-top: .75rem; color: var(--soft); text-wrap: pretty; }
+p { margin-top: .75rem; color: var(--soft); text-wrap: balance; }
 p.then { margin-top: 1.5rem; padding-top: 1.5rem; border-top: 1px solid var(--edge); color: var(--text); }
 code { display: inline-block; padding: .5rem .875rem; border: 1px solid var(--edge); border-radius: .5rem;
   background: var(--page); color: var(--text);
