@@ -11,7 +11,8 @@ from ccapi import settings as host_settings
 from ccapi.cli import output
 
 if TYPE_CHECKING:
-    from ccapi.commands.proxy import Installed, ProxyStatus, Session, Started
+    from ccapi.client.proxy import Session
+    from ccapi.commands.proxy import Installed, ProxyStatus, Started
     from ccapi.settings import Settings
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
@@ -44,7 +45,7 @@ def start() -> None:
     from ccapi.commands import proxy
 
     settings = _settings()
-    _say_started(proxy.start(settings), settings)
+    _say_started(proxy.start(settings), proxy.callback_url(settings.oauth_port))
 
 
 def stop() -> None:
@@ -61,7 +62,7 @@ def restart() -> None:
 
     settings = _settings()
     proxy.stop(settings.home)
-    _say_started(proxy.start(settings), settings)
+    _say_started(proxy.start(settings), proxy.callback_url(settings.oauth_port))
 
 
 def _settings() -> Settings:
@@ -70,10 +71,9 @@ def _settings() -> Settings:
     return proxy.settings(host_settings.docker_environment())
 
 
-def _say_started(result: Started, settings: Settings) -> None:
-    how = "Already running" if result.already else "Started"
-    output.note(f"{how} on port {settings.oauth_port} (PID {result.pid})")
-    output.write(f"OAuth callback URL: http://localhost:{settings.oauth_port}/oauth/callback\n")
+def _say_started(result: Started, callback_url: str) -> None:
+    output.note(f"{'Already running' if result.already else 'Started'} (PID {result.pid})")
+    output.write(f"OAuth callback URL: {callback_url}\n")
 
 
 def status(

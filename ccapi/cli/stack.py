@@ -54,11 +54,11 @@ def up(
     ] = 120,
     as_json: Json = False,
 ) -> None:
-    """Build the image if need be, and start the container.
+    """Build the image if need be, start the container and the OAuth proxy.
 
     Waits until the container is healthy. Run it again at any time: it changes only what is not as wanted.
     """
-    from ccapi.commands import stack
+    from ccapi.commands import proxy, stack
 
     settings = host_settings.load({"gateway.port": port, "stack.workspace": workspace, "stack.ca_file": ca_file})
     network = host_settings.network_environment()
@@ -71,16 +71,23 @@ def up(
             timeout=timeout,
             report=view,
         )
+        callback_url = proxy.ensure(settings, view)
     if as_json:
-        output.write_json({**asdict(result), "url": f"{result.url}/v1"})
+        output.write_json({**asdict(result), "url": f"{result.url}/v1", "oauth_proxy": callback_url})
     else:
-        _say_up(result, settings, rehearsal, network.get("ANTHROPIC_BASE_URL"))
+        _say_up(result, settings, rehearsal, network.get("ANTHROPIC_BASE_URL"), callback_url)
 
 
-def _say_up(result: Up, settings: Settings, rehearsal: str | None, model_api: str | None) -> None:
+def _say_up(
+    result: Up, settings: Settings, rehearsal: str | None, model_api: str | None, callback_url: str | None
+) -> None:
     if result.already:
         output.note("Already running and healthy")
-    rows = {"API": f"{result.url}/v1", "Workspace": str(settings.workspace or "a Docker volume")}
+    rows = {
+        "API": f"{result.url}/v1",
+        "OAuth proxy": callback_url or "not running",
+        "Workspace": str(settings.workspace or "a Docker volume"),
+    }
     if rehearsal:
         rows["Model"] = f"scripted (rehearsal scenario {rehearsal}), no account needed"
     else:
@@ -99,20 +106,22 @@ def down(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Stop and remove the container; its volumes stay.
+    """Stop and remove the container, stop the OAuth proxy; the volumes stay.
 
     With --volumes they go too, and with them the sign-in and the agent's files.
     """
-    from ccapi.commands import stack
+    from ccapi.commands import proxy, stack
 
     docker = host_settings.docker_environment()
+    home = host_settings.home_directory()
     if volumes and not yes and not _agreed(stack.volumes(docker)):
         output.note("Nothing was removed")
         raise typer.Exit(1)
     with ProgressView() as view:
-        result = stack.down(host_settings.home_directory(), docker=docker, volumes=volumes, report=view)
+        proxy_stopped = proxy.end(home, view)
+        result = stack.down(home, docker=docker, volumes=volumes, report=view)
     if as_json:
-        output.write_json(asdict(result))
+        output.write_json({**asdict(result), "oauth_proxy_stopped": proxy_stopped})
     else:
         _say_down(result)
 
@@ -146,11 +155,11 @@ def status(
     as_json: Json = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No output, only the exit code.")] = False,
 ) -> None:
-    """Say how the container is.
+    """Say how the container is, and whether the OAuth proxy runs.
 
     Exit code 0: healthy. 1: stopped or degraded. 5: Docker is not available.
     """
-    from ccapi.commands import stack
+    from ccapi.commands import proxy, stack
 
     try:
         result = stack.status(host_settings.docker_environment())
@@ -158,7 +167,7 @@ def status(
         _say_unavailable(error, as_json=as_json, quiet=quiet)
         raise typer.Exit(error.exit_code) from None
     if not quiet:
-        _say_status(result, as_json=as_json)
+        _say_status(result, proxy.running(host_settings.home_directory()), as_json=as_json)
     raise typer.Exit(0 if result.state == "healthy" else 1)
 
 
@@ -172,11 +181,12 @@ def _say_unavailable(error: DockerUnavailable, *, as_json: bool, quiet: bool) ->
             output.note(f"  {line}")
 
 
-def _say_status(result: Status, *, as_json: bool) -> None:
+def _say_status(result: Status, callback_url: str | None, *, as_json: bool) -> None:
     if as_json:
-        output.write_json(_status_document(result))
+        output.write_json({**_status_document(result), "oauth_proxy": callback_url})
         return
-    output.write(f"{result.verdict}\n{output.table(_status_rows(result))}")
+    rows = {**_status_rows(result), "OAuth proxy": callback_url or "stopped"}
+    output.write(f"{result.verdict}\n{output.table(rows)}")
     if result.state in {"absent", "stopped"}:
         output.note("Start it: ccapi up")
 

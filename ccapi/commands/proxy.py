@@ -6,10 +6,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from ccapi import settings as host_settings
-from ccapi.client.proxy import ProxyClient, Session
 from ccapi.commands import secret
 from ccapi.errors import CcapiError
 from ccapi.oauth import daemon, logreader, service
@@ -17,21 +16,31 @@ from ccapi.oauth.daemon import Started
 from ccapi.oauth.service import Installed
 from ccapi.settings import Settings
 from ccapi.stack import status as stack_status
+from ccapi.stack.progress import Progress, Report
 
-__all__ = ["Installed", "ProxyStatus", "Session", "Started"]
+if TYPE_CHECKING:
+    from ccapi.client.proxy import Session
+
+__all__ = ["Installed", "ProxyStatus", "Started"]
 
 
 @dataclass(frozen=True, slots=True)
 class ProxyStatus:
-    """`gateway`: whether it answers the proxy. `problem`: why the proxy, though it runs, could not be asked."""
+    """`pid`: None when it does not run. `gateway`: whether that answers the proxy.
 
-    running: bool
+    `problem`: why the proxy, though it runs, could not be asked.
+    """
+
     port: int
     log_file: Path
     pid: int | None = None
     gateway: bool = False
     logins: list[Session] = field(default_factory=list)
     problem: str | None = None
+
+    @property
+    def running(self) -> bool:
+        return self.pid is not None
 
     @property
     def healthy(self) -> bool:
@@ -53,7 +62,7 @@ class ProxyStatus:
 
     @property
     def callback_url(self) -> str:
-        return f"{self.address}/oauth/callback"
+        return callback_url(self.port)
 
 
 def settings(docker: Mapping[str, str]) -> Settings:
@@ -62,6 +71,11 @@ def settings(docker: Mapping[str, str]) -> Settings:
         if (container := stack_status.status(docker).container) and container.port:
             return host_settings.load({"gateway.port": container.port})
     return host_settings.load()
+
+
+def callback_url(port: int) -> str:
+    """The redirect URI of a proxy on this port."""
+    return f"http://localhost:{port}/oauth/callback"
 
 
 def start(wanted: Settings) -> Started:
@@ -81,23 +95,50 @@ def stop(home: str | None) -> list[int]:
     return daemon.stop(home)
 
 
-def running(home: str | None, port: int) -> ProxyStatus:
-    """Whether it runs, without a word to it: a look does not start its server."""
-    found = daemon.found(home, port)
-    return ProxyStatus(found is not None, port, daemon.log_path(home), found.pid if found else None)
+def ensure(wanted: Settings, report: Report) -> str | None:
+    """For `up`: have it run, and return the redirect URI; None, after a warning, when that fails: the API works."""
+    try:
+        start(wanted)
+    except CcapiError as error:
+        report(Progress("warning", f"the OAuth proxy does not run: {error.message}"))
+        for line in (error.hint or "").splitlines():
+            report(Progress("note", f"  {line}"))
+        return None
+    return callback_url(wanted.oauth_port)
+
+
+def end(home: str | None, report: Report) -> bool:
+    """For `down`: stop it if it runs; whether it did. What keeps it from that is a warning."""
+    try:
+        stopped = bool(stop(home))
+    except CcapiError as error:
+        report(Progress("warning", error.message))
+        return False
+    if stopped:
+        report(Progress("note", "Stopped the OAuth proxy"))
+    return stopped
+
+
+def running(home: str | None) -> str | None:
+    """The redirect URI of the proxy, if it runs. A look at its lock only, which does not start its server."""
+    port = next(daemon.ports(home), None)
+    return None if port is None else callback_url(port)
 
 
 def status(wanted: Settings) -> ProxyStatus:
     """What it says of itself: the gateway, and the logins that wait."""
-    there = running(wanted.home, wanted.oauth_port)
-    if there.pid is None:
-        return there
+    from ccapi.client.proxy import ProxyClient
+
+    log_file = daemon.log_path(wanted.home)
+    port = next(daemon.ports(wanted.home), wanted.oauth_port)
+    if not (found := daemon.found(wanted.home, port)):
+        return ProxyStatus(port, log_file)
     try:
-        with ProxyClient(f"http://127.0.0.1:{there.port}", secret.ensure(wanted.home)) as client:
+        with ProxyClient(f"http://127.0.0.1:{port}", secret.ensure(wanted.home)) as client:
             gateway, logins = client.reaches_gateway(), client.sessions()
     except CcapiError as error:
-        return ProxyStatus(True, there.port, there.log_file, there.pid, problem=error.message)  # noqa: FBT003
-    return ProxyStatus(True, there.port, there.log_file, there.pid, gateway, logins)  # noqa: FBT003
+        return ProxyStatus(port, log_file, found.pid, problem=error.message)
+    return ProxyStatus(port, log_file, found.pid, gateway, logins)
 
 
 def logs(home: str | None, *, tail: int) -> str:

@@ -64,7 +64,13 @@ class Stack:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.port = free_port()
-        self.environ = clean_environ(directory, CCAPI_GATEWAY_PORT=str(self.port), CCAPI_STACK_CA_FILE=str(CA_FILE))
+        self.oauth_port = free_port()
+        self.environ = clean_environ(
+            directory,
+            CCAPI_GATEWAY_PORT=str(self.port),
+            CCAPI_OAUTH_PORT=str(self.oauth_port),
+            CCAPI_STACK_CA_FILE=str(CA_FILE),
+        )
 
     def cli(self, *args: str, environ: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
         return subprocess.run(

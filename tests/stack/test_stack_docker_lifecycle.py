@@ -273,7 +273,7 @@ def test_status_of_a_paused_container(running: Stack) -> None:
 def test_status_and_logs_without_a_container(absent: Stack) -> None:
     """Stopped, exit 1, and how to start it."""
     status = absent.cli("status")
-    assert (status.returncode, status.stdout) == (1, "stopped\n")
+    assert (status.returncode, status.stdout) == (1, "stopped\n  OAuth proxy  stopped\n")
     assert "ccapi up" in status.stderr
     logs = absent.cli("logs")
     assert (logs.returncode, logs.stdout) == (1, "")
