@@ -14,7 +14,7 @@ from ccapi.wire.internal import Probed
 
 Probe = Callable[[str, str | None], Probed]  # `client.internal.InternalClient.probe`
 
-_MAX = 8192  # characters
+_MAX = 4096  # characters; the gateway takes no more
 
 
 @dataclass(frozen=True, slots=True)
