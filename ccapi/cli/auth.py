@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from ccapi.cli import auth_claude, output
+from ccapi.cli import auth_claude, auth_manage, output
 from ccapi.errors import InputNeeded, UsageError
 
 _LOGIN = "NAME"  # the command behind every word that is no subcommand; no server can be called so in the help's usage
@@ -45,7 +44,7 @@ class _LoginCommand(TyperCommand):
 def register(app: typer.Typer) -> None:
     group = typer.Typer(cls=AuthGroup, help=login.__doc__, subcommand_metavar="NAME|COMMAND ...")
     group.command(name=_LOGIN, hidden=True, cls=_LoginCommand)(login)
-    _managing(group)
+    auth_manage.register(group)
     auth_claude.register(group)
     app.add_typer(group, name="auth")
 
@@ -117,13 +116,6 @@ def login(
         as_json=as_json,
     )
     authways.sign_in(wishes)
-
-
-def _managing(group: typer.Typer) -> None:
-    import importlib
-
-    with contextlib.suppress(ImportError):  # TEMPORARY
-        importlib.import_module("ccapi.cli.auth_manage").register(group)
 
 
 def _chosen() -> str:

@@ -175,20 +175,21 @@ def _report(done: SignedIn, wishes: Wishes) -> None:
     if wishes.as_json:
         _write_result(done.name, done.tools, already=done.already)
     elif done.open:
-        output.note(f"{_tick()} {done.name} wants no login · {tools(done.tools)}")
+        output.note(f"{_tick()} {done.name} wants no login{tools(done.tools)}")
     elif done.already:
         output.note("Nothing was changed")
         raise typer.Exit(1)
     else:
-        output.note(f"{_tick()} Signed in to {done.name} · {tools(done.tools)}")
+        output.note(f"{_tick()} Signed in to {done.name}{tools(done.tools)}")
 
 
 def _tick() -> str:
     return output.styled("✓", "32")
 
 
-def _write_result(name: str, found: tuple[str, ...], **more: Any) -> None:
-    document = {"type": "result", "name": name, "status": "connected", "tools": list(found), **more}
+def _write_result(name: str, found: tuple[str, ...] | None, **more: Any) -> None:
+    known = None if found is None else list(found)
+    document = {"type": "result", "name": name, "status": "connected", "tools": known, **more}
     output.write(json.dumps(document) + "\n")
 
 
@@ -232,32 +233,27 @@ def _explain(guide: Help) -> None:
 
 
 def _by_token(wishes: Wishes, entry: Entry | None, *, from_gh: bool) -> None:
+    """Where it comes from, and what is asked before, is in `auth_token`."""
     from ccapi.cli import auth_token
+    from ccapi.cli.auth_token import Given
 
-    given = auth_token.Given(wishes.with_token, from_gh, force=wishes.replace, browser=_may_open(wishes))
+    given = Given(wishes.with_token, from_gh, force=wishes.replace, browser=_may_open(wishes))
     found = auth_token.beforehand(given, wishes.name)
-    with LoginView(wishes.name, Ways(as_json=wishes.as_json), host_settings.seat()) as view, _parts(view) as (parts, _):
-        view.phase("looking")
-        target = _target(wishes, entry, parts)
+    with LoginView(wishes.name, Ways(), host_settings.seat()) as view, _parts(view) as (parts, _):
         view.pause()
+        target = _target(wishes, entry, parts)
         kept = auth_token.sign_in(parts.container, parts.gateway.probe, target, given, found)
     if wishes.as_json:
         _write_result(kept.name, kept.tools, token=kept.shown)
     else:
-        output.note(f"{_tick()} Signed in to {kept.name} with the token {kept.shown} · {tools(kept.tools)}")
+        output.note(f"{_tick()} Signed in to {kept.name} with the token {kept.shown}{tools(kept.tools)}")
 
 
 def _target(wishes: Wishes, entry: Entry | None, parts: Parts) -> Target:
-    """The server, at the endpoint that takes tokens, if it has one of its own."""
-    from ccapi.commands import mcpservers
-    from ccapi.commands.token import Target
+    from ccapi.commands import loginadvice, mcpservers, token
 
-    configured = mcpservers.get(parts.container, wishes.name)
-    known = entry.endpoint("token") if entry else None
-    if configured and not (entry and configured.url == entry.url):
-        known = configured.url
-    url = wishes.url or known
+    there = mcpservers.get(parts.container, wishes.name)
+    url = wishes.url or (there.url if there else None) or (entry.endpoint("token") if entry else None)
     if url is None:
-        hint = f"Give its address: ccapi auth {wishes.name} --url https://..."
-        raise UsageError(f"no MCP server is known as {wishes.name}", hint=hint)
-    return Target(wishes.name, url, entry)
+        raise loginadvice.unknown(wishes.name)
+    return token.Target(wishes.name, url, entry)

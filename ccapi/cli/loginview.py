@@ -20,7 +20,6 @@ from ccapi.stack.progress import Progress
 if TYPE_CHECKING:
     from ccapi.commands.login import Invitation, Phase
     from ccapi.settings import Seat
-    from ccapi.wire.internal import Server
 
 _PHASES: dict[Phase, str] = {
     "healthy": "Waiting for the container to be healthy",
@@ -51,6 +50,7 @@ class LoginView:
         self._ways = ways
         self._seat = seat
         self._progress = ProgressView()
+        self._phase: Phase | None = None
         self._person = output.interactive()
 
     def __enter__(self) -> Self:
@@ -64,6 +64,7 @@ class LoginView:
     def pause(self) -> None:
         """Take the live line away, for what is asked or shown next."""
         self._progress.pause()
+        self._phase = None
 
     # --- what a login asks for
 
@@ -72,19 +73,21 @@ class LoginView:
         return self._ways.paste or (self._person and paste.possible())
 
     def phase(self, phase: Phase) -> None:
-        self._progress(Progress("phase", _PHASES[phase]))
+        if phase != self._phase:
+            self._progress(Progress("phase", _PHASES[phase]))
+        self._phase = phase
 
     def warn(self, text: str) -> None:
         self._progress(Progress("warning", output.printable(text)))
 
-    def may_replace(self, server: Server) -> bool:
+    def may_replace(self, working: tuple[str, ...] | None) -> bool:
         self.pause()
         if not self._person:
             raise InputNeeded(
                 f"{self.name} is signed in to already, and works",
                 hint=f"To sign in again, which ends that login at once: ccapi auth {self.name} --force",
             )
-        output.note(f"You are signed in to {self.name}, and it works: {tools(server.tools)}.")
+        output.note(f"You are signed in to {self.name}, and it works{tools(working)}.")
         output.note("A new login ends that one at once, even if you do not finish it.")
         return prompt.confirm("Sign in again?")
 
@@ -126,12 +129,14 @@ class LoginView:
         output.note(f"ssh -L {port}:localhost:{port} {_user()}@{self._seat.remote}\n")
 
 
-def tools(names: tuple[str, ...]) -> str:
-    """How many there are, and the first of them."""
+def tools(names: tuple[str, ...] | None) -> str:
+    """How many there are, and the first of them, to be put behind something else; nothing if they are not known."""
+    if names is None:
+        return ""
     if not names:
-        return "no tools"
+        return " · no tools"
     shown = ", ".join(output.printable(name) for name in names[:8]) + (", ..." if len(names) > 8 else "")
-    return f"{len(names)} {'tool' if len(names) == 1 else 'tools'}: {shown}"
+    return f" · {len(names)} {'tool' if len(names) == 1 else 'tools'}: {shown}"
 
 
 def _document(invitation: Invitation) -> dict[str, Any]:

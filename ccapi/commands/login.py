@@ -48,10 +48,13 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class SignedIn:
-    """How it ended. `already`: the server works, and was left as it is. `open`: it wants no login at all."""
+    """How it ended. `already`: the server works, and was left as it is. `open`: it wants no login at all.
+
+    `tools` None: they are not known.
+    """
 
     name: str
-    tools: tuple[str, ...] = ()
+    tools: tuple[str, ...] | None
     already: bool = False
     open: bool = False
 
@@ -98,15 +101,21 @@ class _Login:
         configured = mcpservers.get(self._parts.container, self._name)
         url = self._url(configured)
         free = self._probe(url, configured)
-        if configured and (working := self._working()) and (free or not self._may_replace(working)):
-            return SignedIn(self._name, working.tools, already=True, open=free)
+        differs = self._differs(configured, url)
+        works = configured is not None and self._connected() is None
+        if works and not self._may_go_on(settled=free and not differs):
+            return SignedIn(self._name, self._tools(), already=True, open=free)
         with ExitStack() as undo:
-            if self._differs(configured, url):
+            if differs:
                 self._put(url, undo)
             if not free:
-                self._sign_in()
+                self._sign_in(replaces=works)
             undo.pop_all()
         return SignedIn(self._name, self._checked(), open=free)
+
+    def _may_go_on(self, *, settled: bool) -> bool:
+        """Of a server that works: whether what works is to be replaced. `settled`: there is nothing to do anyway."""
+        return not settled and (self._wanted.replace or self._view.may_replace(self._tools()))
 
     # --- before the browser
 
@@ -118,8 +127,7 @@ class _Login:
             known = self._entry.endpoint("client-id" if self._wanted.client_id else "browser")
         if url := self._wanted.url or known:
             return url
-        hint = f"Give its address: ccapi auth {self._name} --url https://...\nKnown servers: ccapi auth list"
-        raise UsageError(f"no MCP server is known as {self._name}", hint=hint)
+        raise loginadvice.unknown(self._name)
 
     def _probe(self, url: str, configured: Configured | None) -> bool:
         """Whether the server wants no login. Raises when it is known that there is no way in."""
@@ -131,13 +139,6 @@ class _Login:
         if probed.outcome == "unauthorized" and not registers and not has_client:
             raise loginadvice.no_registration(self._name, self._entry)
         return probed.outcome == "ok"
-
-    def _working(self) -> Server | None:
-        found = self._parts.gateway.server(self._name)
-        return found if found and found.status == "connected" else None
-
-    def _may_replace(self, working: Server) -> bool:
-        return self._wanted.replace or self._view.may_replace(working)
 
     def _differs(self, configured: Configured | None, url: str) -> bool:
         """Whether the configuration must change before the login."""
@@ -180,28 +181,42 @@ class _Login:
         own_app = OWN_APP_PORT if self._wanted.client_id else None
         return self._wanted.callback_port or vendors or self._wanted.usual_port or own_app
 
-    def _sign_in(self) -> None:
+    def _sign_in(self, *, replaces: bool) -> None:
         self._view.phase("starting")
         timeout = self._wanted.timeout
         variables = [f"MCP_OAUTH_CALLBACK_PORT={self._port}"] if self._port else []
         argv = ("env", "--chdir=/", *variables, "claude", "mcp", "login", self._name, "--no-browser")
         limit = URL_WITHIN + timeout + EXCHANGE + _MARGIN
-        with self._parts.container.terminal(*argv, timeout=limit) as terminal:
-            Dialogue(self._name, terminal, self._parts.proxy, self._view, timeout=timeout).run()
+        try:
+            with self._parts.container.terminal(*argv, timeout=limit) as terminal:
+                Dialogue(self._name, terminal, self._parts.proxy, self._view, timeout=timeout).run()
+        except BaseException:
+            if replaces:
+                self._view.warn("The login that worked before is gone: Claude Code dropped it when the new one began")
+            raise
 
     # --- after it
 
-    def _checked(self) -> tuple[str, ...]:
+    def _checked(self) -> tuple[str, ...] | None:
         """The tools, when Claude Code itself says that it is connected. Raises `LoginFailed`."""
         self._view.phase("checking")
-        found = next((one for one in mcpservers.listed(self._parts.container) if one.name == self._name), None)
-        if found is None or found.status != "connected":
-            reason = (found.reason or found.status) if found else "Claude Code does not list it"
+        if reason := self._connected():
             raise LoginFailed(
                 f"Signed in to {self._name}, but Claude Code is not connected to it: {reason}",
                 hint=f"Try again: ccapi auth {self._name}",
             )
-        with suppress(CcapiError):  # the login is there, whatever becomes of the list
-            if server := self._parts.gateway.server(self._name):
-                return server.tools
-        return ()
+        return self._tools()
+
+    def _connected(self) -> str | None:
+        """What `claude mcp list` says of the server: None if it is connected, else why it is not."""
+        found = next((one for one in mcpservers.listed(self._parts.container) if one.name == self._name), None)
+        if found is None:
+            return "Claude Code does not list it"
+        return None if found.status == "connected" else found.reason or found.status
+
+    def _tools(self) -> tuple[str, ...] | None:
+        with suppress(CcapiError):  # what they are is good to know, and no more
+            found = self._parts.gateway.server(self._name)
+            if found and found.status == "connected":
+                return found.tools
+        return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from ccapi.errors import LoginFailed, LoginNeeded
+from ccapi.errors import LoginFailed, LoginNeeded, UsageError
 from ccapi.oauth.catalogue import Entry
 from ccapi.wire.internal import Probed
 
@@ -82,6 +82,12 @@ def unusable(url: str, probed: Probed) -> LoginFailed:
     what = "cannot be reached from the container" if probed.outcome == "unreachable" else "is no MCP server"
     why = f": {probed.detail}" if probed.detail else ""
     return LoginFailed(f"{url} {what}{why}", hint="Check the address: it often ends in /mcp")
+
+
+def unknown(name: str) -> UsageError:
+    """For a name that stands for no address."""
+    hint = f"Give its address: ccapi auth {name} --url https://...\nSee which are known: ccapi auth list"
+    return UsageError(f"no MCP server is known as {name}", hint=hint)
 
 
 def no_registration(name: str, entry: Entry | None) -> NoRegistration:

@@ -21,7 +21,6 @@ from ccapi.commands.loginscreen import LoginScreen
 from ccapi.errors import CcapiError, LoginFailed, LoginTimeout, PortBusy, StackFailed, UsageError
 from ccapi.wire import authorization
 from ccapi.wire.authorization import Authorization
-from ccapi.wire.internal import Server
 
 Phase = Literal["healthy", "looking", "starting", "waiting", "received", "exchanging", "checking"]
 
@@ -51,8 +50,8 @@ class View(Protocol):
 
     def warn(self, text: str) -> None: ...
 
-    def may_replace(self, server: Server) -> bool:
-        """Ask whether to give up a login that works. Raises `InputNeeded` when nobody can be asked."""
+    def may_replace(self, tools: tuple[str, ...] | None) -> bool:
+        """Ask whether to give up a login that works, with these tools. Raises `InputNeeded` if nobody can be asked."""
 
     def invite(self, invitation: Invitation) -> None:
         """Show the URL, and open the browser if that is wanted."""
