@@ -31,7 +31,7 @@ _SOONEST, _LATEST = 0.5, 10.0  # seconds until a server that failed is started a
 
 
 def main(arguments: Sequence[str]) -> int:
-    """The exit code: 0 when it was told to end, or runs already; 1 when it cannot start; 130 for Ctrl-C."""
+    """The exit code: 0 when it was told to end, or runs already; 1 when it cannot start."""
     file = arguments[arguments.index("--config") + 1]
     return supervise(file, worker.SERVER, detach="--detach" in arguments)
 
@@ -64,7 +64,8 @@ def supervise(file: str, server: Sequence[str], *, detach: bool = False) -> int:
     lock.sign(config)
     if config.log_file:
         _close_standard_streams()
-    return supervisor.run()
+    supervisor.run()
+    return 0
 
 
 def lock_file(config_file: str) -> str:
@@ -82,7 +83,7 @@ class _Supervisor:
         self._log = log.Log(config.log_file)
         self._gateway = Gateway(config, self._log)
         self._wakeup = -1
-        self._told = 0  # the signal that asks for an end
+        self._told = False  # to end
         self._pause = 0.0  # seconds, after a server that failed
 
     def heed_signals(self) -> None:
@@ -96,8 +97,8 @@ class _Supervisor:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._be_told)
 
-    def run(self) -> int:
-        """Until a signal asks for the end; the exit code."""
+    def run(self) -> None:
+        """Until a signal asks for the end."""
         self._log(f"Started on port {self._port} (PID {os.getpid()})")
         while not self._told:
             if self._server.runs:
@@ -107,10 +108,9 @@ class _Supervisor:
                 self._start()
         self._server.end(lambda seconds: bool(self._wait([], seconds)))
         self._log("Ended")
-        return 130 if self._told == signal.SIGINT else 0
 
-    def _be_told(self, number: int, _frame: object) -> None:
-        self._told = number
+    def _be_told(self, _number: int, _frame: object) -> None:
+        self._told = True
 
     def _is_needed(self) -> bool:
         """Wait for a connection or a login. False: a signal came, or nothing yet."""

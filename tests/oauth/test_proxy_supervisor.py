@@ -17,6 +17,7 @@ import pytest
 from ccapi.oauth import log as proxy_log
 from ccapi.oauth import ownport
 from tests.oauth.proxyprocess import (
+    DEADLINE,
     Gateway,
     Proxy,
     alive,
@@ -63,12 +64,17 @@ def test_a_server_runs_only_while_it_is_needed(proxy: Proxy) -> None:
 
 
 def test_no_connection_is_lost_when_a_server_ends(tmp_path: Path) -> None:
-    """Not one of many that arrive while servers end, again and again, the moment they have answered."""
+    """Not one of those that arrive while a dozen servers end, one after another, the moment they have answered."""
     proxy = Proxy(tmp_path, idle=0)
-    with proxy.started(), ThreadPoolExecutor(4) as pool:
-        pids = list(pool.map(lambda _: int(ask(proxy.port)), range(60)))
-    assert len(pids) == 60
-    assert len(set(pids)) > 10
+    seen: set[int] = set()
+
+    def ask_on() -> None:
+        while len(seen) < 12:
+            seen.add(int(ask(proxy.port)))
+
+    with proxy.started(), ThreadPoolExecutor(2) as pool:
+        for asking in [pool.submit(ask_on), pool.submit(ask_on)]:
+            asking.result(DEADLINE)
 
 
 def test_a_login_in_the_container_starts_the_server(proxy: Proxy) -> None:
@@ -145,15 +151,15 @@ def test_without_a_log_file(tmp_path: Path) -> None:
     assert stderr.endswith(b" Ended\n")
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("prelude", ["", "signal.signal(signal.SIGTERM, signal.SIG_IGN)"])
-def test_it_ends_when_it_is_told_to(tmp_path: Path, number: int, code: int, prelude: str) -> None:
+def test_it_ends_when_it_is_told_to(tmp_path: Path, number: int, prelude: str) -> None:
     """Within about two seconds, and its server with it, even one that does not listen to that."""
     proxy = Proxy(tmp_path, prelude=prelude, idle=60)
     with proxy.started() as process:
         server = int(ask(proxy.port))
         process.send_signal(number)
-        assert process.wait(END) == code
+        assert process.wait(END) == 0
         assert not alive(server)
         assert refuses(proxy.port)
 
