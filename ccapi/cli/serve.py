@@ -114,7 +114,7 @@ async def _rehearsal(name: str, stack: contextlib.AsyncExitStack) -> Callable[[G
         mode = settings.permission_mode or "bypassPermissions"
         # In the container its conversations survive a restart, as real ones do; elsewhere nothing is left behind.
         kept = settings.data_dir / "rehearsal" if settings.in_container else scratch
-        environ = gateway_app.rehearsed(settings, url, kept) | {"TMPDIR": str(scratch)}
+        environ = gateway_app.rehearsed(settings, url, scratch)
         return replace(settings, environ=environ, permission_mode=mode, data_dir=kept / "gateway")
 
     return prepare

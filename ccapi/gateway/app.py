@@ -150,9 +150,12 @@ async def run(settings: GatewaySettings, ready: Callable[[int], None], reread: C
 def rehearsed(settings: GatewaySettings, url: str, scratch: Path) -> dict[str, str]:
     """The environment in which Claude Code talks to the scripted model at `url`, and to nothing else.
 
-    No account of this machine is used, and what it writes beside its work goes into the directory `scratch`.
+    No account of this machine is used, and what it writes beside its work goes into the directory `scratch`. In the
+    container its configuration is the real one: the MCP servers, and the logins to them, are no part of the model.
     """
     dropped = {"ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"}
     environ = {name: value for name, value in settings.environ.items() if name.upper() not in dropped}
-    ours = {"CLAUDE_CONFIG_DIR": str(scratch / "claude-config"), "TMPDIR": str(scratch)}
+    ours = {"TMPDIR": str(scratch)}
+    if not settings.in_container:
+        ours["CLAUDE_CONFIG_DIR"] = str(scratch / "claude-config")
     return {**environ, **ours, "ANTHROPIC_BASE_URL": url, "ANTHROPIC_API_KEY": "rehearsal"}

@@ -165,3 +165,10 @@ def test_a_rehearsal_uses_no_account_of_this_machine(tmp_path: Path) -> None:
     assert "http://proxy" not in found.values()
     assert found["ANTHROPIC_BASE_URL"] == "http://127.0.0.1:9"
     assert Path(found["CLAUDE_CONFIG_DIR"]).is_relative_to(tmp_path)
+
+
+def test_a_rehearsal_in_the_container_has_its_mcp_servers(tmp_path: Path) -> None:
+    """Only the model is scripted: configuration and logins are those of the container."""
+    environ = {"CLAUDE_CONFIG_DIR": "/home/claude/.claude"}
+    found = rehearsed(GatewaySettings(environ=environ, in_container=True), "http://127.0.0.1:9", tmp_path)
+    assert found["CLAUDE_CONFIG_DIR"] == "/home/claude/.claude"

@@ -186,4 +186,4 @@ def redirect_port(url: str) -> int:
 
 def logins_inside() -> list[str]:
     """The command lines of `claude mcp login` in the container."""
-    return [line for line in docker("top", NAME, "-eo", "args").splitlines() if "mcp login" in line]
+    return [line for line in docker("top", NAME, "-eo", "pid,args").splitlines() if "mcp login" in line]
