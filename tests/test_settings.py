@@ -46,6 +46,8 @@ GOOD: dict[str, tuple[str, str, Any]] = {
     "stack.ca_file": ('"/etc/ca.pem"', "/etc/ca.pem", Path("/etc/ca.pem")),
     "stack.base_image": ('"debian:bookworm-slim"', "debian:bookworm-slim", "debian:bookworm-slim"),
     "oauth.port": ("8889", "8889", 8889),
+    "oauth.callback_port": ("3118", "3118", 3118),
+    "oauth.open_browser": ('"never"', "never", "never"),
 }
 BAD_TOML = {
     "gateway.port": ["0", "65536", "-1", '"eighty"', "true", "8000.5", "[8000]"],
@@ -69,6 +71,8 @@ BAD_TOML = {
     "stack.ca_file": ['""', "true"],
     "stack.base_image": ['""', '" "', "5", '"a\\nb"'],
     "oauth.port": ["0", '"x"', "false"],
+    "oauth.callback_port": ["0", "1023", "65536", '"x"', "true"],
+    "oauth.open_browser": ['"always"', "true", "5"],
     "models.small": ['""', "5"],
     "gateway.host": ['"example.org"', '""', "5", '"127.1"'],
     "gateway.shutdown_grace": ["-1", "false", '"x"'],
@@ -93,6 +97,7 @@ BAD_ENVIRONMENT = {
     "models.map": ["gpt-4o", "gpt-4o=", "=sonnet"],
     "models.fallback": ["maybe", "2"],
     "oauth.port": ["0", "x"],
+    "oauth.callback_port": ["1023", "x"],
 }
 
 
@@ -208,6 +213,8 @@ def test_the_names_of_variables() -> None:
         "CCAPI_STACK_CA_FILE",
         "CCAPI_STACK_BASE_IMAGE",
         "CCAPI_OAUTH_PORT",
+        "CCAPI_OAUTH_CALLBACK_PORT",
+        "CCAPI_OAUTH_OPEN_BROWSER",
     }
 
 
