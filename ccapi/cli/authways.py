@@ -97,7 +97,7 @@ def _asked(wishes: Wishes, entry: Entry | None) -> Way:
     from ccapi.commands import loginadvice
 
     if not output.interactive():
-        raise loginadvice.no_registration(wishes.name, entry)
+        raise loginadvice.no_registration(wishes.name, loginadvice.command(wishes.name, entry, wishes.url), entry)
     if entry and entry.guide:
         output.note(f"{entry.guide}\n")
     ways = [way for way in ("token", "client-id") if entry is None or way in entry.ways]
@@ -123,11 +123,12 @@ def _by_browser(wishes: Wishes, entry: Entry | None, client_secret: str | None =
 
     if not output.interactive() and wishes.browser and not wishes.paste:
         name = wishes.name
-        hint = f"On a terminal: ccapi auth {name}\nFrom a script, which shows somebody the page: ccapi auth {name} "
-        raise LoginNeeded(f"signing in to {name} needs somebody at a terminal", hint=f"{hint}--no-browser")
+        command = loginadvice.command(name, entry, wishes.url)
+        hint = f"On a terminal: {command}\nFrom a script, which shows somebody the page: {command} --no-browser"
+        raise LoginNeeded(f"signing in to {name} needs somebody at a terminal", hint=hint)
     ways = Ways(_may_open(wishes), wishes.paste, wishes.qr, wishes.as_json)
     try:
-        with LoginView(wishes.name, ways, host_settings.seat()) as view, _parts(view) as (parts, settings):
+        with LoginView(wishes.name, ways, host_settings.seat()) as view, _parts(view, wishes) as (parts, settings):
             wanted = _wanted(wishes, settings, client_secret)
             done = login.login(wanted, entry, parts, view)
     except loginadvice.NoRegistration:
@@ -160,13 +161,15 @@ def _wanted(wishes: Wishes, settings: Settings, client_secret: str | None) -> An
 
 
 @contextmanager
-def _parts(view: LoginView) -> Iterator[tuple[Parts, Settings]]:
+def _parts(view: LoginView, wishes: Wishes) -> Iterator[tuple[Parts, Settings]]:
     """The stack, healthy, and the settings with the port that it really has."""
     from ccapi.commands import loginparts
 
     docker = host_settings.docker_environment()
     port = loginparts.published_port(docker, lambda: view.phase("healthy"))
     settings = host_settings.load({"gateway.port": port})
+    if wishes.callback_port == settings.oauth_port:  # then the proxy must know that they come to its own port
+        settings = host_settings.load({"gateway.port": port, "oauth.callback_port": wishes.callback_port})
     with loginparts.connected(settings, docker) as parts:
         yield parts, settings
 
@@ -239,7 +242,7 @@ def _by_token(wishes: Wishes, entry: Entry | None, *, from_gh: bool) -> None:
 
     given = Given(wishes.with_token, from_gh, force=wishes.replace, browser=_may_open(wishes))
     found = auth_token.beforehand(given, wishes.name)
-    with LoginView(wishes.name, Ways(), host_settings.seat()) as view, _parts(view) as (parts, _):
+    with LoginView(wishes.name, Ways(), host_settings.seat()) as view, _parts(view, wishes) as (parts, _):
         view.pause()
         target = _target(wishes, entry, parts)
         kept = auth_token.sign_in(parts.container, parts.gateway.probe, target, given, found)

@@ -16,7 +16,7 @@ from ccapi.commands import loginadvice, mcpservers
 from ccapi.commands.inside import Inside
 from ccapi.commands.logindialogue import EXCHANGE, URL_WITHIN, Dialogue, Invitation, Phase, Proxy, View
 from ccapi.commands.mcpservers import Configured
-from ccapi.errors import CcapiError, LoginFailed, StackFailed, UsageError
+from ccapi.errors import CcapiError, LoginFailed, UsageError
 from ccapi.oauth.catalogue import OWN_APP_PORT, Entry
 from ccapi.wire.internal import Probed, Server
 
@@ -117,6 +117,10 @@ class _Login:
         """Of a server that works: whether what works is to be replaced. `settled`: there is nothing to do anyway."""
         return not settled and (self._wanted.replace or self._view.may_replace(self._tools()))
 
+    @property
+    def _command(self) -> str:
+        return loginadvice.command(self._name, self._entry, self._wanted.url)
+
     # --- before the browser
 
     def _url(self, configured: Configured | None) -> str:
@@ -137,7 +141,7 @@ class _Login:
         registers = probed.registration or probed.client_id_metadata or not probed.issuer
         has_client = self._wanted.client_id or (configured and configured.kind == "client-id")
         if probed.outcome == "unauthorized" and not registers and not has_client:
-            raise loginadvice.no_registration(self._name, self._entry)
+            raise loginadvice.no_registration(self._name, self._command, self._entry)
         return probed.outcome == "ok"
 
     def _differs(self, configured: Configured | None, url: str) -> bool:
@@ -155,22 +159,16 @@ class _Login:
         mcpservers.put(container, self._name, entry, client_secret=wanted.client_secret)
 
     def _restore(self, before: str | None) -> None:
-        """As it was before; a container that is just being restarted is waited for."""
+        """As it was before. A container that is just being restarted, which is one way to end a login, is waited for."""
         deadline = time.monotonic() + _BACK_WITHIN
         while True:
             try:
-                mcpservers.restore(self._parts.container, self._name, before)
-            except StackFailed as error:
-                if time.monotonic() < deadline:
-                    time.sleep(_POLL)
-                    continue
-                self._cannot_restore(error)
+                return mcpservers.restore(self._parts.container, self._name, before)
             except CcapiError as error:
-                self._cannot_restore(error)
-            return
-
-    def _cannot_restore(self, error: CcapiError) -> None:
-        self._view.warn(f"{self._name} is still in Claude Code's configuration, without a login: {error.message}")
+                if time.monotonic() > deadline:
+                    left = "is still in Claude Code's configuration, without a login"
+                    return self._view.warn(f"{self._name} {left}: {error.message}")
+            time.sleep(_POLL)
 
     # --- the login
 
@@ -183,13 +181,13 @@ class _Login:
 
     def _sign_in(self, *, replaces: bool) -> None:
         self._view.phase("starting")
-        timeout = self._wanted.timeout
+        timeout, proxy = self._wanted.timeout, self._parts.proxy
         variables = [f"MCP_OAUTH_CALLBACK_PORT={self._port}"] if self._port else []
         argv = ("env", "--chdir=/", *variables, "claude", "mcp", "login", self._name, "--no-browser")
         limit = URL_WITHIN + timeout + EXCHANGE + _MARGIN
         try:
             with self._parts.container.terminal(*argv, timeout=limit) as terminal:
-                Dialogue(self._name, terminal, self._parts.proxy, self._view, timeout=timeout).run()
+                Dialogue(self._name, terminal, proxy, self._view, timeout=timeout, command=self._command).run()
         except BaseException:
             if replaces:
                 self._view.warn("The login that worked before is gone: Claude Code dropped it when the new one began")

@@ -98,13 +98,14 @@ _Event = _Printed | _Ended | _Heard | _Pasted
 class Dialogue:
     """`terminal` runs the CLI. `proxy` starts the proxy if need be, and raises why there is none.
 
-    `timeout` is in seconds, from the moment the URL is shown.
+    `timeout` is in seconds, from the moment the URL is shown. `command` is what a person types to try again.
     """
 
     def __init__(
-        self, name: str, terminal: Terminal, proxy: Callable[[], Proxy], view: View, *, timeout: float
+        self, name: str, terminal: Terminal, proxy: Callable[[], Proxy], view: View, *, timeout: float, command: str
     ) -> None:
         self._name = name
+        self._command = command
         self._terminal = terminal
         self._proxy = proxy
         self._view = view
@@ -190,7 +191,7 @@ class Dialogue:
             self._must_paste(error)
             return False
         if isinstance(session, PortBusy):  # no port but this one will do, so the browser need not be opened
-            raise session
+            raise PortBusy(session.message, hint=f"Stop that program first. {self._again}")
         listening.callback(_cancel, proxy, session)
         threading.Thread(target=self._listen, args=(proxy, session), daemon=True).start()
         return True
@@ -278,7 +279,7 @@ class Dialogue:
             return LoginFailed("Claude Code shows no address to sign in at", hint=self._again)
         if self._answered:
             return LoginFailed("the browser's answer came, but Claude Code does not get ahead", hint=self._again)
-        hint = f"More time: ccapi auth {self._name} --timeout SECONDS"
+        hint = f"More time: {self._command} --timeout SECONDS"
         return LoginTimeout(f"nobody signed in within {self._timeout:g} seconds", hint=hint)
 
     def _failure(self) -> LoginFailed:
@@ -289,11 +290,11 @@ class Dialogue:
             code = None
         if code is None or code > 128:
             return LoginFailed("Claude Code was ended in the middle of the login", hint=self._again)
-        return loginadvice.failed(self._name, self._screen.reason)
+        return loginadvice.failed(self._name, self._command, self._screen.reason)
 
     @property
     def _again(self) -> str:
-        return f"Start again: ccapi auth {self._name}"
+        return f"Start again: {self._command}"
 
 
 def _cancel(proxy: Proxy, session: Session) -> None:

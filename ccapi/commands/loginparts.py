@@ -9,9 +9,9 @@ from contextlib import ExitStack, contextmanager
 from ccapi.client.internal import InternalClient
 from ccapi.client.proxy import ProxyClient
 from ccapi.commands import inside, secret
+from ccapi.commands import proxy as proxy_commands
 from ccapi.commands.login import Parts
 from ccapi.errors import StackFailed
-from ccapi.oauth import daemon
 from ccapi.settings import Settings
 from ccapi.stack import status as stack_status
 from ccapi.stack.status import Status
@@ -41,13 +41,14 @@ def published_port(docker: Mapping[str, str], waiting: Callable[[], None]) -> in
 def connected(settings: Settings, docker: Mapping[str, str]) -> Iterator[Parts]:
     """Everything a login is made with. The proxy is started when it is first asked for."""
     key = secret.ensure(settings.home)
+    address = f"http://127.0.0.1:{settings.oauth_port}"
     with ExitStack() as stack:
         container = stack.enter_context(inside.opened(docker))
         gateway = stack.enter_context(InternalClient(settings.base_url, key))
 
         def proxy() -> ProxyClient:
-            daemon.start(settings)
-            return stack.enter_context(ProxyClient(f"http://127.0.0.1:{settings.oauth_port}", key))
+            proxy_commands.start(settings)
+            return stack.enter_context(ProxyClient(address, key))
 
         yield Parts(container, gateway, proxy)
 
