@@ -159,7 +159,7 @@ class _Login:
         mcpservers.put(container, self._name, entry, client_secret=wanted.client_secret)
 
     def _restore(self, before: str | None) -> None:
-        """As it was before. A container that is just being restarted, which is one way to end a login, is waited for."""
+        """As it was before. A container that is being restarted, which may be what ended the login, is waited for."""
         deadline = time.monotonic() + _BACK_WITHIN
         while True:
             try:
