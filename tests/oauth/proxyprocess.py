@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 
 from ccapi.oauth import config as proxy_config
 from ccapi.oauth.config import ProxyConfig
-from tests.cli.support import ROOT, clean_environ
+from tests.cli.support import ROOT, Cli, clean_environ
 
 DEADLINE = 20.0  # seconds: what anything in these tests may take on a busy machine
 LINES = "Starting OAuth Proxy on port {0}\nOAuth callback URL: http://localhost:{0}/oauth/callback\n"
@@ -198,7 +198,7 @@ class _GatewayHandler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.server.seen.append((self.requestline, dict(self.headers)))
         status = self.server.statuses.pop(0) if self.server.statuses else 200
-        if status == 200:
+        if status == 200 and self.path != "/health":
             self.server.reported.wait(DEADLINE)
         body = json.dumps({"logins": [{"id": "1"}]}).encode() if status == 200 else b""
         with contextlib.suppress(OSError):
@@ -209,3 +209,61 @@ class _GatewayHandler(BaseHTTPRequestHandler):
 
     def log_message(self, *_: Any) -> None:
         pass
+
+
+def private_memory(pid: int) -> float:
+    """USS in MB: what would be free if this process ended."""
+    fields = (line.split() for line in Path(f"/proc/{pid}/smaps_rollup").read_text("ascii").splitlines()[1:])
+    sizes = {name: int(size) for name, size, *_ in fields}
+    return (sizes["Private_Clean:"] + sizes["Private_Dirty:"]) * 1024 / 1e6
+
+
+def processes_of(directory: Path) -> list[int]:
+    """Those with the directory on their command line."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if os.fsencode(directory) in (entry / "cmdline").read_bytes():
+                found.append(int(entry.name))
+    return found
+
+
+class Ccapi(Cli):
+    """The command on a machine without Docker, with a port of its own for the proxy and one where no gateway is."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory)
+        self.port, self.gateway_port = free_port(), free_port()
+        self.environ |= {
+            "DOCKER_HOST": f"unix://{directory}/no.sock",
+            "CCAPI_OAUTH_PORT": str(self.port),
+            "CCAPI_GATEWAY_PORT": str(self.gateway_port),
+        }
+
+    @property
+    def state(self) -> Path:
+        return Path(self.environ["CCAPI_HOME"]) / "state"
+
+    @property
+    def log(self) -> Path:
+        return self.state / "log" / "proxy.log"
+
+    def proxy(self, *args: str, **environ: str) -> subprocess.CompletedProcess[str]:
+        return self.run("proxy", *args, environ=environ)
+
+    def pid(self) -> int:
+        """Of the proxy that runs, without asking it."""
+        return int(json.loads((self.state / f"proxy-{self.port}.lock").read_text())["pid"])
+
+
+@contextmanager
+def ccapi(directory: Path) -> Iterator[Ccapi]:
+    """At the end no proxy is left, and none that could not be stopped."""
+    command = Ccapi(directory)
+    try:
+        yield command
+        assert command.proxy("stop").returncode == 0
+        until(lambda: not processes_of(directory), "the processes end", 5)
+    finally:
+        for pid in processes_of(directory):
+            os.kill(pid, signal.SIGKILL)
