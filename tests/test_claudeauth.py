@@ -15,6 +15,7 @@ import pytest
 from ccapi.commands import claudeauth
 from ccapi.commands.claudeauth import BILLING, METHODS, CodeIncomplete, Credential, Method, State, Variable
 from ccapi.errors import ClaudeFailed, LoginFailed, UsageError
+from tests.oauth.driven import NO_NETWORK
 from tests.oauth.localcontainer import LocalContainer
 
 KEY, TOKEN = "sk-ant-api03-never-to-be-shown-1", "sk-ant-oat01-never-to-be-shown-2"
@@ -33,7 +34,6 @@ SUBSCRIPTION = {
         "subscriptionType": "max",
     }
 }
-NO_NETWORK = {"HTTPS_PROXY": "http://127.0.0.1:9", "HTTP_PROXY": "http://127.0.0.1:9"}
 
 
 @pytest.fixture
@@ -123,14 +123,17 @@ def test_which_wins_is_what_the_cli_says(
     container: LocalContainer, chosen: tuple[Variable, ...], stored: Method
 ) -> None:
     """Of every combination: the real CLI, given the same variables, uses what `State.method` says it does."""
-    {"none": lambda _: None, "subscription": with_subscription, "helper": with_helper}[stored](container)
+    if stored == "subscription":
+        with_subscription(container)
+    if stored == "helper":
+        with_helper(container)
     for variable in chosen:
         claudeauth.keep(container, variable, VALUES[variable])
     environ = {**container.environ, **{variable: VALUES[variable] for variable in chosen}}
     ran = subprocess.run(["claude", "auth", "status"], env=environ, capture_output=True, check=False, timeout=30)
     says = json.loads(ran.stdout)
     with_key = ("api_key", "ANTHROPIC_API_KEY")
-    expected: dict[Method, set[tuple[str, str | None]]] = {
+    expected: dict[str, set[Any]] = {
         "none": {("none", None)},
         "subscription": {("claude.ai", None)},
         "token": {("oauth_token", None)},
@@ -280,8 +283,8 @@ def test_the_address(container: LocalContainer, console: bool, site: str) -> Non
         assert url.startswith(f"{site}oauth/authorize?")
         assert url.isprintable()
         assert " " not in url
-        terminal: Any = login._terminal
-    assert terminal._process.poll() is not None
+        assert container.processes() != []
+    assert container.processes() == []
 
 
 def test_an_incomplete_code_can_be_given_again(container: LocalContainer) -> None:

@@ -133,7 +133,7 @@ def _secret(container: Inside, way: Way) -> str:
         _offer_setup(container)
     else:
         output.note(f"Make a key: {output.link('https://platform.claude.com/settings/keys')}")
-    return claudeauth.check(_VARIABLES[way], prompt.hidden(f"{_NAMES[way].capitalize()} (it does not show)"))
+    return claudeauth.check(_VARIABLES[way], prompt.hidden(f"Your {_NAMES[way]} (it does not show)"))
 
 
 def _offer_setup(container: Inside) -> None:

@@ -69,6 +69,15 @@ class LocalContainer:
         self.commands.append(argv)
         return LocalTerminal(("timeout", "--foreground", str(timeout), *argv), self.environ, self.directory, columns)
 
+    def processes(self) -> list[int]:
+        """What runs in it, by its environment."""
+        wanted, found = f"CLAUDE_CONFIG_DIR={self.config}".encode(), []
+        for entry in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                if wanted in (entry / "environ").read_bytes().split(b"\0"):
+                    found.append(int(entry.name))
+        return found
+
     def signal_gateway(self, name: str) -> None:
         self.signals.append(name)
 
