@@ -20,7 +20,9 @@ PARAMETERS = [
 
 def test_all_commands_of_this_version_are_registered() -> None:
     """The tests below run over what is registered: here is what that must be."""
-    assert set(COMMANDS) == {"ask", "config", "demo", "down", "key", "gateway", "logs", "rehearsal", "status", "up"}
+    assert set(COMMANDS) == {
+        "ask", "auth", "config", "demo", "down", "gateway", "key", "logs", "proxy", "rehearsal", "status", "up"
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", COMMANDS)
