@@ -62,7 +62,7 @@ def runner(app: web.Application) -> Runner:
         app,
         refuse=guard.no_http,
         handler_cancellation=True,  # a client that leaves does not wait any longer
-        shutdown_timeout=1.0,
+        shutdown_timeout=0.5,  # seconds for a delivery that goes on
         access_log=None,  # it would print query strings
         auto_decompress=False,
         keepalive_timeout=_IDLE_CONNECTION,

@@ -72,8 +72,10 @@ class Registry:
             timer.cancel()
 
     def close(self) -> None:
-        """No timer is left."""
+        """Nothing waits any more: who waits for a login is told so at once. No timer is left."""
         for login in self:
+            if login.status == "pending":
+                self.end(login, "cancelled")
             self.forget(login)
 
     def _expire(self, login: Login) -> None:

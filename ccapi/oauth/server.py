@@ -106,11 +106,11 @@ async def _ready(wanted: ProxyConfig, sockets: Sequence[socket.socket]) -> Async
             stack.callback(one.close)
         client = await stack.enter_async_context(gateway.connected(wanted))
         relay = Relay(port, client, listeners := Listeners())
-        stack.callback(relay.registry.close)
         stack.callback(listeners.close)
         redirects = await stack.enter_async_context(_served(app.redirects(relay)))
         own = await stack.enter_async_context(_served(app.own(wanted, relay, client, port)))
         listeners.serve = redirects
+        stack.callback(relay.registry.close)
         watch = Watch(client, relay, Registration(wanted, port), wanted.open_browser)
         await stack.enter_async_context(_background(watch.run()))
         yield Proxy(port, relay, own, redirects)
