@@ -129,7 +129,8 @@ def test_which_wins_is_what_the_cli_says(
         with_helper(container)
     for variable in chosen:
         claudeauth.keep(container, variable, VALUES[variable])
-    environ = {**container.environ, **{variable: VALUES[variable] for variable in chosen}}
+    environ = dict(container.environ)
+    environ.update((variable, VALUES[variable]) for variable in chosen)
     ran = subprocess.run(["claude", "auth", "status"], env=environ, capture_output=True, check=False, timeout=30)
     says = json.loads(ran.stdout)
     with_key = ("api_key", "ANTHROPIC_API_KEY")

@@ -268,7 +268,10 @@ def _sign_out_claude(container: Inside) -> None:
     before = claudeauth.state(container)
     claudeauth.logout(container)
     after = claudeauth.state(container)
-    output.note("Claude is signed out" if before.signed_in else "Claude was not signed in")
+    if after.method != "none":
+        output.note("Claude's own login, and what was in credentials.env, are gone")
+    else:
+        output.note("Claude is signed out" if before.method != "none" else "Claude was not signed in")
     if page := _CLAUDE_PAGES.get(before.method):
         output.note(f"What it had still counts at Anthropic; revoke it: {page}")
     for credential in after.credentials:
