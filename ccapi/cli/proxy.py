@@ -19,9 +19,8 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON document on standar
 
 
 def register(app: typer.Typer) -> None:
-    group = typer.Typer(
-        no_args_is_help=True, help="The OAuth proxy, which brings MCP sign-ins from the browser into the container."
-    )
+    help_text = "The OAuth proxy: it brings MCP sign-ins into the container."
+    group = typer.Typer(no_args_is_help=True, help=help_text)
     for command in (run, start, stop, restart, status, logs, install, uninstall):
         group.command()(command)
     app.add_typer(group, name="proxy")
@@ -49,7 +48,10 @@ def start() -> None:
 
 
 def stop() -> None:
-    """Stop the proxy, whoever started it; logins that wait for a browser are cancelled."""
+    """Stop the proxy, whoever started it.
+
+    Logins that wait for a browser are over.
+    """
     from ccapi.commands import proxy
 
     stopped = proxy.stop(host_settings.home_directory())
@@ -57,7 +59,7 @@ def stop() -> None:
 
 
 def restart() -> None:
-    """Stop the proxy, and start it in the background with the settings as they are now."""
+    """Stop the proxy and start it again, with the settings of now."""
     from ccapi.commands import proxy
 
     settings = _settings()
@@ -183,7 +185,7 @@ def _say_installed(result: Installed) -> None:
 
 
 def uninstall() -> None:
-    """No longer have the system start the proxy; one that the system started is stopped."""
+    """Undo `install`; the proxy that the system started is stopped."""
     from ccapi.commands import proxy
 
     removed = proxy.uninstall()

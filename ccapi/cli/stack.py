@@ -54,9 +54,10 @@ def up(
     ] = 120,
     as_json: Json = False,
 ) -> None:
-    """Build the image if need be, start the container and the OAuth proxy.
+    """Start the container and the OAuth proxy.
 
-    Waits until the container is healthy. Run it again at any time: it changes only what is not as wanted.
+    Builds the image if need be, and waits until the container is healthy. Run it again at any time: it changes only
+    what is not as wanted.
     """
     from ccapi.commands import proxy, stack
 
@@ -106,9 +107,9 @@ def down(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Stop and remove the container, stop the OAuth proxy; the volumes stay.
+    """Stop the container and the OAuth proxy; the volumes stay.
 
-    With --volumes they go too, and with them the sign-in and the agent's files.
+    The container is removed. With --volumes the volumes go too, and with them the sign-in and the agent's files.
     """
     from ccapi.commands import proxy, stack
 
