@@ -1,6 +1,6 @@
 """Run the benchmarks, print their ratios, and write all numbers to `benchmarks/results.json`.
 
-python -m benchmarks [--quick] [first_text events stall long_line concurrency endurance]
+python -m benchmarks [--quick] [first_text events stall long_line concurrency endurance idle_proxy]
 
 Ratios are of things that ran in turn on this machine; they hold on others, seconds do not.
 """
@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks import concurrency, endurance, events, first_text, long_line, stall
+from benchmarks import concurrency, endurance, events, first_text, idle_proxy, long_line, stall
 
 RESULTS = Path(__file__).parent / "results.json"
 Measure = Callable[[], dict[str, Any]]
@@ -29,6 +29,7 @@ FULL: Mapping[str, Measure] = {
     "long_line": long_line.measure,
     "concurrency": partial(concurrency.measure, 5),
     "endurance": endurance.measure,
+    "idle_proxy": idle_proxy.measure,
 }
 QUICK: Mapping[str, Measure] = {
     "first_text": partial(first_text.measure, 3),
@@ -37,6 +38,7 @@ QUICK: Mapping[str, Measure] = {
     "long_line": long_line.measure,
     "concurrency": partial(concurrency.measure, 1, (1, 4), 8, 2),
     "endurance": partial(endurance.measure, 100),
+    "idle_proxy": partial(idle_proxy.measure, 2),
 }
 # What is wanted: where the number is, and what it may be at most.
 TARGETS: tuple[tuple[tuple[str, ...], float], ...] = (
@@ -51,11 +53,16 @@ TARGETS: tuple[tuple[tuple[str, ...], float], ...] = (
     (("concurrency", "8", "ratio"), 0.6),
     (("concurrency", "32 over 4 slots", "failures"), 0),
     (("endurance", "failures"), 0),
+    (("idle_proxy", "proxy, idle", "private_mb"), 10),
+    (("idle_proxy", "proxy, idle again", "private_mb"), 10),
+    (("idle_proxy", "first answer", "seconds"), 0.5),
 )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Benchmarks of the gateway.")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description="Benchmarks of the gateway and of the OAuth proxy."
+    )
     parser.add_argument("--quick", action="store_true", help="few rounds: to see that they run, not to compare")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"some of: {', '.join(FULL)}")
     arguments = parser.parse_args()
