@@ -75,7 +75,7 @@ class Browser:
                         log.info("an address to open in the browser was refused: the agent, or a tool of it, called")
                         return
                     answer = self._answer(lineage, await _read(reader))
-                    writer.write(f"{answer}\n".encode("ascii"))
+                    writer.write(f"{answer}\n".encode())
                     await writer.drain()
         finally:
             writer.close()

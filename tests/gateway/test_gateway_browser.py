@@ -211,7 +211,7 @@ async def test_what_is_no_login_is_refused(
     caplog.set_level("DEBUG")
     container.login_by_hand()
     answer = await channel.says(data)
-    assert answer != "ok"
+    assert answer not in {"ok", ""}
     assert "as.example" not in answer + caplog.text
     assert await channel.told() == []
 
