@@ -32,7 +32,7 @@ COVERED = {
     "make lint test": "test_make_targets",
     "pipx install .": "cli/test_cli_journey.py::test_use_it_for_real",
     "ccapi up": "cli/test_cli_journey.py::test_use_it_for_real",
-    "docker exec -it claude-code-api claude auth login": "cli/test_cli_journey.py::test_use_it_for_real",
+    "ccapi auth claude": "cli/test_cli_journey.py::test_use_it_for_real",
     "ccapi ask": "test_ask",
     "ccapi up --rehearsal": "cli/test_cli_journey.py::test_use_it_for_real",
     "curl http": "test_curl",

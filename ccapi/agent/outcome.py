@@ -25,7 +25,7 @@ from ccapi.errors import (
 from ccapi.wire.events import FinishReason, RunFailed, RunFinished, Usage
 
 SIGN_IN_HINT = (
-    "Sign in with `claude auth login` (in the container: `docker exec -it claude-code-api claude auth login`), "
+    "Sign in with `ccapi auth claude` (without Docker: `claude auth login`), "
     "or give the gateway ANTHROPIC_API_KEY or CLAUDE_CODE_OAUTH_TOKEN."
 )
 # Seconds, when the API named no time: the CLI itself gives up at once if it is told to wait for longer than this.

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 
-_LOGIN = "docker exec -it claude-code-api claude auth login"
+_LOGIN = "ccapi auth claude"
 _HOLDS = {
     "claude-config": "Claude's sign-in, its sessions and MCP logins",
     "workspace": "the files the agent works on",

@@ -34,7 +34,10 @@ _REFUSED_FOR = 60.0  # seconds for which a refused sign-in of a run counts
 _LEAST_SPACE = 16 * 1024 * 1024  # bytes that must be free
 _CREDENTIALS = (".credentials.json", "settings.json")  # not .claude.json: every start of the CLI writes it
 
-SIGN_IN = "Sign in with `claude auth login`, or set ANTHROPIC_API_KEY or CLAUDE_CODE_OAUTH_TOKEN."
+SIGN_IN = (
+    "Sign in with `ccapi auth claude` (without Docker: `claude auth login`), "
+    "or set ANTHROPIC_API_KEY or CLAUDE_CODE_OAUTH_TOKEN."
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,11 +65,11 @@ def test_each_status_of_the_api_has_its_error(
 
 
 def test_a_missing_sign_in_says_how() -> None:
-    """The hint names the command, in the container too, and the variables."""
+    """The hint names the command, the one without Docker too, and the variables."""
     error = outcome.api_error(401, "", None)
     for word in (
-        "claude auth login",
-        "docker exec -it claude-code-api",
+        "ccapi auth claude",
+        "without Docker: `claude auth login`",
         "ANTHROPIC_API_KEY",
         "CLAUDE_CODE_OAUTH_TOKEN",
     ):

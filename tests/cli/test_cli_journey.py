@@ -20,7 +20,7 @@ from tests.cli.support import DEADLINE, ROOT, clean_environ, command, on_termina
 from tests.stack.support import CA_FILE, docker, refuse_to_harm
 
 LABEL = "label=ccapi.stack=claude-code-api"
-SIGN_IN = "docker exec -it claude-code-api claude auth login"
+SIGN_IN = "ccapi auth claude"
 
 
 @pytest.fixture
@@ -76,9 +76,13 @@ def test_use_it_for_real(nobodys_stack: None, environ: dict[str, str], tmp_path:
     assert "http://127.0.0.1:8000/v1" in started
     assert SIGN_IN in started
     with on_terminal(shlex.split(SIGN_IN), environ, tmp_path) as terminal:
-        terminal.read_until("https://")
+        terminal.read_until("How shall Claude be signed in?")
+        terminal.type(b"\r")
+        terminal.read_until("https://claude.ai/oauth/authorize?")
+        terminal.read_until("Code (it does not show): ")
         terminal.type(b"\x03")
         terminal.read_all()
+    assert terminal.process.returncode == 130
     refused = bash(ASK, environ, tmp_path)
     assert (refused.returncode, refused.stdout) == (4, ""), refused.stderr
     assert SIGN_IN in refused.stderr

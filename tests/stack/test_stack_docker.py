@@ -24,6 +24,7 @@ def test_up_from_nothing(absent: Stack) -> None:
     """Builds, starts, waits until healthy; the address and what to do next on stdout, progress on stderr."""
     done = absent.up()
     assert f"http://127.0.0.1:{absent.port}/v1" in done.stdout
+    assert f"http://localhost:{absent.oauth_port}/oauth/callback" in done.stdout
     assert 'ccapi ask "hello"' in done.stdout
     assert "scripted" in done.stdout
     assert "Starting the container ..." in done.stderr
@@ -87,11 +88,11 @@ def test_up_for_the_real_model(running: Stack) -> None:
     environ = {"ANTHROPIC_BASE_URL": "https://gateway.example"}
     done = running.cli("up", environ=environ)
     assert done.returncode == 0, done.stderr
-    assert f"docker exec -it {NAME} claude auth login" in done.stdout
+    assert "ccapi auth claude" in done.stdout
     assert "https://gateway.example\n" in done.stdout
     assert "scripted" not in done.stdout
     running.inside("umask 077; echo ANTHROPIC_API_KEY=x >$CLAUDE_CONFIG_DIR/credentials.env")
-    assert "claude auth login" not in running.cli("up", environ=environ).stdout
+    assert "ccapi auth claude" not in running.cli("up", environ=environ).stdout
     running.inside("rm $CLAUDE_CONFIG_DIR/credentials.env")
 
 
