@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ from ccapi.wire.internal import Probed
 
 Probe = Callable[[str, str | None], Probed]  # `client.internal.InternalClient.probe`
 
+_SCHEME = re.compile(r"(?i)^bearer(\s+|$)")  # copied along, out of a header
 _MAX = 4096  # characters; the gateway takes no more
 
 
@@ -41,9 +43,7 @@ class Kept:
 
 def check(text: str) -> str:
     """What was typed or piped, as a token. Raises `UsageError`, which does not repeat it."""
-    token = text.strip()
-    if token[:7].lower() == "bearer ":
-        token = token[7:].strip()
+    token = _SCHEME.sub("", text.strip())
     if not token or not token.isascii() or not token.isprintable() or " " in token or len(token) > _MAX:
         raise UsageError("that is no token: one line of letters, digits and signs is expected")
     return token
