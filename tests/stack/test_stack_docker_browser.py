@@ -68,14 +68,19 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Model]:
         yield model
 
 
-@pytest.fixture
-def host(stack: Stack, model: Model) -> Host:
-    """The stack with that model, and without the OAuth proxy."""
+@pytest.fixture(scope="module")
+def environ(stack: Stack, model: Model) -> dict[str, str]:
+    """With which `up` makes the container use that model as if it were the real one."""
     stack.up()
-    (network,) = inspect()["NetworkSettings"]["Networks"].values()
-    url = f"http://{network['Gateway']}:{urlsplit(model.url).port}"
     stack.inside("umask 077; echo ANTHROPIC_API_KEY=x >$CLAUDE_CONFIG_DIR/credentials.env")
-    done = stack.cli("up", environ={"ANTHROPIC_BASE_URL": url})
+    (network,) = inspect()["NetworkSettings"]["Networks"].values()
+    return {"ANTHROPIC_BASE_URL": f"http://{network['Gateway']}:{urlsplit(model.url).port}"}
+
+
+@pytest.fixture
+def host(stack: Stack, environ: dict[str, str]) -> Host:
+    """The stack with that model, and without the OAuth proxy."""
+    done = stack.cli("up", environ=environ)
     assert done.returncode == 0, done.stderr
     stack.cli("proxy", "stop")
     return Host(stack, secret.path(stack.environ["CCAPI_HOME"]).read_text().strip())
