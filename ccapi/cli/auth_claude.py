@@ -140,9 +140,9 @@ def _offer_setup(container: Inside) -> None:
     if not prompt.confirm("Have a new token made now (claude setup-token)?", default=True):
         return
     from ccapi.cli import attach
-    from ccapi.commands.inside import CLAUDE
+    from ccapi.commands.claudeauth import NO_BROWSER
 
-    code = attach.run(container, *CLAUDE, "setup-token")
+    code = attach.run(container, *NO_BROWSER, "setup-token")
     if code:
         raise LoginFailed("no token was made", hint="Try again: ccapi auth claude --token")
     output.note("Now give the token that is shown above to ccapi; then clear the terminal, as it stays in its history.")

@@ -46,6 +46,8 @@ _PREFIX: Mapping[Variable, str] = {"CLAUDE_CODE_OAUTH_TOKEN": "sk-ant-oat", "ANT
 _URL_AFTER = 30.0  # seconds until the CLI has printed the URL
 _EXCHANGE = 90.0  # seconds for it to make a login of the code
 _PERSON = 900.0  # seconds that a person may take
+# The container's own $BROWSER would announce another address of this login, whose answer nobody waits for.
+NO_BROWSER = ("env", "--chdir=/", "BROWSER=true", "claude")
 _MOST = 64 * 1024  # characters of its output that are looked at
 
 # The variables' names only, and the kind of each value; then what the CLI says of its own logins.
@@ -231,8 +233,6 @@ _INCOMPLETE = "doesn't look like the full code"
 class CodeIncomplete(UsageError):
     """The code was not all there; another can be given."""
 
-    code = "code_incomplete"
-
 
 class Login:
     """One run of `claude auth login`: a URL to visit, then the code that the page shows. Get it from `login`."""
@@ -294,5 +294,5 @@ _AGAIN = "Start again: ccapi auth claude"
 def login(container: Inside, *, console: bool = False) -> Iterator[Login]:
     """`claude auth login` within the block; after it nothing of it runs any more."""
     how = "--console" if console else "--claudeai"
-    with container.terminal(*CLAUDE, "auth", "login", how, timeout=_PERSON) as terminal:
+    with container.terminal(*NO_BROWSER, "auth", "login", how, timeout=_PERSON) as terminal:
         yield Login(terminal)
