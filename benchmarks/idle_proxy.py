@@ -47,7 +47,7 @@ _IDLE_TIMEOUT = 60.0
 
 
 def measure(rounds: int = 10) -> dict[str, Any]:
-    """Private and resident memory in MB; the first answer out of idleness, in seconds and as a multiple of a warm one."""
+    """Private and resident memory in MB; the first answer out of idleness in seconds, and as a ratio to a warm one."""
     found: dict[str, Any] = {}
     for name, code in _OTHERS.items():
         with _process([sys.executable, "-c", code]) as process:

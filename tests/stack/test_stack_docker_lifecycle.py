@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import signal
@@ -16,7 +17,8 @@ from pathlib import Path
 import pytest
 
 from tests.cli.support import ROOT, Cli
-from tests.stack.support import CONFIG_VOLUME, NAME, Stack, docker, inspect
+from tests.gateway.harness import await_that
+from tests.stack.support import CONFIG_VOLUME, NAME, Stack, docker, free_port, inspect
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(600)]
 
@@ -73,6 +75,33 @@ def test_down_cleans_up_after_hands(running: Stack) -> None:
         (running.directory / "ccapi.toml").unlink()
     assert done.returncode == 0, done.stderr
     assert docker("network", "ls", "--quiet", "--filter", f"label=ccapi.stack={NAME}") == ""
+
+
+# --- the OAuth proxy
+
+
+def test_the_proxy_runs_with_the_stack(running: Stack) -> None:
+    """From `up` to `down`, and asks this gateway, which knows its secret; after `up --port` the one there."""
+    proxy = json.loads(running.cli("proxy", "status", "--json").stdout)
+    assert proxy["healthy"] is True
+    await_that(lambda: f":{running.port} is asked for logins" in running.cli("proxy", "logs").stdout, "the question")
+    other = free_port()
+    moved = json.loads(running.cli("up", "--rehearsal", "--port", str(other), "--json").stdout)
+    assert moved["oauth_proxy"] == f"http://localhost:{running.oauth_port}/oauth/callback"
+    await_that(lambda: f":{other} is asked for logins" in running.cli("proxy", "logs").stdout, "the question there")
+    assert "Already running" in running.cli("proxy", "start").stderr, "the container's port counts, not the setting"
+    down = json.loads(running.cli("down", "--json").stdout)
+    assert down["oauth_proxy_stopped"] is True
+    assert running.status()["oauth_proxy"] is None
+
+
+def test_up_goes_on_without_the_proxy(absent: Stack) -> None:
+    """Its port is taken: a warning that says by whom and what to do, and the API works."""
+    with socket.create_server(("127.0.0.1", absent.oauth_port)):
+        done = absent.up()
+    assert f"warning: the OAuth proxy does not run: port {absent.oauth_port}, " in done.stderr
+    assert "ccapi config set oauth.port" in done.stderr
+    assert absent.status()["state"] == "healthy"
 
 
 # --- ports
@@ -250,9 +279,12 @@ def test_status(running: Stack) -> None:
     assert done.returncode == 0
     assert done.stdout.startswith("running (healthy)\n")
     assert f"http://127.0.0.1:{running.port}/v1" in done.stdout
+    callback = f"http://localhost:{running.oauth_port}/oauth/callback"
+    assert callback in done.stdout
     document = running.status()
     assert document["container"]["image"] == running.image()
     assert document["uptime_seconds"] >= 0
+    assert document["oauth_proxy"] == callback
     quiet = running.cli("status", "-q")
     assert (quiet.returncode, quiet.stdout, quiet.stderr) == (0, "", "")
 
