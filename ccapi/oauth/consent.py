@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 log = logging.getLogger(__name__)
 
+Which = Callable[[str], str | None]  # where a program is
 _TIMEOUT = 60  # seconds to answer
 _TITLE = "Claude Code wants to sign in"
 _SCRIPT = (
@@ -38,9 +39,9 @@ async def ask_and_open(site: str, url: str) -> None:
         log.info("the browser was not opened for %s: not allowed", site)
 
 
-def dialog(question: str, which: Callable[[str], str | None] = shutil.which) -> list[str] | None:
+def dialog(question: str, platform: str = sys.platform, which: Which = shutil.which) -> list[str] | None:
     """The command that asks, with exit status 0 for yes. The question is an argument of its own, and no markup."""
-    if sys.platform == "darwin" and (osascript := which("osascript")):
+    if platform == "darwin" and (osascript := which("osascript")):
         return [osascript, "-e", _SCRIPT, question, _TITLE]
     if zenity := which("zenity"):
         words = ["--question", "--no-markup", "--default-cancel", f"--timeout={_TIMEOUT}"]

@@ -53,11 +53,18 @@ class Listeners:
     async def _listen(self, port: int) -> list[asyncio.Server]:
         loop = asyncio.get_running_loop()
         try:
-            sockets = await asyncio.to_thread(loopback.listen, port)
+            sockets = loopback.listen(port)  # at once: in a thread it would go on after a cancel
         except OSError as error:
             raise await asyncio.to_thread(_busy, port, error) from None
         log.debug("port %d is open", port)
-        return [await loop.create_server(self.serve, sock=one) for one in sockets]
+        servers = [await loop.create_server(self.serve, sock=one, start_serving=False) for one in sockets]
+        try:
+            for server in servers:
+                await server.start_serving()
+        except asyncio.CancelledError:
+            _close(servers)
+            raise
+        return servers
 
 
 def _close(servers: list[asyncio.Server]) -> None:

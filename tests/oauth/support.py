@@ -195,11 +195,11 @@ class Running:
 
 
 @contextmanager
-def proxy(directory: Path, **changes: Any) -> Iterator[Running]:
+def proxy(directory: Path, fake: FakeGateway | None = None, **changes: Any) -> Iterator[Running]:
     """A proxy on a free port, in an event loop of its own."""
     secret_file = directory / "stack.secret"
     secret_file.write_text(SECRET + "\n", "ascii")
-    fake = FakeGateway()
+    fake = fake or FakeGateway()
 
     @asynccontextmanager
     async def servers() -> AsyncIterator[Running]:

@@ -1,0 +1,240 @@
+"""Logins that are started inside the container (rows P74, P75), and the question before a browser opens for one."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ccapi.oauth import consent
+from ccapi.oauth.login import OPEN
+from tests.gateway.harness import await_that
+from tests.oauth import support
+from tests.oauth.proxyprocess import free_port
+from tests.oauth.support import (
+    MARKER,
+    FakeGateway,
+    Login,
+    Running,
+    assert_closed,
+    authorization_url,
+    listening_on,
+    new_state,
+)
+
+pytestmark = pytest.mark.usefixtures("clean_log")
+
+
+@pytest.fixture
+def heard(proxy: Running, caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
+    """What the watcher logs; and it has caught up at the end."""
+    caplog.set_level(logging.INFO)
+    yield caplog
+    await_that(lambda: not proxy.gateway.logins, "all are acknowledged")
+
+
+def sessions(proxy: Running) -> list[dict[str, object]]:
+    listed = proxy.call("GET", "/oauth/sessions").json()["sessions"]
+    return [one for one in listed if one["origin"] == "container" and one["status"] in OPEN]
+
+
+def test_a_login_of_the_container_is_listened_for(proxy: Running, heard: pytest.LogCaptureFixture) -> None:
+    """It is acknowledged, shown with host and port only, and its callback is delivered."""
+    port, state = free_port(), new_state()
+    number = proxy.gateway.reports(authorization_url(f"http://127.0.0.1:{port}/callback", state))
+    await_that(lambda: number in proxy.gateway.acknowledged, "acknowledged")
+    (shown,) = sessions(proxy)
+    assert shown.pop("expires_in")
+    assert shown == {
+        "session_id": number,
+        "status": "pending",
+        "origin": "container",
+        "site": "as.example",
+        "redirect_uri": f"http://127.0.0.1:{port}/callback",
+        "callback_port": port,
+    }
+    assert listening_on(port) == {"127.0.0.1", "::1"}
+    answer = Login(proxy, port, state).answer()
+    support.assert_page(answer, 200, "Sign-in received")
+    assert proxy.session(number)["status"] == "delivered"
+    line = f"login started in the container: as.example, port {port}; open the URL that Claude Code printed"
+    assert line in heard.text
+
+
+def test_it_expires(proxy: Running) -> None:
+    """After the time that the gateway says; the listener closes."""
+    port = free_port()
+    proxy.gateway.reports(authorization_url(f"http://localhost:{port}/callback", new_state()), expires_in=0.1)
+    await_that(lambda: listening_on(port), "listened for")
+    assert_closed(port, 3)
+
+
+def test_it_does_not_wait_for_ever(proxy: Running) -> None:
+    """Whatever the gateway says: ten minutes at most."""
+    port = free_port()
+    number = proxy.gateway.reports(authorization_url(f"http://localhost:{port}/callback", new_state()), expires_in=1e9)
+    await_that(lambda: number in proxy.gateway.acknowledged, "acknowledged")
+    assert 590 < proxy.session(number)["expires_in"] <= 600
+    proxy.call("DELETE", f"/oauth/sessions/{number}")
+
+
+def test_a_busy_port_is_logged_with_its_owner(proxy: Running, heard: pytest.LogCaptureFixture) -> None:
+    """There is nobody else to be told."""
+    with socket.create_server(("127.0.0.1", 0)) as holder:
+        port = holder.getsockname()[1]
+        number = proxy.gateway.reports(authorization_url(f"http://localhost:{port}/callback", new_state()))
+        await_that(lambda: number in proxy.gateway.acknowledged, "acknowledged")
+    assert f"Port {port}, which this login comes back to, is in use by " in heard.text
+    assert "pytest" in heard.text
+    assert not sessions(proxy)
+
+
+BAD = [
+    "file:///etc/passwd",
+    "javascript:alert(1)",
+    "data:text/html,x",
+    "vscode://x",
+    "ssh://x",
+    "--flag",
+    "",
+    "https://evil.example/\x1b[2J",
+    "http://192.168.0.1/authorize?redirect_uri=http://localhost:50001/callback&state=x",
+    "https://evil.example/authorize?redirect_uri=http://localhost:50001/callback&state=x#" + MARKER,
+    authorization_url("http://localhost:22/callback"),
+    authorization_url("http://localhost:8000/callback"),
+    authorization_url("http://evil.example:50001/callback"),
+    authorization_url("https://localhost:50001/callback"),
+    authorization_url("http://localhost:50001/callback") + "&x=" * 5000,
+    authorization_url("http://localhost:50001/callback", site="evil.example\\@as.example"),
+    authorization_url("http://localhost:50001/callback", site="as.example<b>"),
+]
+
+
+@pytest.mark.parametrize("url", BAD, ids=lambda url: repr(url)[:50])
+def test_what_is_no_login_opens_nothing(proxy: Running, heard: pytest.LogCaptureFixture, url: str) -> None:
+    """P74, P75: acknowledged and logged without any of it; no listener."""
+    number = proxy.gateway.reports(url)
+    await_that(lambda: number in proxy.gateway.acknowledged, "acknowledged")
+    assert not sessions(proxy)
+    assert listening_on(50001) == set()
+    assert "login started in the container: " in heard.text
+    assert "evil" not in heard.text
+
+
+@pytest.mark.parametrize("path", ["/oauth/callback", "/callback"])
+def test_the_proxys_own_port_is_not_the_containers(proxy: Running, path: str) -> None:
+    """It would name no listener."""
+    number = proxy.gateway.reports(authorization_url(f"http://localhost:{proxy.port}{path}", new_state()))
+    await_that(lambda: number in proxy.gateway.acknowledged, "acknowledged")
+    assert not sessions(proxy)
+
+
+def test_the_container_cannot_keep_the_persons_logins_out(proxy: Running) -> None:
+    """Eight of it at once at most; a login of the host is taken all the same."""
+    port = free_port()
+    numbers = [
+        proxy.gateway.reports(authorization_url(f"http://localhost:{port}/callback", new_state())) for _ in range(20)
+    ]
+    await_that(lambda: set(numbers) <= set(proxy.gateway.acknowledged), "acknowledged")
+    waiting = sessions(proxy)
+    assert len(waiting) == 8
+    proxy.login().still_completes()
+    for one in waiting:
+        proxy.call("DELETE", f"/oauth/sessions/{one['session_id']}")
+
+
+def test_a_login_that_cannot_be_acknowledged_is_taken_once(proxy: Running, caplog: pytest.LogCaptureFixture) -> None:
+    """The gateway goes on to report it, under an id that is none; nothing spins."""
+    caplog.set_level(logging.INFO)
+    port = free_port()
+    url = authorization_url(f"http://localhost:{port}/callback", new_state())
+    asked = len(proxy.gateway.requests)
+    proxy.gateway.logins.append({"id": "../callbacks", "url": url, "expires_in": 60})
+    await_that(lambda: listening_on(port), "listened for")
+    time.sleep(0.5)
+    proxy.gateway.logins.clear()
+    assert caplog.text.count("login started in the container") == 1
+    assert len(proxy.gateway.requests) - asked < 5
+    for one in sessions(proxy):
+        proxy.call("DELETE", f"/oauth/sessions/{str(one['session_id']).replace('/', '%2F')}")
+
+
+@pytest.mark.parametrize(
+    "logins", [[{}], ["x"], [{"id": "a", "url": 5, "expires_in": "soon"}], [{"id": None, "url": None}]], ids=str
+)
+def test_a_list_of_another_form_is_passed_over(tmp_path: Path, logins: list[dict[str, object]]) -> None:
+    """And the next one is seen."""
+    with support.proxy(tmp_path) as running:
+        running.gateway.logins = logins
+        await_that(lambda: running.gateway.requests, "asked")
+        running.gateway.logins = []
+        port = free_port()
+        running.gateway.reports(authorization_url(f"http://localhost:{port}/callback", new_state()))
+        await_that(lambda: listening_on(port), "listened for", 10)
+
+
+def test_a_gateway_that_comes_back_is_asked_again(tmp_path: Path) -> None:
+    """As after a restart of the container."""
+    with support.proxy(tmp_path, FakeGateway(secret=None)) as running:
+        await_that(lambda: running.gateway.requests, "asked, and refused")
+        running.gateway.secret = support.SECRET
+        port = free_port()
+        running.gateway.reports(authorization_url(f"http://localhost:{port}/callback", new_state()))
+        await_that(lambda: listening_on(port), "listened for", 10)
+
+
+# --- the question
+
+
+def found(*names: str) -> consent.Which:
+    return lambda name: f"/usr/bin/{name}" if name in names else None
+
+
+@pytest.mark.parametrize(("programs", "first"), [(("zenity", "kdialog"), "zenity"), (("kdialog",), "kdialog")])
+def test_the_question_is_one_argument_and_names_the_site_in_full(programs: tuple[str, ...], first: str) -> None:
+    """The site comes from the container: it is no markup, no option, no script."""
+    command = consent.dialog("Open as.example?", "linux", found(*programs))
+    assert command
+    assert command[0] == f"/usr/bin/{first}"
+    assert [argument for argument in command if "as.example" in argument] == [command[-1]]
+    assert command[-1] in {"--text=Open as.example?", "Open as.example?"}
+    assert ("--no-markup" in command) == (first == "zenity")
+
+
+def test_the_question_on_a_mac() -> None:
+    """The script is fixed; the question is handed to it."""
+    command = consent.dialog('Open "as.example"?', "darwin", found("osascript"))
+    assert command
+    assert command[:2] == ["/usr/bin/osascript", "-e"]
+    assert "as.example" not in command[2]
+    assert command[3] == 'Open "as.example"?'
+
+
+def test_nothing_to_ask_with() -> None:
+    """Then nothing is opened."""
+    assert consent.dialog("Open as.example?", "linux", found()) is None
+
+
+@pytest.mark.parametrize(("status", "opened"), [(0, True), (1, False)])
+async def test_the_browser_opens_after_a_yes_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: int, opened: bool
+) -> None:
+    """The programs are stand-ins that keep what they were given."""
+    log = tmp_path / "log"
+    for name, code in (("zenity", status), ("browser", 0)):
+        program = tmp_path / name
+        program.write_text(f'#!/bin/sh\nprintf "%s\\n" {name} "$@" >> {log}\nexit {code}\n')
+        program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("BROWSER", str(tmp_path / "browser"))
+    url = authorization_url("http://localhost:50000/callback", "x")
+    await consent.ask_and_open("as.example", url)
+    lines = log.read_text().splitlines()
+    assert lines[0] == "zenity"
+    assert any("Open as.example in your browser?" in line for line in lines)
+    assert (lines[-2:] == ["browser", url]) == opened
+    assert (url in lines) == opened
