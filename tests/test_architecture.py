@@ -29,7 +29,7 @@ def uses(name: str) -> Iterator[str]:
         ("print", set()),
         ("sys.stdout", {"cli/output.py", "cli/answer.py", "cli/main.py"}),
         ("docker.from_env", {"stack/engine.py"}),
-        ("subprocess.Popen", {"stack/compose.py", "commands/demo.py"}),
+        ("subprocess.Popen", {"stack/compose.py", "commands/demo.py", "cli/browser.py"}),
         (
             "subprocess.run",
             {"stack/compose.py", "portowner.py", "oauth/daemon.py", "oauth/service.py", "commands/gh.py"},
