@@ -60,8 +60,9 @@ class Gateway:
             else:
                 if status == 200:
                     return
-                if status == 204:
+                if status == 204:  # there was none; the gateway keeps one that begins right now
                     pause = 0.0
+                    yield _rest(_SOONEST)
                     continue
                 reason = _REASONS.get(status, f"it answered {status}")
             self._tell(f"cannot be asked for logins: {reason}")
