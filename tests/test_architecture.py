@@ -50,3 +50,24 @@ def test_nothing_heavy_is_imported_by_the_command_line_itself() -> None:
     code = f"import sys, ccapi.cli.app; print([m for m in {heavy!r} if m in sys.modules])"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
+
+
+def test_the_proxys_server_is_light() -> None:
+    """It starts when a browser comes: within half a second, and without what the command line needs."""
+    import subprocess
+    import sys
+
+    heavy = [
+        "docker",
+        "httpx",
+        "rich",
+        "typer",
+        "questionary",
+        "pydantic",
+        "platformdirs",
+        "ccapi.gateway",
+        "ccapi.stack",
+    ]
+    code = f"import sys, ccapi.oauth.server; print([m for m in {heavy!r} if m in sys.modules])"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
