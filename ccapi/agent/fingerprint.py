@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 # Below the config directory. The CLI rewrites `.claude.json` on every run; only these parts of it count.
-_FILES = ("settings.json", ".credentials.json", "CLAUDE.md", "plugins/installed_plugins.json")
+_FILES = ("settings.json", "CLAUDE.md", "plugins/installed_plugins.json")
 _DIRECTORIES = ("agents", "commands", "output-styles", "rules", "skills")
 _STATE = ".claude.json"
+_LOGINS = ".credentials.json"
 
 
 class Fingerprint:
@@ -26,6 +27,7 @@ class Fingerprint:
     def now(self) -> str:
         """Equal for an equal configuration."""
         parts = [self._of(self._directory / name, _digest) for name in _FILES]
+        parts.append(self._of(self._directory / _LOGINS, _logins))
         parts += [self._of(file, _servers) for file in self._states]
         parts += [_entries(self._directory / name) for name in _DIRECTORIES]
         return "|".join(parts)
@@ -61,6 +63,19 @@ def _entries(directory: Path) -> str:
 
 def _digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
+
+
+def _logins(content: bytes) -> str:
+    """Claude's own sign-in, and which MCP servers have one.
+
+    Not their tokens: each process renews those for all others, and would else be replaced for having done so.
+    """
+    try:
+        logins = json.loads(content or b"{}")
+        servers = {name: bool(login.get("accessToken")) for name, login in (logins.pop("mcpOAuth", None) or {}).items()}
+        return _digest(json.dumps([logins, servers], sort_keys=True).encode())
+    except (ValueError, AttributeError):
+        return _digest(content)
 
 
 def _servers(content: bytes) -> str:

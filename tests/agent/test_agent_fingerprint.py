@@ -33,11 +33,27 @@ def touch_later(file: Path) -> None:
     os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns + 1_000_000))
 
 
+def test_a_login_to_an_mcp_server_makes_another_one_and_its_next_token_does_not(config: Path) -> None:
+    """Each process renews the tokens for all others; a login or its end is what they do not see."""
+    fingerprint, file = Fingerprint(config), config / ".credentials.json"
+
+    def logged_in(token: str, claude: str = "c") -> str:
+        write(file, {"claudeAiOauth": {"accessToken": claude}, "mcpOAuth": {"notion|1": {"accessToken": token}}})
+        touch_later(file)
+        return fingerprint.now()
+
+    before = logged_in("")
+    after = logged_in("one")
+    assert after != before
+    assert logged_in("another") == after
+    assert logged_in("") == before
+    assert logged_in("", claude="d") != before
+
+
 @pytest.mark.parametrize(
     ("name", "content"),
     [
         ("settings.json", {"language": "French"}),
-        (".credentials.json", {"claudeAiOauth": {"accessToken": "x"}}),
         ("CLAUDE.md", "Be brief."),
         ("plugins/installed_plugins.json", {"version": 1}),
         ("agents/reviewer.md", "---\nname: reviewer\n---\n"),

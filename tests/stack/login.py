@@ -90,8 +90,8 @@ def mcp_server(*options: str) -> Iterator[McpServer]:
 
 
 def _bridge() -> str:
-    """This machine's address in the container's network."""
-    return docker("network", "inspect", "--format", "{{(index .IPAM.Config 0).Gateway}}", f"{NAME}_default")
+    """This machine's address in Docker's own network: unlike the stack's, it outlives `down`."""
+    return docker("network", "inspect", "--format", "{{(index .IPAM.Config 0).Gateway}}", "bridge")
 
 
 @contextmanager

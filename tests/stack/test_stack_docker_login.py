@@ -66,6 +66,9 @@ def forget_servers() -> None:
 def sign_in(stack: Stack, browser: Browser, name: str, server: McpServer, *args: str) -> str:
     """The whole login, which must succeed; what the terminal said."""
     with auth(stack, name, "--url", server.url, *args) as login:
+        if "--client-id" in args:
+            login.terminal.read_until("ecret")
+            login.terminal.type(b"\r")  # it has none
         decide(browser, login.url())
         return login.end(0)
 
@@ -125,7 +128,7 @@ def test_denied(ready: Stack, server: McpServer, browser: Browser) -> None:
         said = login.end(1)
     assert "Sign-in was not completed" in page
     assert "The user said no" not in page
-    assert "denied" in said
+    assert "not to allow access" in said
     assert listed(DEMO) == ""
     assert redirect_port(url) not in listeners()
 
@@ -215,6 +218,8 @@ def test_a_fixed_port(ready: Stack, browser: Browser) -> None:
             socket.create_server(("127.0.0.1", 3118)),
             auth(ready, DEMO, "--url", server.url, *fixed) as login,
         ):
+            login.terminal.read_until("ecret")
+            login.terminal.type(b"\r")
             said = login.end(1)
             assert "3118" in said
             assert "python" in said  # who has it
