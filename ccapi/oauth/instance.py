@@ -41,8 +41,9 @@ class Lock:
 
     def sign(self, config: ProxyConfig) -> None:
         """Write down which process this is; after a fork, the child does so."""
-        text = json.dumps({"pid": os.getpid(), "config": config._asdict()})
-        os.pwrite(self._descriptor, text.encode(), 0)
+        text = json.dumps({"pid": os.getpid(), "config": config._asdict()}).encode()
+        os.pwrite(self._descriptor, text, 0)
+        os.ftruncate(self._descriptor, len(text))
 
 
 def running(file: str) -> Instance | None:

@@ -56,12 +56,13 @@ def supervise(file: str, server: Sequence[str], *, detach: bool = False) -> int:
     arguments = ["--config", file, "--sockets", ",".join(str(each.fileno()) for each in listening)]
     supervisor = _Supervisor(config, listening, Worker([*server, *arguments], listening, config.log_file))
     supervisor.heed_signals()
+    lock.sign(config)
     _say(_STDOUT, f"Starting OAuth Proxy on port {config.port}\nOAuth callback URL: {config.callback_url}")
     if detach:
         if os.fork():
             return 0  # what is held is the child's as well
         os.setsid()
-    lock.sign(config)
+        lock.sign(config)
     if config.log_file:
         _close_standard_streams()
     supervisor.run()
