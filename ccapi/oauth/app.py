@@ -18,6 +18,7 @@ from ccapi.web.runner import Runner
 
 _LARGEST_BODY = 16384
 _IDLE_CONNECTION = 5.0  # seconds, also for one that does not come to the end of its request
+_LONGEST_FIELD = 65536  # a browser sends the cookies that every server on this host's name has ever set
 _LONGEST_LINE = 2 * query.LONGEST  # what is longer than a query may be gets a page of its own, up to here
 
 
@@ -68,6 +69,7 @@ def runner(app: web.Application) -> Runner:
         keepalive_timeout=_IDLE_CONNECTION,
         lingering_time=1.0,  # seconds for the rest of a body that nobody wants
         max_line_size=_LONGEST_LINE,
+        max_field_size=_LONGEST_FIELD,
     )
 
 

@@ -59,8 +59,8 @@ USED = Page(
     "Each one works only once, so nothing was done now.",
     "You can close this tab and go back to the terminal.",
 )
-UNKNOWN = Page(400, "bad", "This sign-in is not known", "No login is waiting for it. It may have ended.", _AGAIN)
-INVALID = Page(400, "bad", "This is not a sign-in response", "It was refused, and nothing was passed on.", _AGAIN)
+UNKNOWN = Page(400, "bad", "Unknown sign-in", "No login is waiting for it. It may have ended.", _AGAIN)
+INVALID = Page(400, "bad", "Not a sign-in response", "It was refused, and nothing was passed on.", _AGAIN)
 TOO_MANY = Page(
     429,
     "bad",

@@ -78,6 +78,12 @@ def test_a_real_redirect_is_accepted(login: Login) -> None:
     assert_page(login.answer(None, *headers), 200, "Sign-in received")
 
 
+def test_the_cookies_of_other_servers_are_no_obstacle(login: Login) -> None:
+    """All that ever ran on localhost share them, and a browser sends them all."""
+    cookies = "; ".join(f"c{number}={MARKER}{'x' * 1000}" for number in range(40))
+    assert_page(login.answer(None, f"Cookie: {cookies}"), 200, "Sign-in received")
+
+
 def test_the_documented_check(proxy: Running) -> None:
     """P20a: the page says that the proxy works and that nothing was forwarded; nothing is."""
     response = proxy.get("/oauth/callback?code=test123&state=test-session")
@@ -88,7 +94,7 @@ def test_the_documented_check(proxy: Running) -> None:
 
 def test_the_check_is_that_of_the_own_port_only(login: Login) -> None:
     """Elsewhere it is an unknown state."""
-    assert_page(login.answer("/callback?code=test123&state=test-session"), 400, "This sign-in is not known")
+    assert_page(login.answer("/callback?code=test123&state=test-session"), 400, "Unknown sign-in")
 
 
 def test_a_denial_is_delivered_and_the_page_says_no_more(login: Login) -> None:
@@ -209,9 +215,9 @@ def test_no_question_mark_at_all(login: Login) -> None:
 def test_a_state_on_the_port_of_another_login(proxy: Running) -> None:
     """P23: refused there, and it completes on its own."""
     one, other = proxy.login(), proxy.login()
-    assert_page(other.answer(one.target), 400, "This sign-in is not known")
-    assert_page(one.answer(other.target), 400, "This sign-in is not known")
-    assert_page(proxy.get(f"/oauth/callback?{one.query}"), 400, "This sign-in is not known")
+    assert_page(other.answer(one.target), 400, "Unknown sign-in")
+    assert_page(one.answer(other.target), 400, "Unknown sign-in")
+    assert_page(proxy.get(f"/oauth/callback?{one.query}"), 400, "Unknown sign-in")
     assert proxy.gateway.callbacks == []
     other.still_completes()
     one.still_completes()

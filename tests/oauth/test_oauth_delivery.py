@@ -266,7 +266,7 @@ def test_what_the_log_says_of_a_login(proxy: Running, caplog: pytest.LogCaptureF
         f"a login started on the host waits: as.example, port {denied.port}",
         f"callback of as.example, port {login.port}: delivered",
         f"callback of as.example, port {denied.port}: denied",
-        f"callback on port {denied.port} refused: This sign-in is not known",
+        f"callback on port {denied.port} refused: Unknown sign-in",
     ]
 
 

@@ -190,7 +190,7 @@ def test_only_the_exact_host_and_port(login: Login, host: str) -> None:
 )
 def test_odd_requests(login: Login, request_: str) -> None:
     """P33, P50, P51: refused with a fixed page; nothing is delivered, nothing is repeated, the login completes."""
-    facts = {"target": login.target, "port": login.port, "marker": MARKER, "long": "a" * 17_000}
+    facts = {"target": login.target, "port": login.port, "marker": MARKER, "long": "a" * 70_000}
     facts["chunked"] = "Transfer-Encoding: chunked\r\n"
     request = request_.format(**facts, host=f"Host: localhost:{login.port}\r\n").encode("latin-1")
     response = raw(login.port, request)

@@ -22,7 +22,8 @@ from ccapi.oauth import loopback
 from ccapi.oauth.config import ProxyConfig
 from tests.cli.support import ROOT, clean_environ
 from tests.gateway.harness import await_that, in_thread
-from tests.oauth.proxyprocess import DEADLINE, ask, free_port
+from tests.oauth import support
+from tests.oauth.proxyprocess import DEADLINE, ask, children, free_port
 from tests.oauth.support import (
     CODE,
     MARKER,
@@ -215,7 +216,7 @@ def test_nothing_is_left_of_a_login(program: Program) -> None:
     assert lines == [
         f"a login started on the host waits: as.example, port {port}",
         f"a login started on the host waits: as.example, port {port}",
-        f"warning: callback on port {port} refused: This sign-in is not known",
+        f"warning: callback on port {port} refused: Unknown sign-in",
         f"callback of as.example, port {port}: denied",
         f"callback of as.example, port {port}: delivered",
     ]
@@ -223,6 +224,33 @@ def test_nothing_is_left_of_a_login(program: Program) -> None:
     for file in program.directory.rglob("*"):
         if file.is_file():
             assert MARKER.encode() not in file.read_bytes()
+
+
+def test_a_login_of_the_container_wakes_it(program: Program) -> None:
+    """Supervisor and server together: nobody has come, a login is reported, and its callback is delivered."""
+    for one in program.sockets:
+        one.close()
+    file = program.directory / "proxy.json"
+    proxy_config.dump(program.config, str(file))
+    command = [sys.executable, "-m", "ccapi.oauth.supervisor", "--config", str(file)]
+    with subprocess.Popen(
+        command, env=clean_environ(program.directory), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    ) as process:
+        try:
+            await_that(lambda: program.gateway.requests, "the supervisor asks")
+            state, port = new_state(), free_port()
+            program.gateway.reports(authorization_url(f"http://localhost:{port}/callback", state))
+            await_that(lambda: listening_on(port), "listened for")
+            response = raw(port, get(f"/callback?code={CODE}&state={state}", f"Host: localhost:{port}"))
+            assert_page(response, 200, "Sign-in received")
+            support.assert_closed(port)
+            await_that(lambda: not children(process.pid), "the server has ended")
+            assert ask(program.config.port, path="/health").startswith(b'{"status": "healthy"')
+        finally:
+            process.terminate()
+            assert process.wait(DEADLINE) == 0
+    assert MARKER not in program.log
+    assert f"login started in the container: as.example, port {port}; open the URL" in program.log
 
 
 def test_without_sockets_it_binds_the_port_and_stays(program: Program) -> None:
