@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import re
 from typing import Any
 
@@ -13,6 +14,8 @@ from ccapi.errors import InvalidRequest
 from ccapi.oauth.guard import REGISTER, SESSIONS
 from ccapi.oauth.registration import Registration
 from ccapi.oauth.relay import Relay
+
+log = logging.getLogger(__name__)
 
 _BODY_TIMEOUT = 5.0  # seconds
 _LONGEST_WAIT = 30.0
@@ -34,6 +37,7 @@ class Control:
         """201 with the session, which waits from now on."""
         login = self._registration.read(await _json(request))
         await self._relay.register(login)
+        log.info("a login started on the host waits: %s", login.name)
         return web.json_response(login.document(), status=201)
 
     async def sessions(self, _: web.Request) -> web.Response:

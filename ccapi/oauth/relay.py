@@ -53,18 +53,16 @@ class Relay:
 
     async def register(self, login: Login) -> None:
         """Wait for the callback of a login. Raises `PortBusy`, and what `Registry.add` does."""
-        self.registry.add(login)
         opened: list[int] = []
         try:
             for port in self._ports(login):
                 await self._listeners.open(port)
                 opened.append(port)
+            self.registry.add(login)
         except BaseException:
-            self.registry.forget(login)
             for port in opened:
                 self._listeners.release(port)
             raise
-        log.info("a login started on the %s waits: %s", login.origin, login.name)
 
     def listens(self, entry: Entry) -> bool:
         """Whether there is, or was lately, a login whose callback comes in here."""

@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 
 _WAIT = 60  # seconds that the gateway may hold a question
 _PAUSE = 2.0  # seconds after a failure, and where there was nothing new
+_SOONEST = 0.1  # seconds between two questions, should the gateway not wait
 _LONGEST = 600.0  # seconds that a login of the container may wait
 
 
@@ -40,14 +41,14 @@ class Watch:
         """Until cancelled."""
         try:
             while True:
-                if not await self._turn():
-                    await asyncio.sleep(_PAUSE)
+                pause = await self._turn()
+                await asyncio.sleep(pause)
         finally:
             if self._question:
                 self._question.cancel()
 
-    async def _turn(self) -> bool:
-        """Whether to ask again at once."""
+    async def _turn(self) -> float:
+        """Ask once; the seconds until the next time."""
         try:
             reported = await self._gateway.logins(_WAIT)
             new = [login for login in reported if login.id not in self._seen]
@@ -55,12 +56,12 @@ class Watch:
                 await self._take(login)
         except CcapiError as error:
             log.debug("logins of the container: %s", error.message)
-            return False
+            return _PAUSE
         except Exception as error:  # noqa: BLE001 -- whatever the container says, the next login is seen
             log.error("logins of the container: %s", place(error))  # noqa: TRY400 -- its words may be the URL's
-            return False
+            return _PAUSE
         else:
-            return bool(new) or not reported
+            return _SOONEST if new or not reported else _PAUSE
 
     async def _take(self, reported: ReportedLogin) -> None:
         try:
