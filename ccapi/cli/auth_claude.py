@@ -111,7 +111,7 @@ def sign_in(
 
 
 def _may_replace(before: State) -> bool:
-    who = f" ({before.account})" if before.account else ""
+    who = f" ({output.printable(before.account)})" if before.account else ""
     output.note(f"Claude is signed in already: {before.billing}{who}")
     if not output.interactive():
         raise InputNeeded("replacing a sign-in needs a yes", hint="If it may go, say so: --force")
@@ -188,7 +188,7 @@ def _report(container: Inside, way: Way, *, force: bool) -> None:
             "  docker exec claude-code-api sh -c 'cat $CLAUDE_CONFIG_DIR/settings.json'"
         )
     now = claudeauth.state(container)
-    who = f" as {now.account}" if now.account and now.method == now.login else ""
+    who = f" as {output.printable(now.account)}" if now.account and now.method == now.login else ""
     output.note(f"Claude is signed in{who}. Billing: {now.billing}.")
     if now.rehearsal:
         output.note("The scripted model answers at the moment, without any account. For Claude itself: ccapi up")

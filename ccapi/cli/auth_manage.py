@@ -103,7 +103,7 @@ def _show_list(rows: Sequence[dict[str, Any]], *, as_json: bool) -> None:
     for row in rows:
         state = _WORDS[row["status"]] if row["status"] else "-"
         what = row["about"] or row["url"] or ""
-        cells.append((row["name"], state, ", ".join(_WAYS[way] for way in row["ways"]), output.printable(what)))
+        cells.append((row["name"], state, ", ".join(_WAYS[way] for way in row["ways"]), what))
     output.write(_table(cells))
     output.note(f"Sign in: ccapi auth NAME; any other server: ccapi auth NAME --url URL. As of {checked}.")
 
@@ -149,7 +149,7 @@ def _say_status(report: Report) -> None:
     rows = [("claude", "Signed in" if claude.signed_in else _signed_out(claude), _about_claude(claude))]
     rows += [(server.name, _WORDS[server.status], _about(server)) for server in report.servers]
     rows.append(("oauth proxy", report.proxy, f"port {report.proxy_port}"))
-    output.write(_table([(name, state, output.printable(what)) for name, state, what in rows]))
+    output.write(_table(rows))
     for hint in _hints(report):
         output.note(hint)
 
@@ -188,13 +188,18 @@ def _hints(report: Report) -> list[str]:
     if report.claude.login != "none":
         over = report.claude.over(report.claude.login)
         hints += [f"{one.name} in {one.place} wins over Claude's own login ({report.claude.login})." for one in over]
-    hints += [f"Sign in: ccapi auth {server.name}" for server in report.servers if server.status == "needs-auth"]
-    hints += [
-        f"Give {server.name} another token: ccapi auth {server.name} --with-token"
-        for server in report.servers
-        if server.status == "failed" and server.kind == "token"
-    ]
-    return hints
+    return hints + [hint for server in report.servers if (hint := _hint(server))]
+
+
+def _hint(server: ServerState) -> str | None:
+    """A command to copy: so none with a name that could be one itself."""
+    from ccapi.commands import mcpservers
+
+    if not mcpservers.is_name(server.name):
+        return None
+    if server.status == "failed" and server.kind == "token":
+        return f"Give {server.name} another token: ccapi auth {server.name} --with-token"
+    return f"Sign in: ccapi auth {server.name}" if server.status == "needs-auth" else None
 
 
 def _document(report: Report) -> dict[str, Any]:
@@ -281,6 +286,8 @@ def _sign_out_claude(container: Inside) -> None:
 
 
 def _table(rows: Sequence[tuple[str, ...]]) -> str:
+    """Of one line each, whatever is in the cells: the agent can write what they are made of."""
+    rows = [tuple(" ".join(output.printable(cell).split()) for cell in row) for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)) for row in rows)
     return "".join(f"{line.rstrip()}\n" for line in lines)

@@ -86,9 +86,14 @@ class Known:
 # --- what may be added
 
 
+def is_name(name: str) -> bool:
+    """Whether it has the form of a name; what the agent wrote into the configuration may have another."""
+    return _NAME.fullmatch(name) is not None
+
+
 def check_name(name: str) -> str:
     """A name that the CLI takes. Raises `UsageError`."""
-    if not _NAME.fullmatch(name):
+    if not is_name(name):
         raise UsageError(
             "this is no name for an MCP server",
             hint="Letters, digits, - and _, at most 64, beginning with a letter or digit; such as: ccapi auth notion",
@@ -204,7 +209,7 @@ def entry(container: Inside, name: str) -> str | None:
 def _entries(container: Inside) -> dict[str, dict[str, Any]]:
     ran = container.run("sh", "-c", _READ)
     try:
-        servers = json.loads(ran.stdout or "{}").get("mcpServers") or {}
+        servers = _table(json.loads(ran.stdout or "{}"), "mcpServers")
         return {name: found for name, found in servers.items() if isinstance(found, dict)}
     except (ValueError, AttributeError):
         raise ClaudeFailed(
@@ -214,13 +219,19 @@ def _entries(container: Inside) -> dict[str, dict[str, Any]]:
 
 
 def _configured(name: str, found: dict[str, Any]) -> Configured:
-    url, headers = found.get("url"), found.get("headers") or {}
+    url, headers, oauth = found.get("url"), _table(found, "headers"), _table(found, "oauth")
     token = next((value for key, value in headers.items() if key.lower() == "authorization"), None)
     if not isinstance(url, str):
         return Configured(name, None, "other")
     if isinstance(token, str):
         return Configured(name, url, "token", masked(token.removeprefix("Bearer ")))
-    return Configured(name, url, "client-id" if (found.get("oauth") or {}).get("clientId") else "browser")
+    return Configured(name, url, "client-id" if oauth.get("clientId") else "browser")
+
+
+def _table(found: dict[str, Any], key: str) -> dict[str, Any]:
+    """A part of an entry; the agent can write the file, so it may be anything."""
+    value = found.get(key)
+    return value if isinstance(value, dict) else {}
 
 
 def overview(container: Inside, catalogue: Catalogue) -> tuple[Known, ...]:

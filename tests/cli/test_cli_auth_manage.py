@@ -162,6 +162,26 @@ def test_what_wins_is_told(driven: Driven) -> None:
     assert "ANTHROPIC_API_KEY in credentials.env wins over Claude's own login (subscription)." in done.stderr
 
 
+def test_what_the_agent_wrote(driven: Driven) -> None:
+    """It can write the configuration: nothing there commands the terminal, and no command to copy has such a name."""
+    hostile = {
+        "\x1b]0;owned\x07a\nb; rm -rf ~": {"type": "http", "url": NOWHERE, "headers": {"Authorization": "Bearer x"}},
+        "lists": {"type": "http", "url": NOWHERE, "headers": [1], "oauth": "x"},
+        "number": 1,
+        "odd": {"url": 1},
+    }
+    (driven.container.config / ".claude.json").write_text(json.dumps({"mcpServers": hostile}))
+    for what in ("status", "list"):
+        done = driven.run(what)
+        assert done.returncode in {0, 1}, done.stderr
+        assert "\x1b" not in done.stdout + done.stderr
+        assert "\x07" not in done.stdout + done.stderr
+        assert "ccapi auth a" not in done.stderr
+        assert len([line for line in done.stdout.splitlines() if "rm -rf" in line]) == 1
+    (driven.container.config / ".claude.json").write_text('{"mcpServers": []}')
+    assert driven.run("list").returncode == 0
+
+
 def test_a_rehearsal_needs_no_sign_in(driven: Driven) -> None:
     """The scripted model answers: exit 0."""
     driven.container_environ |= {"CCAPI_REHEARSAL": "default"}
