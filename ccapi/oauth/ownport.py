@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
 _PATIENCE = 1.0  # seconds; the server of a proxy that was just killed still lets go of its sockets
 _POLL = 0.05
-_BACKLOG = 128
 
 
 def listen(port: int) -> list[socket.socket]:
@@ -22,7 +21,7 @@ def listen(port: int) -> list[socket.socket]:
     deadline = time.monotonic() + _PATIENCE
     while True:
         try:
-            return _listen(port)
+            return loopback.listen(port)
         except OSError as error:
             if error.errno != errno.EADDRINUSE or time.monotonic() > deadline:
                 raise
@@ -36,19 +35,6 @@ def explained(port: int, error: OSError) -> CcapiError:
     if error.errno == errno.EADDRINUSE:
         return _busy(port)
     return ProxyFailed(f"the OAuth proxy cannot listen on port {port}: {error.strerror}", hint=_other_port(8888))
-
-
-def _listen(port: int) -> list[socket.socket]:
-    listening = loopback.bind(port)
-    try:
-        for each in listening:
-            each.listen(_BACKLOG)
-            each.setblocking(False)  # noqa: FBT003 -- the standard library's
-    except OSError:
-        for each in listening:
-            each.close()
-        raise
-    return listening
 
 
 def _busy(port: int) -> PortBusy:
@@ -79,7 +65,7 @@ def _near(port: int) -> int:
     """A free port to suggest; the next one if none is found."""
     for candidate in range(port + 1, min(port + 100, 65536)):
         try:
-            for listener in _listen(candidate):
+            for listener in loopback.listen(candidate):
                 listener.close()
         except OSError:
             continue
