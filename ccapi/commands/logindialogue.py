@@ -27,7 +27,8 @@ Phase = Literal["healthy", "looking", "starting", "waiting", "received", "exchan
 URL_WITHIN = 60.0  # seconds until Claude Code has printed the URL: it asks the server first, maybe several times
 EXCHANGE = 60.0  # seconds from the browser's answer to the end of the login
 _LAST_WORDS = 5.0  # seconds for the CLI to end, once it has said how
-_POLL = 0.25  # seconds
+_PROMPT_WITHIN = 2.0  # seconds from the URL until the CLI asks for what is pasted, and reads its terminal for it
+_POLL = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,7 @@ class Proxy(Protocol):
 
     def register(self, authorization_url: str, *, expires_in: float, callback_port: int | None = None) -> Session: ...
 
-    def wait(self, session: Session) -> Session: ...
+    def wait(self, session: Session, seconds: float = ...) -> Session: ...
 
     def cancel(self, session: Session) -> None: ...
 
@@ -102,7 +103,15 @@ class Dialogue:
     """
 
     def __init__(
-        self, name: str, terminal: Terminal, proxy: Callable[[], Proxy], view: View, *, timeout: float, command: str
+        self,
+        name: str,
+        terminal: Terminal,
+        proxy: Callable[[], Proxy],
+        view: View,
+        *,
+        timeout: float,
+        command: str,
+        url_within: float = URL_WITHIN,
     ) -> None:
         self._name = name
         self._command = command
@@ -113,7 +122,7 @@ class Dialogue:
         self._screen = LoginScreen()
         self._events: queue.SimpleQueue[_Event] = queue.SimpleQueue()
         self._over = threading.Event()
-        self._deadline = time.monotonic() + URL_WITHIN
+        self._deadline = time.monotonic() + url_within
         self._answered = False  # an answer of the browser is with the CLI
         self._refused_pastes = 0
 
@@ -178,9 +187,17 @@ class Dialogue:
 
     def _authorization(self) -> Authorization:
         while self._screen.url is None:
-            if isinstance(self._next(), _Ended):
-                raise self._failure()
-        return authorization.parse(self._screen.url)
+            self._go_on()
+        login = authorization.parse(self._screen.url)
+        self._deadline = time.monotonic() + _PROMPT_WITHIN
+        with suppress(LoginTimeout):  # another version may ask in other words
+            while not self._screen.takes_pastes:
+                self._go_on()
+        return login
+
+    def _go_on(self) -> None:
+        if isinstance(self._next(), _Ended):
+            raise self._failure()
 
     def _register(self, login: Authorization, listening: ExitStack) -> bool:
         """Have the proxy listen; whether it does. Raises `PortBusy`."""
@@ -241,7 +258,7 @@ class Dialogue:
         if self._answered:  # by a paste: then it does not matter what the proxy makes of it
             return
         match session.status if session else None:
-            case None:
+            case None | "cancelled":  # which a proxy that is being stopped does
                 self._must_paste(LoginFailed("the OAuth proxy has ended", hint=self._again))
             case "delivering" | "denied":
                 self._view.phase("received")
@@ -252,8 +269,6 @@ class Dialogue:
                 raise LoginFailed("the browser's answer came, but Claude Code did not take it", hint=self._again)
             case "expired":
                 raise self._late()
-            case "cancelled":
-                raise LoginFailed("the login was cancelled", hint=self._again)
 
     def _paste(self, text: str, login: Authorization) -> None:
         if self._answered:
@@ -298,5 +313,10 @@ class Dialogue:
 
 
 def _cancel(proxy: Proxy, session: Session) -> None:
-    with suppress(CcapiError):  # it is over, or the proxy is gone: nothing listens either way
-        proxy.cancel(session)
+    """End the session, but not while the browser is being answered: it shall get its page."""
+    with suppress(CcapiError):  # the proxy is gone, and its listeners with it
+        session = proxy.wait(session, 0)
+        if session.status == "delivering":
+            session = proxy.wait(session, _LAST_WORDS)
+        if not session.over:
+            proxy.cancel(session)

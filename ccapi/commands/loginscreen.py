@@ -13,6 +13,7 @@ _URL = re.compile(r"https?://[!-~]+(?=\s)")  # what follows says that it is whol
 _AUTHORIZATION = "redirect_uri="  # tells the URL to visit from those in remarks
 _SIGNED_IN = re.compile(r'(?m)^Authenticated with "[^"\n]*"')
 _FAILED = re.compile(r'Couldn\'t complete authentication for "[^"\n]*": *([^\n]*)')
+_PROMPT = "paste the redirect URL"
 _WRONG_PASTE = "doesn't look like a redirect URL"
 
 
@@ -46,6 +47,11 @@ class LoginScreen:
             return redact(found[1].strip())
         lines = [line.strip() for line in self._text.splitlines() if line.strip()]
         return redact(lines[-1]) if lines else ""
+
+    @property
+    def takes_pastes(self) -> bool:
+        """Whether it asks for the redirect URL: before that, its terminal is not yet set up to be pasted into."""
+        return _PROMPT in self._text
 
     @property
     def refused_pastes(self) -> int:

@@ -134,7 +134,7 @@ class LocalTerminal:
         deadline = time.monotonic() + (5.0 if self._ended else 0.0)  # it is known a moment after the output ended
         while (code := self._process.poll()) is None and time.monotonic() < deadline:
             time.sleep(0.01)
-        return code
+        return 128 - code if code is not None and code < 0 else code  # as Docker has it, for one that was killed
 
     def close(self) -> None:
         """Interrupt, then kill. Once more changes nothing."""
