@@ -8,7 +8,7 @@ from typing import Any, Self, get_args
 from ccapi.client.gateway import SERVICE
 from ccapi.client.http import JsonClient
 from ccapi.wire import internal
-from ccapi.wire.internal import Probed, Server, ServerStatus
+from ccapi.wire.internal import Probed, ProbeOutcome, Server, ServerStatus
 
 _PATIENCE = 40.0  # seconds: a Claude Code is started, and connects to its servers
 
@@ -42,6 +42,8 @@ class InternalClient:
         body = {"url": url} | ({"token": token} if token is not None else {})
         document = self._api.call("POST", internal.PROBE, body=body, patience=_PATIENCE)
         try:
+            if document["outcome"] not in get_args(ProbeOutcome):
+                raise self._api.foreign()
             return Probed(
                 outcome=document["outcome"],
                 detail=document.get("detail"),

@@ -24,6 +24,7 @@ HASH_FILE = "stack.sha256"  # in the directory of the API keys
 _PREFIX = "ccapi-stack-"
 
 Delivery = Literal["accepted", "refused", "unreachable", "timeout"]
+ProbeOutcome = Literal["ok", "unauthorized", "forbidden", "no_mcp", "unreachable"]
 ServerStatus = Literal["connected", "needs-auth", "failed", "pending", "disabled"]
 
 
@@ -94,7 +95,7 @@ class Probed:
     login, or another token; the rest then says what its metadata (RFC 9728, RFC 8414) tell of the ways in.
     """
 
-    outcome: Literal["ok", "unauthorized", "forbidden", "no_mcp", "unreachable"]
+    outcome: ProbeOutcome
     detail: str | None = None
     server: str | None = None
     tools: tuple[str, ...] = ()
