@@ -13,9 +13,9 @@ from typing import Any, cast, get_args
 
 import aiohttp
 
-from ccapi.errors import GatewayProtocol, GatewayUnreachable, StackSecretInvalid
+from ccapi.errors import GatewayProtocol, GatewayUnreachable, LoginNotFound, StackSecretInvalid
 from ccapi.oauth.config import ProxyConfig
-from ccapi.wire import internal
+from ccapi.wire import envelope, internal
 from ccapi.wire.internal import Callback, Delivery, ReportedLogin
 
 _DELIVERY_TIMEOUT = 15.0  # seconds; the gateway gives the listener 10
@@ -70,10 +70,12 @@ class GatewayClient:
             raise GatewayProtocol("The gateway's list of logins has an unknown form") from None
 
     async def acknowledge(self, login: ReportedLogin) -> None:
-        """The gateway need not report it again. Raises as `deliver` does."""
-        if not _ID.fullmatch(login.id):
-            raise GatewayProtocol("The gateway reports a login without a usable id")
-        await self._call("DELETE", f"{internal.LOGINS}/{login.id}", _DELIVERY_TIMEOUT)
+        """The gateway need not report it again. Raises as `still_waits` does."""
+        await self._call("DELETE", _path(login), _DELIVERY_TIMEOUT)
+
+    async def still_waits(self, login: ReportedLogin, wait: int) -> None:
+        """Return after so many seconds. Raises `LoginNotFound` as soon as it is over, and else as `deliver` does."""
+        await self._call("GET", f"{_path(login)}?wait={wait}", wait + 10.0)
 
     async def _call(self, method: str, path: str, seconds: float, *, body: Any = None, secret: bool = True) -> Any:
         """The JSON of a 2xx answer; None if it has no body. The secret is read anew each time: it may have changed."""
@@ -90,12 +92,21 @@ class GatewayClient:
             raise GatewayUnreachable("The gateway does not answer", detail=type(error).__name__) from None
         if got.status == StackSecretInvalid.status:
             raise StackSecretInvalid("The gateway does not know this stack's secret", hint="Run: ccapi up")
+        try:
+            document = json.loads(content) if content else None
+        except (ValueError, RecursionError):
+            raise GatewayProtocol(f"The gateway's answer ({got.status}) is no JSON") from None
+        if got.status == LoginNotFound.status and isinstance(envelope.load(document), LoginNotFound):
+            raise LoginNotFound("The login is over in the container")
         if not 200 <= got.status < 300:
             raise GatewayProtocol(f"The gateway answers with {got.status}")
-        try:
-            return json.loads(content) if content else None
-        except ValueError:
-            raise GatewayProtocol("The gateway's answer is no JSON") from None
+        return document
+
+
+def _path(login: ReportedLogin) -> str:
+    if not _ID.fullmatch(login.id):
+        raise GatewayProtocol("The gateway reports a login without a usable id")
+    return f"{internal.LOGINS}/{login.id}"
 
 
 async def _read(answer: aiohttp.ClientResponse) -> bytes:

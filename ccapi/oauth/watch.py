@@ -1,6 +1,7 @@
 """Logins that a person started inside the container: the gateway knows of them, and the proxy asks it.
 
-What is asked for here comes from the container, so it is bounded and opens nothing by itself.
+What is asked for here comes from the container, so it is bounded and opens nothing by itself. A login that is over
+there (Ctrl-C, done, another one on the same port) is over here as well.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from ccapi.errors import CcapiError
+from ccapi.errors import CcapiError, GatewayUnreachable, LoginNotFound
 from ccapi.oauth import consent
 from ccapi.oauth.config import OpenBrowser
 from ccapi.oauth.gateway import GatewayClient
@@ -24,6 +25,7 @@ _WAIT = 60  # seconds that the gateway may hold a question
 _PAUSE = 2.0  # seconds after a failure, and where there was nothing new
 _SOONEST = 0.1  # seconds between two questions, should the gateway not wait
 _LONGEST = 600.0  # seconds that a login of the container may wait
+_MISSES = 2  # times in a row that no gateway is there: the container has ended, and its logins with it
 
 
 class Watch:
@@ -36,16 +38,14 @@ class Watch:
         self._ask = open_browser == "ask"
         self._seen: set[str] = set()
         self._question: asyncio.Task[None] | None = None  # one at a time: the container must not flood the screen
+        self._tasks = asyncio.TaskGroup()
 
     async def run(self) -> None:
         """Until cancelled."""
-        try:
+        async with self._tasks:
             while True:
                 pause = await self._turn()
                 await asyncio.sleep(pause)
-        finally:
-            if self._question:
-                self._question.cancel()
 
     async def _turn(self) -> float:
         """Ask once; the seconds until the next time."""
@@ -74,9 +74,26 @@ class Watch:
         else:
             log.info("login started in the container: %s; open the URL that Claude Code printed", login.name)
             self._offer(login, reported.url)
+            self._tasks.create_task(self._follow(login, reported))
         self._seen.add(reported.id)
         await self._gateway.acknowledge(reported)
 
+    async def _follow(self, login: Login, reported: ReportedLogin) -> None:
+        """Give the login up as soon as nobody waits for it in the container any more."""
+        misses = 0
+        while login.is_open and misses < _MISSES:
+            try:
+                await self._gateway.still_waits(reported, _WAIT)
+            except LoginNotFound:
+                break
+            except CcapiError as error:
+                misses = misses + 1 if isinstance(error, GatewayUnreachable) else 0
+                await asyncio.sleep(_PAUSE)
+            else:
+                misses = 0
+                await asyncio.sleep(_SOONEST)
+        self._relay.cancel(login)
+
     def _offer(self, login: Login, url: str) -> None:
         if self._ask and login.site and (self._question is None or self._question.done()):
-            self._question = asyncio.create_task(consent.ask_and_open(login.site, url))
+            self._question = self._tasks.create_task(consent.ask_and_open(login.site, url))

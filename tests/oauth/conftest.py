@@ -28,7 +28,7 @@ def proxy(shared: Running) -> Running:
     """The module's proxy, with a gateway that has heard nothing and takes everything."""
     shared.gateway.callbacks.clear()
     shared.gateway.outcome, shared.gateway.status, shared.gateway.secret = "accepted", 200, support.SECRET
-    shared.gateway.during = None
+    shared.gateway.during, shared.gateway.old = None, False
     return shared
 
 

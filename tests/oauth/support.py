@@ -19,10 +19,11 @@ import httpx
 import pytest
 from aiohttp import web
 
+from ccapi.errors import LoginNotFound
 from ccapi.oauth import server
 from ccapi.oauth.config import ProxyConfig
 from ccapi.web.headers import HEADERS
-from ccapi.wire import internal
+from ccapi.wire import envelope, internal
 from tests.gateway.harness import await_that, in_thread
 from tests.oauth.proxyprocess import free_port
 
@@ -59,6 +60,9 @@ class FakeGateway:
     callbacks: list[dict[str, Any]] = field(default_factory=list)
     logins: list[dict[str, Any]] = field(default_factory=list)
     acknowledged: list[str] = field(default_factory=list)
+    over: set[str] = field(default_factory=set)  # logins that nobody in the container waits for any more
+    gone: bool = False  # the container has ended
+    old: bool = False  # it cannot be asked for the end of a login
     healthy: bool = True
     during: Callable[[], None] | None = None  # while a callback is being delivered
     requests: list[str] = field(default_factory=list)
@@ -69,6 +73,7 @@ class FakeGateway:
         app.router.add_get("/health", self._health)
         app.router.add_post(internal.CALLBACKS, self._callback)
         app.router.add_get(internal.LOGINS, self._logins)
+        app.router.add_get(f"{internal.LOGINS}/{{id}}", self._login)
         app.router.add_delete(f"{internal.LOGINS}/{{id}}", self._acknowledge)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await runner.setup()
@@ -87,8 +92,15 @@ class FakeGateway:
 
     def _check(self, request: web.Request) -> None:
         self.requests.append(f"{request.method} {request.path}")
+        self._check_running(request)
         if self.secret is None or request.headers.get("Authorization") != f"Bearer {self.secret}":
             raise web.HTTPUnauthorized
+
+    def _check_running(self, request: web.Request) -> None:
+        if self.gone:
+            if request.transport:
+                request.transport.abort()
+            raise ConnectionResetError
 
     async def _health(self, _: web.Request) -> web.Response:
         if not self.healthy:
@@ -111,6 +123,17 @@ class FakeGateway:
                 return web.json_response({"logins": self.logins})
             await asyncio.sleep(0.02)
         return web.Response(status=204)
+
+    async def _login(self, request: web.Request) -> web.Response:
+        self._check(request)
+        if self.old:
+            raise web.HTTPNotFound
+        for _ in range(int(float(request.query["wait"]) * 50)):
+            self._check_running(request)
+            if request.match_info["id"] in self.over:
+                return web.json_response(envelope.dump(LoginNotFound("There is no such login")), status=404)
+            await asyncio.sleep(0.02)
+        return web.json_response({"id": request.match_info["id"]})
 
     async def _acknowledge(self, request: web.Request) -> web.Response:
         self._check(request)

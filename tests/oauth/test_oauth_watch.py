@@ -73,6 +73,63 @@ def test_it_expires(proxy: Running) -> None:
     assert_closed(port, 3)
 
 
+def test_it_is_given_up_with_the_cli(proxy: Running, heard: pytest.LogCaptureFixture) -> None:
+    """P09: Ctrl-C in the container closes the listener on this machine, and the session says so."""
+    port = free_port()
+    number = proxy.gateway.reports(authorization_url(f"http://localhost:{port}/callback", new_state()))
+    await_that(lambda: number in proxy.gateway.acknowledged, "acknowledged")
+    assert listening_on(port)
+    proxy.gateway.over.add(number)
+    assert_closed(port)
+    assert proxy.session(number)["status"] == "cancelled"
+    assert f"as.example, port {port}: cancelled" in heard.text
+
+
+def test_it_is_given_up_with_the_container(tmp_path: Path) -> None:
+    """A gateway that is not there is asked twice; then the CLI that was beside it has ended, too."""
+    fake = FakeGateway()
+    with support.proxy(tmp_path, fake):
+        port = free_port()
+        fake.reports(authorization_url(f"http://localhost:{port}/callback", new_state()))
+        await_that(lambda: fake.acknowledged, "acknowledged")
+        fake.gone = True
+        assert_closed(port, 8)
+
+
+def test_an_old_gateway_that_cannot_be_asked_for_the_end_keeps_the_login(proxy: Running) -> None:
+    """It answers 404 as well, but does not say that the login is over."""
+    port, state = free_port(), new_state()
+    proxy.gateway.old = True
+    number = proxy.gateway.reports(authorization_url(f"http://localhost:{port}/callback", state))
+    await_that(lambda: proxy.gateway.requests.count(f"GET /internal/v1/logins/{number}") > 1, "asked twice", 10)
+    assert proxy.session(number)["status"] == "pending"
+    support.assert_page(Login(proxy, port, state).answer(), 200, "Sign-in received")
+
+
+def test_another_login_on_its_port_takes_its_place(proxy: Running) -> None:
+    """The CLI gives a server the same port each time, and the container has one listener on it: the second one's."""
+    port, states = free_port(), [new_state(), new_state()]
+    first, second = (
+        proxy.gateway.reports(authorization_url(f"http://localhost:{port}/callback", state)) for state in states
+    )
+    await_that(lambda: {first, second} <= set(proxy.gateway.acknowledged), "acknowledged")
+    proxy.gateway.over.add(first)
+    await_that(lambda: proxy.session(first)["status"] == "cancelled", "the first one is over")
+    assert listening_on(port) == {"127.0.0.1", "::1"}
+    support.assert_page(Login(proxy, port, states[0]).answer(), 410)
+    support.assert_page(Login(proxy, port, states[1]).answer(), 200, "Sign-in received")
+    assert len(proxy.gateway.callbacks) == 1
+
+
+def test_a_login_of_the_host_on_its_port_stays(proxy: Running, login: Login) -> None:
+    """Whatever the container reports, and whatever becomes of that."""
+    number = proxy.gateway.reports(authorization_url(f"http://localhost:{login.port}/callback", new_state()))
+    await_that(lambda: number in proxy.gateway.acknowledged, "acknowledged")
+    proxy.gateway.over.add(number)
+    await_that(lambda: proxy.session(number)["status"] == "cancelled", "the container's is over")
+    login.still_completes()
+
+
 def test_it_does_not_wait_for_ever(proxy: Running) -> None:
     """Whatever the gateway says: ten minutes at most."""
     port = free_port()
