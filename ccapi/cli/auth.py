@@ -10,7 +10,7 @@ from typer.core import TyperCommand, TyperGroup
 from ccapi.cli import auth_claude, auth_manage, output
 from ccapi.errors import InputNeeded, UsageError
 
-_LOGIN = "NAME"  # the command behind every word that is no subcommand; no server can be called so in the help's usage
+_LOGIN = "NAME"  # the command behind every word that is no subcommand
 _HELP = ("-h", "--help")
 
 
@@ -18,9 +18,11 @@ class AuthGroup(TyperGroup):
     """`ccapi auth notion` signs in to notion: what is no subcommand is a server's name."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        args = ["--paste" if arg == "--paste=-" else arg for arg in args]
         args = [arg for before, arg in zip(["", *args], args, strict=False) if (before, arg) != ("--paste", "-")]
         word = next((arg for arg in args if not arg.startswith("-")), None)
-        if word not in self.commands and (word is not None or not set(args) & set(_HELP)):
+        subcommand = word in self.commands and word != _LOGIN
+        if not subcommand and (word is not None or not set(args) & set(_HELP)):
             args = [_LOGIN, *args]
         return super().parse_args(ctx, args)
 

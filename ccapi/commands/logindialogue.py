@@ -136,9 +136,9 @@ class Dialogue:
             login = self._authorization()
             relayed = self._register(login, listening)
             self._deadline = time.monotonic() + self._timeout
-            self._view.invite(Invitation(login, relayed, self._timeout))
-            self._view.phase("waiting")
             with self._view.pasting(lambda text: self._events.put(_Pasted(text))):
+                self._view.invite(Invitation(login, relayed, self._timeout))
+                self._view.phase("waiting")
                 self._follow(login)
             self._see_end()
 

@@ -48,6 +48,7 @@ class Stage:
     script: dict[str, Any]
     gateway: Gateway
     proxy_url: str | None = None
+    secret: str = SECRET
     clients: ExitStack = field(default_factory=ExitStack)
 
     @property
@@ -98,17 +99,22 @@ class Stage:
     def _proxy(self) -> ProxyClient:
         if self.proxy_url is None:
             raise ProxyFailed("Port 8888 is in use by jupyter (PID 7)")
-        return self.clients.enter_context(ProxyClient(self.proxy_url, SECRET))
+        return self.clients.enter_context(ProxyClient(self.proxy_url, self.secret))
+
+
+def found(directory: Path, proxy_url: str | None = None, secret: str = SECRET) -> Stage:
+    """The stage that is there already."""
+    container = LocalContainer(directory / "container")
+    return Stage(container, {}, Gateway(container), proxy_url, secret)
 
 
 def staged(directory: Path, proxy: Running | None = None) -> Stage:
     """A stage for one login, which ends well if nothing else is said."""
-    container = LocalContainer(directory / "container")
-    program = container.directory / "bin" / "claude"
+    stage = found(directory)
+    program = stage.container.directory / "bin" / "claude"
     program.unlink()
     program.write_text(f'#!/bin/sh\nexec {sys.executable} {Path(__file__).parent / "scripted_claude.py"} "$@"\n')
     program.chmod(0o755)
-    stage = Stage(container, {}, Gateway(container))
     stage.plays(port=free_port(), state=f"{new_state()}_1", end="signed-in")
     if proxy:
         proxy.gateway.during = stage.delivered
