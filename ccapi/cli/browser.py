@@ -6,16 +6,13 @@ import subprocess
 import threading
 from collections.abc import Callable
 
-from ccapi import paths
-
-# The address comes through standard input: it is nobody's business who lists our processes.
-_OPEN = "import sys, webbrowser; sys.exit(not webbrowser.open(sys.stdin.read()))"
+from ccapi import openurl
 
 
 def open_(url: str, failed: Callable[[], None]) -> None:
-    """Open `url`, as Python's `webbrowser` does (so `$BROWSER` counts). `failed` may be called from another thread."""
+    """Open `url`. `failed` may be called from another thread."""
     process = subprocess.Popen(
-        [paths.interpreter(), "-P", "-c", _OPEN],
+        openurl.COMMAND,
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

@@ -7,8 +7,9 @@ import contextlib
 import logging
 import shutil
 import sys
-import webbrowser
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+
+from ccapi import openurl
 
 log = logging.getLogger(__name__)
 
@@ -32,9 +33,9 @@ async def ask_and_open(site: str, url: str) -> None:
     )
     if not (command := dialog(question)):
         log.warning("open_browser is ask, but there is no zenity, kdialog or osascript to ask with")
-    elif await _says_yes(command):
-        await asyncio.to_thread(webbrowser.open, url)
-        log.info("opened the browser for %s, as you allowed", site)
+    elif await _ends_well(command):
+        log.info("opening the browser for %s, as you allowed", site)
+        await _ends_well(openurl.COMMAND, url)
     else:
         log.info("the browser was not opened for %s: not allowed", site)
 
@@ -51,16 +52,19 @@ def dialog(question: str, platform: str = sys.platform, which: Which = shutil.wh
     return None
 
 
-async def _says_yes(command: list[str]) -> bool:
+async def _ends_well(command: Sequence[str], said: str = "") -> bool:
+    """Whether the program, told this much, ends with 0, and in a minute. One that does not is killed."""
     quiet = asyncio.subprocess.DEVNULL
     try:
-        process = await asyncio.create_subprocess_exec(*command, stdin=quiet, stdout=quiet, stderr=quiet)
+        process = await asyncio.create_subprocess_exec(
+            *command, stdin=asyncio.subprocess.PIPE, stdout=quiet, stderr=quiet, start_new_session=True
+        )
     except OSError as error:
-        log.warning("cannot ask: %s", error.strerror)
+        log.warning("%s cannot be started: %s", command[0], error.strerror)
         return False
     try:
         async with asyncio.timeout(_TIMEOUT + 5):
-            return await process.wait() == 0
+            await process.communicate(said.encode())
     except TimeoutError:
         return False
     finally:
@@ -68,3 +72,4 @@ async def _says_yes(command: list[str]) -> bool:
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
             await process.wait()
+    return process.returncode == 0

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import os
+import signal
 import socket
 import time
 from collections.abc import Iterator
@@ -295,3 +298,26 @@ async def test_the_browser_opens_after_a_yes_only(
     assert any("Open as.example in your browser?" in line for line in lines)
     assert (lines[-2:] == ["browser", url]) == opened
     assert (url in lines) == opened
+
+
+async def test_a_browser_that_stays_open_keeps_nothing_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some end only when the person closes them; the server can end all the same."""
+    pid = tmp_path / "pid"
+    for name, does in (
+        ("zenity", "exit 0"),
+        ("browser", f"echo $$ >{pid}.new; /bin/mv {pid}.new {pid}; exec /bin/sleep 60"),
+    ):
+        program = tmp_path / name
+        program.write_text(f"#!/bin/sh\n{does}\n")
+        program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("BROWSER", str(tmp_path / "browser"))
+    opening = asyncio.create_task(consent.ask_and_open("as.example", "https://as.example"))
+    await asyncio.to_thread(await_that, pid.exists, "the browser runs", 20)
+    try:
+        async with asyncio.timeout(3):
+            opening.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await opening
+    finally:
+        os.kill(int(pid.read_text()), signal.SIGKILL)
