@@ -303,10 +303,8 @@ async def test_the_browser_opens_after_a_yes_only(
 async def test_a_browser_that_stays_open_keeps_nothing_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Some end only when the person closes them; the server can end all the same."""
     pid = tmp_path / "pid"
-    for name, does in (
-        ("zenity", "exit 0"),
-        ("browser", f"echo $$ >{pid}.new; /bin/mv {pid}.new {pid}; exec /bin/sleep 60"),
-    ):
+    stays = f"echo $$ >{pid}.new; /bin/mv {pid}.new {pid}; exec /bin/sleep 60"
+    for name, does in (("zenity", "exit 0"), ("browser", stays)):
         program = tmp_path / name
         program.write_text(f"#!/bin/sh\n{does}\n")
         program.chmod(0o755)
