@@ -57,12 +57,16 @@ def refusal(service: Service, response: httpx.Response, base_url: str) -> CcapiE
 
 
 class JsonClient:
-    """Requests with the stack's secret, answered with JSON. May be used by several threads at once."""
+    """Requests with the stack's secret, answered with JSON. May be used by several threads at once.
+
+    What takes that secret wants to be called by a name of this machine, whatever address it is published on.
+    """
 
     def __init__(self, service: Service, base_url: str, secret: str) -> None:
         self._service = service
         self._base_url = base_url
         self._http = connect(base_url, bearer=secret, timeout=httpx.Timeout(CONNECT))
+        self._http.headers["Host"] = f"localhost:{self._http.base_url.port}"
 
     def close(self) -> None:
         self._http.close()

@@ -38,6 +38,7 @@ class GatewayClient:
     def __init__(self, config: ProxyConfig, session: aiohttp.ClientSession) -> None:
         host = f"[{config.gateway_host}]" if ":" in config.gateway_host else config.gateway_host
         self._url = f"http://{host}:{config.gateway_port}"
+        self._host = f"localhost:{config.gateway_port}"  # which the internal API demands, whatever its address
         self._secret_file = config.secret_file
         self._session = session
 
@@ -79,7 +80,9 @@ class GatewayClient:
 
     async def _call(self, method: str, path: str, seconds: float, *, body: Any = None, secret: bool = True) -> Any:
         """The JSON of a 2xx answer; None if it has no body. The secret is read anew each time: it may have changed."""
-        headers = {"Authorization": f"Bearer {read_secret(self._secret_file)}"} if secret else {}
+        headers = {"Host": self._host}
+        if secret:
+            headers["Authorization"] = f"Bearer {read_secret(self._secret_file)}"
         try:
             async with (
                 asyncio.timeout(seconds),
