@@ -57,9 +57,11 @@ class LoginView:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        phase = self._phase
         self.pause()
         if kind is KeyboardInterrupt:
-            output.note("Interrupted; nothing of this login is left")
+            left = "the login itself is done" if phase == "checking" else "nothing of this login is left"
+            output.note(f"Interrupted; {left}")
 
     def pause(self) -> None:
         """Take the live line away, for what is asked or shown next."""
@@ -99,6 +101,8 @@ class LoginView:
             output.write(f"{invitation.login.url}\n")
         if output.terminal(sys.stderr):
             self._explain(invitation)
+        elif self._seat.remote:
+            self._explain_ssh(invitation)
 
     def pasting(self, took: Callable[[str], None]) -> contextlib.AbstractContextManager[object]:
         return paste.lines(took) if self.can_paste else contextlib.nullcontext()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import select
+import socket
 import time
 from typing import Any
 
@@ -43,6 +44,9 @@ class Attached:
         self._socket.sendall(data)
 
     def close(self) -> None:
+        """Also from another thread than one that sends, which then fails."""
+        with contextlib.suppress(AttributeError, OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
         for end in (getattr(self._raw, "_response", None), self._raw):  # the first closes the second, where it is there
             if end is not None:
                 with contextlib.suppress(OSError, ValueError):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import secrets
 import struct
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,14 +18,23 @@ from ccapi.stack.engine import Engine
 
 _KILL_AFTER = "2"  # seconds from TERM to KILL
 _GRACE = 5.0  # seconds that a process, told to end, has for it
+_INTERRUPTED = 1.0  # seconds that one has which was interrupted
 _FRAME = struct.Struct(">BxxxL")  # which stream, how many bytes
 _TICK = 0.05  # seconds
 
 # A socket's half cannot be closed on every way to an engine, so the input ends where its length says.
 _WITH_INPUT = 'n=$1; shift; head -c "$n" | exec "$@"'
-# The first line is for us: the process group to end. The size is set before anything is printed.
-_ON_TERMINAL = 'stty cols "$1" rows 50; shift; echo "$$"; exec "$@"'
-_END_GROUP = 'kill -s TERM -- "-$1" 2>/dev/null || exit 0; sleep "$2"; kill -s KILL -- "-$1" 2>/dev/null; exit 0'
+# Before anything is printed.
+_ON_TERMINAL = 'stty cols "$1" rows 50; shift; exec "$@"'
+_MARK = "CCAPI_TERMINAL"  # in the environment of a program on a terminal, and of all that it starts
+# Until nothing with that mark is left; what has just been started may not be seen at once.
+_END = """
+for signal in TERM KILL KILL KILL; do
+  found=$(grep -lxz "$1" /proc/[0-9]*/environ 2>/dev/null) || break
+  for file in $found; do pid=${file#/proc/}; kill -s $signal "${pid%/environ}" 2>/dev/null; done
+  sleep 0.3
+done
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +65,8 @@ class Container:
         began = time.monotonic()
         execution = self._engine.start(self._name, command, stdin=bool(stdin))
         with contextlib.closing(execution.stream) as stream:
-            with contextlib.suppress(OSError):  # it may not want to read all
-                if stdin:
-                    stream.send(stdin)
+            if stdin:  # meanwhile it may print, or end without having read all
+                threading.Thread(target=_feed, args=(stream, stdin), daemon=True).start()
             out, err = _both(stream, began + timeout + _GRACE)
         code = self._code(execution.id)
         if code is None or (code in {124, 137} and time.monotonic() - began >= timeout):
@@ -68,24 +78,18 @@ class Container:
 
         The terminal is wide, so that nothing the program prints is wrapped.
         """
+        mark = f"{_MARK}={secrets.token_hex(8)}"
         limited = ["timeout", f"--kill-after={_KILL_AFTER}", str(timeout), *argv]
-        command = ["sh", "-c", _ON_TERMINAL, "sh", str(columns), *limited]
+        command = ["env", mark, "sh", "-c", _ON_TERMINAL, "sh", str(columns), *limited]
         execution = self._engine.start(self._name, command, stdin=True, tty=True)
-        try:
-            group, first = _first_line(execution.stream)
-        except BaseException:
-            execution.stream.close()
-            raise
-        return Terminal(
-            execution.stream, first, lambda: self._engine.exit_code(execution.id), lambda: self._end_group(group)
-        )
+        return Terminal(execution.stream, lambda: self._engine.exit_code(execution.id), lambda: self._end_marked(mark))
 
     def signal_gateway(self, name: str) -> None:
         """Send a signal, such as HUP, to the gateway (which the container's init passes it on to)."""
         self._engine.signal(self._name, name)
 
-    def _end_group(self, group: str) -> None:
-        self.run("sh", "-c", _END_GROUP, "sh", group, "0.3", timeout=10)
+    def _end_marked(self, mark: str) -> None:
+        self.run("sh", "-c", _END, "sh", mark, timeout=10)
 
     def _code(self, execution: str) -> int | None:
         """The exit code; Docker knows it a moment after the output ended."""
@@ -95,12 +99,9 @@ class Container:
 class Terminal:
     """A program on a terminal in the container. Closing it leaves no process behind."""
 
-    def __init__(
-        self, stream: Attached, first: bytes, exit_code: Callable[[], int | None], end: Callable[[], None]
-    ) -> None:
-        """`first` was read of the stream already. `end` ends the program by force."""
+    def __init__(self, stream: Attached, exit_code: Callable[[], int | None], end: Callable[[], None]) -> None:
+        """`end` ends the program, and whatever it has started, by force."""
         self._stream = stream
-        self._first = first
         self._exit_code = exit_code
         self._end = end
         self._ended = False
@@ -113,7 +114,7 @@ class Terminal:
 
     def read(self, timeout: float) -> bytes | None:
         """What the program printed next; empty at its end, None when it printed nothing for `timeout` seconds."""
-        chunk, self._first = self._first or self._stream.receive(timeout), b""
+        chunk = self._stream.receive(timeout)
         self._ended = self._ended or chunk == b""
         return chunk
 
@@ -136,22 +137,16 @@ class Terminal:
             if not self._ended and self._exit_code() is None:
                 with contextlib.suppress(OSError):
                     self._stream.send(b"\x03")
-                if _eventually(self._exit_code, 1.0) is None:
-                    self._end()
+                _eventually(self._exit_code, _INTERRUPTED)
+                self._end()
         finally:
             self._ended = True
             self._stream.close()
 
 
-def _first_line(stream: Attached) -> tuple[str, bytes]:
-    """The process group that the program runs in, and what else has come."""
-    deadline, head = time.monotonic() + _GRACE, b""
-    while b"\n" not in head and time.monotonic() < deadline and (chunk := stream.receive(_TICK)) != b"":
-        head += chunk or b""
-    line, _, rest = head.partition(b"\n")
-    if not (number := line.strip().decode("utf-8", "replace")).isdigit():  # such as: no shell in the image
-        raise StackFailed(f"the container did not start the program: {number or 'it says nothing'}")
-    return number, rest
+def _feed(stream: Attached, data: bytes) -> None:
+    with contextlib.suppress(OSError):  # it has ended
+        stream.send(data)
 
 
 def _both(stream: Attached, deadline: float) -> tuple[bytes, bytes]:

@@ -173,7 +173,8 @@ def test_what_is_printed_at_once(container: Container) -> None:
 
 def test_silence(container: Container) -> None:
     """Nothing for so long is None, which is not the end."""
-    with container.terminal("sleep", "1002") as terminal:
+    with container.terminal("sh", "-c", "echo ready; sleep 1002") as terminal:
+        read_until(terminal, b"ready\r\n")
         assert terminal.read(0.1) is None
         assert terminal.exit_code() is None
     assert gone(container, "1002")
@@ -187,12 +188,13 @@ def test_silence(container: Container) -> None:
         "trap '' INT TERM HUP; sleep 1003; sleep 1003; sleep 1003",
         "stty raw -echo; trap '' TERM; sleep 1003; sleep 1003",
         "sleep 1003 & sleep 1003",
+        "setsid sleep 1003 & sleep 1003",
     ],
 )
 def test_closing_leaves_nothing(container: Container, script: str) -> None:
     """Whatever the program does about ^C and TERM, and whatever it has started."""
-    terminal = container.terminal("sh", "-c", script)
-    assert running(container, "1003")
+    terminal = container.terminal("sh", "-c", f"echo ready; {script}")
+    read_until(terminal, b"ready")
     terminal.close()
     assert gone(container, "1003")
     terminal.close()
@@ -233,7 +235,8 @@ def test_the_container_ends(engine: Engine) -> None:
     name = f"{NAME}-ends"
     docker("run", "--detach", "--init", f"--name={name}", IMAGE, "sleep", "infinity")
     try:
-        terminal = Container(engine, name).terminal("sleep", "1006")
+        terminal = Container(engine, name).terminal("sh", "-c", "echo ready; sleep 1006")
+        read_until(terminal, b"ready")
         docker("kill", name)
         deadline = time.monotonic() + DEADLINE
         while terminal.read(0.2) != b"":
