@@ -172,7 +172,7 @@ def test_the_browser_login_and_a_code_that_fails(driven: Driven) -> None:
         terminal.read_until("Open this page in a browser, to sign Claude in; it then shows a code:")
         terminal.read_until("Code (it does not show): ")
         terminal.type(b"half\r")
-        terminal.read_until("Once more: that is not the whole code")
+        terminal.read_until("Once more: that is not the whole code: copy all of it, with the # in the middle\r\nCode (")
         terminal.type(b"secret-code#secret-state\r")
         shown = terminal.read_all()
     assert terminal.process.returncode == 1
