@@ -52,6 +52,14 @@ TABLE = {
     "session_in_use": ("SessionInUse", 1, 409, INVALID),
     "store_failed": ("StoreFailed", 1, 503, SERVER),
     "workspace_unusable": ("WorkspaceUnusable", 1, 503, SERVER),
+    "stack_secret_invalid": ("StackSecretInvalid", 1, 401, "authentication_error"),
+    "login_refused": ("LoginRefused", 1, 400, INVALID),
+    "login_not_found": ("LoginNotFound", 1, 404, INVALID),
+    "login_failed": ("LoginFailed", 1, 500, SERVER),
+    "login_needed": ("LoginNeeded", 4, 500, SERVER),
+    "login_timeout": ("LoginTimeout", 124, 500, SERVER),
+    "proxy_unreachable": ("ProxyUnreachable", 1, 500, SERVER),
+    "proxy_failed": ("ProxyFailed", 1, 500, SERVER),
     "scenario_invalid": ("ScenarioInvalid", 2, 500, SERVER),
 }
 
