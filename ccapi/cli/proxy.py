@@ -84,7 +84,7 @@ def status(
 ) -> None:
     """Say how the proxy is, and which logins wait for a browser.
 
-    Exit code 0: running, and the gateway answers it. 1: stopped or degraded.
+    Exit code 0: running, and the gateway takes what it brings. 1: stopped or degraded.
     """
     from ccapi.commands import proxy
 
@@ -102,15 +102,14 @@ def _say_status(result: ProxyStatus) -> None:
     if result.running:
         rows["Callback"] = result.callback_url
         rows["PID"] = str(result.pid)
-        rows["Gateway"] = "answers" if result.gateway else "does not answer"
         rows["Logins"] = f"{len(result.logins)}" if result.logins else "none"
     output.write(output.table(rows))
     for login in result.logins:
         output.write(f"    {_described(login)}\n")
     if not result.running:
         output.note("Start it: ccapi proxy start")
-    elif not result.gateway:
-        output.note("Look at the container: ccapi status")
+    elif result.problem and result.problem.hint:
+        output.note(result.problem.hint)
 
 
 def _described(login: Session) -> str:
@@ -132,7 +131,7 @@ def _document(result: ProxyStatus) -> dict[str, Any]:
         "port": result.port,
         "address": result.address,
         "callback_url": result.callback_url,
-        "gateway": result.gateway,
+        "problem": result.problem.code if result.problem else None,
         "logins": [
             {
                 "site": login.site,

@@ -28,6 +28,10 @@ class InternalClient:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._api.close()
 
+    def check(self) -> None:
+        """Whether it answers, and knows the secret: raises if not."""
+        self._api.call("GET", internal.LOGINS, query={"wait": "0"})
+
     def servers(self) -> list[Server]:
         """All configured MCP servers, once none of them is pending any more (or has been for too long)."""
         return self._servers({})

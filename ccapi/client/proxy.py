@@ -8,7 +8,8 @@ from typing import Any, Literal, Self, cast, get_args
 from urllib.parse import quote
 
 from ccapi.client.http import JsonClient, Service
-from ccapi.errors import ProxyUnreachable
+from ccapi.errors import CcapiError, ProxyUnreachable
+from ccapi.wire import envelope
 
 Status = Literal["pending", "delivering", "delivered", "denied", "refused", "failed", "expired", "cancelled"]
 
@@ -34,6 +35,14 @@ class Session:
     def over(self) -> bool:
         """Whether nothing more can come of it."""
         return self.status not in {"pending", "delivering"}
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """`sessions`: those that wait, and those that are over since a short while. `problem`: the gateway's, if any."""
+
+    sessions: list[Session]
+    problem: CcapiError | None
 
 
 class ProxyClient:
@@ -64,19 +73,15 @@ class ProxyClient:
         query = {"known": session.status, "wait": f"{seconds:g}"}
         return self._session(self._api.call("GET", _path(session), query=query, patience=seconds))
 
-    def sessions(self) -> list[Session]:
-        """Those that wait, and those that are over since a short while."""
+    def overview(self) -> Overview:
+        """All that it knows at the moment."""
+        document = self._api.call("GET", _SESSIONS)
         try:
-            return [self._session(each) for each in self._api.call("GET", _SESSIONS)["sessions"]]
+            problem = document["problem"]
+            sessions = [self._session(each) for each in document["sessions"]]
         except (TypeError, KeyError):
             raise self._api.foreign() from None
-
-    def reaches_gateway(self) -> bool:
-        """Whether the gateway answers it."""
-        try:
-            return bool(self._api.call("GET", "/health")["status"] == "healthy")
-        except (TypeError, KeyError):
-            raise self._api.foreign() from None
+        return Overview(sessions, None if problem is None else envelope.load(problem))
 
     def cancel(self, session: Session) -> None:
         """Stop listening for it."""

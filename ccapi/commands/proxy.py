@@ -26,17 +26,13 @@ __all__ = ["Installed", "ProxyStatus", "Started"]
 
 @dataclass(frozen=True, slots=True)
 class ProxyStatus:
-    """`pid`: None when it does not run. `gateway`: whether that answers the proxy.
-
-    `problem`: why the proxy, though it runs, could not be asked.
-    """
+    """`pid`: None when it does not run. `problem`: why no callback would arrive, though it does."""
 
     port: int
     log_file: Path
     pid: int | None = None
-    gateway: bool = False
     logins: list[Session] = field(default_factory=list)
-    problem: str | None = None
+    problem: CcapiError | None = None
 
     @property
     def running(self) -> bool:
@@ -44,16 +40,14 @@ class ProxyStatus:
 
     @property
     def healthy(self) -> bool:
-        return self.running and self.gateway and self.problem is None
+        return self.running and self.problem is None
 
     @property
     def verdict(self) -> str:
         """The one line that says it all."""
         if not self.running:
             return "stopped"
-        if self.problem:
-            return f"degraded: {self.problem}"
-        return "running (healthy)" if self.gateway else "degraded: the gateway does not answer"
+        return f"degraded: {self.problem.message}" if self.problem else "running (healthy)"
 
     @property
     def address(self) -> str:
@@ -135,10 +129,10 @@ def status(wanted: Settings) -> ProxyStatus:
         return ProxyStatus(port, log_file)
     try:
         with ProxyClient(f"http://127.0.0.1:{port}", secret.ensure(wanted.home)) as client:
-            gateway, logins = client.reaches_gateway(), client.sessions()
+            overview = client.overview()
     except CcapiError as error:
-        return ProxyStatus(port, log_file, found.pid, problem=error.message)
-    return ProxyStatus(port, log_file, found.pid, gateway, logins)
+        return ProxyStatus(port, log_file, found.pid, problem=error)
+    return ProxyStatus(port, log_file, found.pid, overview.sessions, overview.problem)
 
 
 def logs(home: str | None, *, tail: int) -> str:

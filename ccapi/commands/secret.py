@@ -1,7 +1,7 @@
 """The stack's own secret, which the gateway's internal API wants: made once on this machine, and kept on it.
 
-The container knows its digest only (see `ccapi.wire.internal`). Whoever needs the secret reads it from the file: then it
-is in no argument, no environment and no log.
+The container knows its digest only (see `ccapi.wire.internal`). Whoever needs the secret reads it from the file: then
+it is in no argument, no environment and no log.
 """
 
 from __future__ import annotations

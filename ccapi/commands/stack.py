@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from ccapi import paths
 from ccapi.commands import keys, secret
-from ccapi.errors import UsageError
+from ccapi.errors import CcapiError, StackSecretInvalid, UsageError
 from ccapi.settings import Settings
 from ccapi.stack import lifecycle
 from ccapi.stack import status as stack_status
@@ -35,7 +35,7 @@ def up(
         environment.setdefault("CCAPI_GATEWAY_DEFAULT_WORKSPACE", ".")
     environment["OAUTH_PROXY_PORT"] = str(settings.oauth_port)
     environment["MCP_OAUTH_CALLBACK_PORT"] = str(settings.callback_port or "")
-    secret.ensure(settings.home)
+    key = secret.ensure(settings.home)
     if rehearsal:
         environment["CCAPI_REHEARSAL"] = _scenario(rehearsal)
     wanted = StackSpec(
@@ -47,7 +47,8 @@ def up(
         workspace=settings.workspace,
         ca_file=settings.ca_file,
     )
-    return lifecycle.up(wanted, _host(settings.home, docker), timeout=timeout, report=report)
+    host = _host(settings.home, docker)
+    return lifecycle.up(wanted, host, timeout=timeout, report=report, knows_us=lambda: _knows(settings.base_url, key))
 
 
 def down(home: str | None, *, docker: Mapping[str, str], volumes: bool, report: Report) -> Down:
@@ -71,6 +72,20 @@ def logs(docker: Mapping[str, str], *, tail: int, timestamps: bool) -> bytes:
 
 def follow(docker: Mapping[str, str], *, tail: int, timestamps: bool, note: Callable[[str], None]) -> Iterator[bytes]:
     return stack_status.follow(docker, tail=tail, timestamps=timestamps, note=note)
+
+
+def _knows(base_url: str, key: str) -> bool:
+    """Whether the gateway takes the secret that we have. One that cannot be asked is not blamed for it."""
+    from ccapi.client.internal import InternalClient
+
+    try:
+        with InternalClient(base_url, key) as gateway:
+            gateway.check()
+    except StackSecretInvalid:
+        return False
+    except CcapiError:
+        pass
+    return True
 
 
 def _host(home: str | None, docker: Mapping[str, str]) -> Host:

@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 
 _BEARER = re.compile(r"(?i)bearer[ \t]+(\S+)")
 _MAKE_ONE = "ccapi up makes it"
+_HINT = "Have ccapi on the host and the container agree on one: ccapi up"
 
 
 class StackSecret:
@@ -40,7 +41,7 @@ class StackSecret:
         sent = [_BEARER.fullmatch(value) for value in headers.getall("Authorization", [])]
         known = self._digest()
         if len(sent) != 1 or not sent[0] or not known or not internal.is_secret(sent[0][1], known):
-            raise StackSecretInvalid("This needs the secret of the stack, which ccapi has on the host")
+            raise StackSecretInvalid("The gateway does not know the stack's secret that was sent", hint=_HINT)
 
     def _digest(self) -> str | None:
         """None, and a line in the log, if there is none that can be read."""

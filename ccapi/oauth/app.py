@@ -31,10 +31,9 @@ def own(config: ProxyConfig, relay: Relay, gateway: GatewayClient, own_port: int
         return pages.response(pages.LANDING)
 
     async def health(_: web.Request) -> web.Response:
-        healthy = await gateway.healthy()
         return web.json_response(
             {
-                "status": "healthy" if healthy else "degraded",
+                "status": "degraded" if await gateway.problem() else "healthy",
                 "service": "oauth-proxy",
                 "container_host": "localhost" if config.gateway_host == "127.0.0.1" else config.gateway_host,
                 "container_port": config.gateway_port,
@@ -47,7 +46,7 @@ def own(config: ProxyConfig, relay: Relay, gateway: GatewayClient, own_port: int
     app.router.add_get(OWN_PATH, receive, allow_head=False)
     if config.callback_port == own_port:
         app.router.add_get(LISTENER_PATH, receive, allow_head=False)
-    Control(relay, Registration(config, own_port)).add_to(app.router)
+    Control(relay, Registration(config, own_port), gateway).add_to(app.router)
     return app
 
 

@@ -11,9 +11,11 @@ from typing import Any
 from aiohttp import web
 
 from ccapi.errors import InvalidRequest
+from ccapi.oauth.gateway import GatewayClient
 from ccapi.oauth.guard import REGISTER, SESSIONS
 from ccapi.oauth.registration import Registration
 from ccapi.oauth.relay import Relay
+from ccapi.wire import envelope
 
 log = logging.getLogger(__name__)
 
@@ -23,9 +25,10 @@ _SECONDS = re.compile(r"\d{1,4}(?:\.\d{1,9})?", re.ASCII)
 
 
 class Control:
-    def __init__(self, relay: Relay, registration: Registration) -> None:
+    def __init__(self, relay: Relay, registration: Registration, gateway: GatewayClient) -> None:
         self._relay = relay
         self._registration = registration
+        self._gateway = gateway
 
     def add_to(self, router: web.UrlDispatcher) -> None:
         router.add_post(REGISTER, self.register)
@@ -41,8 +44,10 @@ class Control:
         return web.json_response(login.document(), status=201)
 
     async def sessions(self, _: web.Request) -> web.Response:
-        """All that wait, and those that are over since a short while."""
-        return web.json_response({"sessions": [login.document() for login in self._relay.registry]})
+        """All that wait, and those that are over since a short while; and why the gateway takes no callback, if so."""
+        problem = await self._gateway.problem()
+        sessions = [login.document() for login in self._relay.registry]
+        return web.json_response({"sessions": sessions, "problem": envelope.dump(problem) if problem else None})
 
     async def session(self, request: web.Request) -> web.Response:
         """`wait`: seconds to wait for a status other than `known`."""

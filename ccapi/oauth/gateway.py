@@ -13,14 +13,16 @@ from typing import Any, cast, get_args
 
 import aiohttp
 
-from ccapi.errors import GatewayProtocol, GatewayUnreachable, LoginNotFound, StackSecretInvalid
+from ccapi.errors import CcapiError, GatewayProtocol, GatewayUnreachable, LoginNotFound, StackSecretInvalid
 from ccapi.oauth.config import ProxyConfig
 from ccapi.wire import envelope, internal
 from ccapi.wire.internal import Callback, Delivery, ReportedLogin
 
 _DELIVERY_TIMEOUT = 15.0  # seconds; the gateway gives the listener 10
-_HEALTH_TIMEOUT = 0.4
+_CHECK_TIMEOUT = 0.4
 _LARGEST = 65536  # bytes of an answer
+_MEND = "Run: ccapi up"
+_LOOK = "Look at the container: ccapi status"
 _ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
 
@@ -30,8 +32,9 @@ def read_secret(file: str) -> str:
         if secret := Path(file).read_text("ascii").strip():
             return secret
     except (OSError, UnicodeError) as error:
-        raise StackSecretInvalid("The stack's secret cannot be read", detail=type(error).__name__) from None
-    raise StackSecretInvalid("The stack's secret is empty")
+        problem = type(error).__name__
+        raise StackSecretInvalid("The stack's secret cannot be read", hint=_MEND, detail=problem) from None
+    raise StackSecretInvalid("The stack's secret is empty", hint=_MEND)
 
 
 class GatewayClient:
@@ -42,13 +45,13 @@ class GatewayClient:
         self._secret_file = config.secret_file
         self._session = session
 
-    async def healthy(self) -> bool:
-        """Whether it answers, soon."""
+    async def problem(self) -> CcapiError | None:
+        """Why it would not take a callback now, as far as that is known soon."""
         try:
-            await self._call("GET", "/health", _HEALTH_TIMEOUT, secret=False)
-        except (GatewayUnreachable, GatewayProtocol):
-            return False
-        return True
+            await self._call("GET", f"{internal.LOGINS}?wait=0", _CHECK_TIMEOUT)
+        except CcapiError as error:
+            return error
+        return None
 
     async def deliver(self, callback: Callback) -> Delivery:
         """Hand a callback to its listener in the container.
@@ -78,11 +81,9 @@ class GatewayClient:
         """Return after so many seconds. Raises `LoginNotFound` as soon as it is over, and else as `deliver` does."""
         await self._call("GET", f"{_path(login)}?wait={wait}", wait + 10.0)
 
-    async def _call(self, method: str, path: str, seconds: float, *, body: Any = None, secret: bool = True) -> Any:
+    async def _call(self, method: str, path: str, seconds: float, *, body: Any = None) -> Any:
         """The JSON of a 2xx answer; None if it has no body. The secret is read anew each time: it may have changed."""
-        headers = {"Host": self._host}
-        if secret:
-            headers["Authorization"] = f"Bearer {read_secret(self._secret_file)}"
+        headers = {"Host": self._host, "Authorization": f"Bearer {read_secret(self._secret_file)}"}
         try:
             async with (
                 asyncio.timeout(seconds),
@@ -92,9 +93,10 @@ class GatewayClient:
             ):
                 content = await _read(got)
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            raise GatewayUnreachable("The gateway does not answer", detail=type(error).__name__) from None
+            problem = type(error).__name__
+            raise GatewayUnreachable("The gateway does not answer", hint=_LOOK, detail=problem) from None
         if got.status == StackSecretInvalid.status:
-            raise StackSecretInvalid("The gateway does not know this stack's secret", hint="Run: ccapi up")
+            raise StackSecretInvalid("The gateway does not know this stack's secret", hint=_MEND)
         try:
             document = json.loads(content) if content else None
         except (ValueError, RecursionError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,26 +47,31 @@ class Down:
     removed_volumes: list[Volume]
 
 
-def up(wanted: StackSpec, host: Host, *, timeout: float, report: Report) -> Up:
+def up(wanted: StackSpec, host: Host, *, timeout: float, report: Report, knows_us: Callable[[], bool]) -> Up:
     """Make the stack what is wanted, and wait until it is healthy. Does nothing when it is already.
 
+    `knows_us`: whether a gateway that runs reads the keys directory that is wanted. It does not if that was removed
+    and made anew: a container keeps the directory that was there when it started.
     `timeout` is in seconds; its clock starts when the image is there. Raises `DockerUnavailable`, `PortBusy`,
     `StackTimeout`, `SettingInvalid`, `StackFailed`. When the wait fails the container stays, for a look at it.
     """
     preflight.check_workspace(wanted.workspace)
     preflight.check_keys(wanted)
     with Engine(host.environ) as engine, _locked(host, report):
-        return _Starter(wanted, host, engine, report).up(timeout)
+        return _Starter(wanted, host, engine, report, knows_us).up(timeout)
 
 
 class _Starter:
     """One run of `up`: what its steps share."""
 
-    def __init__(self, wanted: StackSpec, host: Host, engine: Engine, report: Report) -> None:
+    def __init__(
+        self, wanted: StackSpec, host: Host, engine: Engine, report: Report, knows_us: Callable[[], bool]
+    ) -> None:
         self.wanted = wanted
         self.host = host
         self.engine = engine
         self._report = report
+        self._knows_us = knows_us
         self.inputs = templates.build_input(wanted.base_image, wanted.ca_file)
         self.image = self.inputs.image
         self.text = templates.compose_text(start_interval=engine.knows_start_interval)
@@ -75,12 +80,16 @@ class _Starter:
     def up(self, timeout: float) -> Up:
         found = self._found()
         changed = differences(found, self.wanted, self.image, self.compose_id) if found else []
-        if found and found.state == "running" and found.health == "healthy" and not changed:
+        runs = found is not None and found.state == "running" and found.health == "healthy"
+        estranged = runs and not self._knows_us()
+        if runs and not changed and not estranged:
             return self._result(already=True, changed=[])
+        if estranged:
+            self.report("note", "The container reads a directory of keys that is no longer there; it is made anew")
         self._check(found, changed)
         if not self.engine.has_image(self.image):
             self._build()
-        self._start(found, timeout)
+        self._start(timeout, recreate=estranged or (found is not None and _is_stuck(found)))
         with suppress(CcapiError):  # tidying up: no reason to fail
             self.engine.remove_old_images(keep=self.image)
         return self._result(already=False, changed=changed)
@@ -137,12 +146,11 @@ class _Starter:
         hint = "\n".join(filter(None, [advice, f"All of the build's output: {log}"]))
         return StackFailed("the image could not be built", hint=hint, detail=error.detail)
 
-    def _start(self, found: Container | None, timeout: float) -> None:
+    def _start(self, timeout: float, *, recreate: bool) -> None:
         began = time.monotonic()
         self.report("phase", "Starting the container")
-        recreate = ["--force-recreate"] if found and _is_stuck(found) else []
         try:
-            self._compose("up", "--detach", "--no-build", "--pull=never", *recreate)
+            self._compose("up", "--detach", "--no-build", "--pull=never", *(["--force-recreate"] if recreate else []))
             health.wait(self.engine, timeout=timeout, report=self.report, stop=lambda: self._compose("stop"))
         except ComposeFailed as error:
             raise self._start_failed(error) from error

@@ -76,6 +76,12 @@ def test_a_probe_without_a_token(fake: FakeGateway) -> None:
     assert fake.received[0].document == {"url": "https://mcp.example"}
 
 
+def test_a_check(fake: FakeGateway) -> None:
+    """Nothing is waited for, and nothing is started."""
+    asked(fake, b"HTTP/1.1 204 No Content\r\n\r\n", InternalClient.check)
+    assert fake.lines == ["GET /internal/v1/logins?wait=0"]
+
+
 def test_another_secret(fake: FakeGateway) -> None:
     """The envelope comes back as the error that it was."""
     with pytest.raises(StackSecretInvalid):

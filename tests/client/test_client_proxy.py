@@ -48,6 +48,20 @@ def test_a_login_from_its_registration_to_its_end(client: ProxyClient) -> None:
     assert session.status == "delivered"
 
 
+def test_all_at_once(running: Running, client: ProxyClient) -> None:
+    """The logins that it knows of, and what is the matter with the gateway."""
+    session = client.register(url(free_port(), new_state()), expires_in=60)
+    found = client.overview()
+    assert found.problem is None
+    assert session.id in {one.id for one in found.sessions}
+    client.cancel(session)
+    running.gateway.secret = None
+    problem = client.overview().problem
+    running.gateway.secret = SECRET
+    assert isinstance(problem, StackSecretInvalid)
+    assert problem.hint == "Run: ccapi up"
+
+
 def test_a_login_that_is_given_up(client: ProxyClient) -> None:
     """Who waits is told at once."""
     session = client.register(url(free_port(), new_state()), expires_in=60)

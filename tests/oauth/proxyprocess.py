@@ -198,7 +198,9 @@ class _GatewayHandler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.server.seen.append((self.requestline, dict(self.headers)))
         status = self.server.statuses.pop(0) if self.server.statuses else 200
-        if status == 200 and self.path != "/health":
+        if status == 200 and self.path.endswith("wait=0"):
+            status = 204  # nothing that is new
+        elif status == 200:
             self.server.reported.wait(DEADLINE)
         body = json.dumps({"logins": [{"id": "1"}]}).encode() if status == 200 else b""
         with contextlib.suppress(OSError):

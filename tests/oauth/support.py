@@ -63,14 +63,13 @@ class FakeGateway:
     over: set[str] = field(default_factory=set)  # logins that nobody in the container waits for any more
     gone: bool = False  # the container has ended
     old: bool = False  # it cannot be asked for the end of a login
-    healthy: bool = True
+    silent: bool = False
     during: Callable[[], None] | None = None  # while a callback is being delivered
     requests: list[str] = field(default_factory=list)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         app = web.Application()
-        app.router.add_get("/health", self._health)
         app.router.add_post(internal.CALLBACKS, self._callback)
         app.router.add_get(internal.LOGINS, self._logins)
         app.router.add_get(f"{internal.LOGINS}/{{id}}", self._login)
@@ -102,11 +101,6 @@ class FakeGateway:
                 request.transport.abort()
             raise ConnectionResetError
 
-    async def _health(self, _: web.Request) -> web.Response:
-        if not self.healthy:
-            await asyncio.sleep(5)
-        return web.json_response({"status": "healthy", "service": "claude-code-api"})
-
     async def _callback(self, request: web.Request) -> web.Response:
         self._check(request)
         self.callbacks.append(await request.json())
@@ -118,6 +112,8 @@ class FakeGateway:
 
     async def _logins(self, request: web.Request) -> web.Response:
         self._check(request)
+        if self.silent:
+            await asyncio.sleep(5)
         for _ in range(int(float(request.query["wait"]) * 50)):
             if self.logins:
                 return web.json_response({"logins": self.logins})

@@ -60,10 +60,24 @@ def test_health_is_degraded_without_a_gateway(tmp_path: Path, gateway: str) -> N
     """Soon, also when the gateway only says nothing."""
     changes: dict[str, Any] = {"gateway_port": free_port()} if gateway == "absent" else {}
     with support.proxy(tmp_path, **changes) as running:
-        running.gateway.healthy = False
+        running.gateway.silent = True
         began = time.monotonic()
         assert running.call("GET", "/health", secret=None).json()["status"] == "degraded"
         assert time.monotonic() - began < 1
+
+
+def test_health_is_degraded_when_no_callback_would_be_taken(tmp_path: Path) -> None:
+    """Health says no more than that; who knows the secret is told why, and the list of logins all the same."""
+    with support.proxy(tmp_path) as running:
+        running.gateway.secret = None
+        assert running.call("GET", "/health", secret=None).json()["status"] == "degraded"
+        document = running.call("GET", "/oauth/sessions").json()
+        assert document["sessions"] == []
+        assert document["problem"]["error"]["code"] == "stack_secret_invalid"
+        assert "ccapi up" in document["problem"]["error"]["hint"]
+        running.gateway.secret = SECRET
+        (tmp_path / "stack.secret").unlink()
+        assert running.call("GET", "/health", secret=None).json()["status"] == "degraded"
 
 
 def test_the_landing_page(proxy: Running) -> None:

@@ -59,9 +59,24 @@ def test_status_without_a_gateway(cli: Ccapi) -> None:
     cli.proxy("start")
     done = cli.proxy("status")
     assert done.returncode == 1
-    assert done.stdout.startswith("degraded: the gateway does not answer\n")
+    assert done.stdout.startswith("degraded: The gateway does not answer\n")
     assert str(cli.pid()) in done.stdout
     assert done.stderr == "Look at the container: ccapi status\n"
+    assert json.loads(cli.proxy("status", "--json").stdout)["problem"] == "gateway_unreachable"
+
+
+def test_status_with_a_gateway_that_rejects_the_secret(cli: Ccapi) -> None:
+    """It answers, and yet no callback would arrive: degraded, exit 1, and the one command that mends it."""
+    gateway = Gateway(cli.gateway_port)
+    gateway.statuses = [401] * 50
+    with gateway.serving():
+        cli.proxy("start")
+        done = cli.proxy("status")
+        as_json = cli.proxy("status", "--json")
+    assert (done.returncode, done.stderr) == (1, "Run: ccapi up\n")
+    assert done.stdout.startswith("degraded: The gateway does not know this stack's secret\n")
+    document = json.loads(as_json.stdout)
+    assert (document["healthy"], document["problem"]) == (False, "stack_secret_invalid")
 
 
 def test_status_when_all_is_well(cli: Ccapi) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from ccapi.commands import keys, secret
 from tests.cli.support import ROOT, Cli
 from tests.gateway.harness import await_that
 from tests.stack.support import CONFIG_VOLUME, NAME, Stack, docker, free_port, inspect
@@ -93,6 +94,24 @@ def test_the_proxy_runs_with_the_stack(running: Stack) -> None:
     down = json.loads(running.cli("down", "--json").stdout)
     assert down["oauth_proxy_stopped"] is True
     assert running.status()["oauth_proxy"] is None
+
+
+def test_a_state_directory_that_was_made_anew(running: Stack) -> None:
+    """The container still reads the one that is gone: this is told, and `up` makes the container anew."""
+    shutil.rmtree(keys.directory(running.environ["CCAPI_HOME"]))
+    secret.path(running.environ["CCAPI_HOME"]).unlink()
+    status = running.cli("proxy", "status")
+    assert status.returncode == 1
+    assert status.stdout.startswith("degraded: The gateway does not know this stack's secret\n")
+    assert status.stderr == "Run: ccapi up\n"
+    login = running.cli("auth", "demo-server", "--url", "http://127.0.0.1:9/mcp", "--no-browser")
+    assert login.returncode == 1
+    assert "error: The gateway does not know the stack's secret" in login.stderr
+    assert "ccapi up" in login.stderr
+    done = running.up()
+    assert "a directory of keys that is no longer there" in done.stderr
+    assert running.cli("proxy", "status").stdout.startswith("running (healthy)\n")
+    assert json.loads(running.up("--json").stdout)["already"] is True
 
 
 def test_up_goes_on_without_the_proxy(absent: Stack) -> None:
