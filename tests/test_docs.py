@@ -12,6 +12,7 @@ import json
 import re
 import shlex
 import signal
+import subprocess
 import sys
 import time
 import tomllib
@@ -26,17 +27,23 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from ccapi import errors, settings
 from ccapi.gateway import access, content, fetch, fields, formats, operations, requests, responses_request
+from ccapi.gateway import logins as container_logins
 from ccapi.gateway.settings import from_environment
+from ccapi.oauth import catalogue, log, registration, registry
+from ccapi.oauth.login import Status
+from ccapi.wire.authorization import FIRST_PORT
 from ccapi.wire.keys import TRANSCRIPTS
-from tests.cli.readme import README, Block, Page, bash, check_answer, content_of
+from tests.cli.readme import README, Page, bash, below, check_answer, content_of
 from tests.cli.support import DEADLINE, ROOT, Cli, Gateway, clean_environ, gateway, read_line
+from tests.oauth.proxyprocess import free_port
 
-API, SETTINGS, OPERATION, REHEARSAL = (
-    Page(f"docs/{name}.md") for name in ("api", "settings", "operations", "rehearsal")
+API, MCP, SETTINGS, OPERATION, REHEARSAL = (
+    Page(f"docs/{name}.md") for name in ("api", "mcp", "settings", "operations", "rehearsal")
 )
-DOCS = (API, SETTINGS, OPERATION, REHEARSAL)
+DOCS = (API, MCP, SETTINGS, OPERATION, REHEARSAL)
 ALL = (README, *DOCS, Page("CHANGELOG.md"), Page("templates/compose/README.md"))
 
+SIGNED_IN = "cli/test_cli_journey.py::test_sign_in_to_mcp_servers"
 # The headings below which there are examples, and the test that runs them.
 COVERED = {
     API: {
@@ -58,12 +65,23 @@ COVERED = {
         "Errors": "test_errors",
         "Health, numbers, description": "test_health_numbers_description",
     },
+    MCP: {
+        "The servers": SIGNED_IN,
+        "Slack, and other apps of your own": SIGNED_IN,
+        "Any other server": SIGNED_IN,
+        "A browser elsewhere": SIGNED_IN,
+        "From a script": SIGNED_IN,
+        "By hand in the container": SIGNED_IN,
+        "How it stands, and signing out": SIGNED_IN,
+        "The OAuth proxy": "test_the_proxy",
+    },
     SETTINGS: {"Settings": "test_config"},
     OPERATION: {
         "API keys and other machines": "test_keys",
         "Processes that wait": "test_processes_that_wait",
         "Metrics": "test_every_metric_is_listed",
         "Health and readiness": "test_readiness",
+        "The OAuth proxy": "test_the_proxy_as_a_service",
         "Reload": "test_reload",
     },
     REHEARSAL: {"The rehearsal model": "test_rehearsal"},
@@ -114,22 +132,35 @@ class Examples:
         bin_.mkdir()
         (bin_ / "ccapi").write_text(f'#!/bin/sh\nexec {sys.executable} -m ccapi "$@"\n')
         (bin_ / "ccapi").chmod(0o755)
+        (bin_ / "systemctl").write_text("#!/bin/sh\nexit 1\n")  # no service manager: this machine's is left alone
+        (bin_ / "systemctl").chmod(0o755)
+        self.ports = {port: str(free_port()) for port in ("8888", "53682", "53683")}
         self.python(API, "The API")
 
     def shell(self, page: Page, heading: str, **environ: str) -> list[str]:
         """What each command below the heading prints. One shell runs them all, and all must succeed."""
         script = "".join(
-            f"{self._here(command)}\nprintf '\\0%s\\0' $?\n"
+            f"{self.here(command)}\nprintf '\\0%s\\0' $?\n"
             for block in below(page, heading)
             for command in block.commands
         )
-        path = f"{self._directory / 'bin'}:{clean_environ(self.home)['PATH']}"
-        more = {"CCAPI_GATEWAY_PORT": str(self.running.port), "PATH": path, **environ}
-        done = bash(script, {**clean_environ(self.home), **more}, self._directory)
+        done = bash(script, {**self.environ, **environ}, self._directory)
         *parts, rest = done.stdout.split("\0")
         assert set(parts[1::2]) == {"0"}, f"{done.stdout}\n{done.stderr}"
         assert rest == ""
         return parts[::2]
+
+    @property
+    def environ(self) -> dict[str, str]:
+        """Of a shell in which `ccapi` is a command, on a machine without Docker."""
+        clean = clean_environ(self.home)
+        return {
+            **clean,
+            "PATH": f"{self._directory / 'bin'}:{clean['PATH']}",
+            "CCAPI_GATEWAY_PORT": str(self.running.port),
+            "CCAPI_OAUTH_PORT": self.ports["8888"],
+            "DOCKER_HOST": f"unix://{self._directory}/no.sock",
+        }
 
     def python(self, page: Page, heading: str) -> list[str]:
         """What each Python example below the heading prints."""
@@ -137,7 +168,7 @@ class Examples:
         for block in below(page, heading):
             if block.language == "python":
                 with redirect_stdout(io.StringIO()) as out:
-                    exec(compile(self._here(block.text), str(page.path), "exec"), self._names)  # noqa: S102 -- it is ours
+                    exec(compile(self.here(block.text), str(page.path), "exec"), self._names)  # noqa: S102 -- it is ours
                 printed.append(out.getvalue())
         return printed
 
@@ -145,12 +176,12 @@ class Examples:
         """The page's client holds connections."""
         self._names["client"].close()
 
-    def _here(self, text: str) -> str:
+    def here(self, text: str) -> str:
+        """With the ports and directories of this test."""
+        for port, ours in self.ports.items():
+            text = re.sub(rf"\b{port}\b", ours, text)
+        text = text.replace("~/.local/state/ccapi", f"{self.home}/ccapi/state")
         return text.replace("localhost:8000", f"localhost:{self.running.port}")
-
-
-def below(page: Page, heading: str) -> list[Block]:
-    return [block for block in page.blocks if block.heading == heading]
 
 
 @pytest.fixture(scope="module")
@@ -185,10 +216,10 @@ def test_every_example_has_a_test() -> None:
         found = {block.heading for block in page.blocks if block.language == "python"}
         found |= {block.heading for block in page.blocks if set(block.commands) - set(README.commands())}
         assert found == set(COVERED[page]), page.path
-    functions = {
-        node.name for node in ast.parse(Path(__file__).read_text("utf-8")).body if isinstance(node, ast.FunctionDef)
-    }
-    assert {name for tests in COVERED.values() for name in tests.values()} <= functions
+    for place in {name for tests in COVERED.values() for name in tests.values()}:
+        file, _, name = place.rpartition("::")
+        tree = ast.parse((Path(__file__).parent / (file or Path(__file__).name)).read_text("utf-8"))
+        assert name in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}, place
 
 
 @pytest.mark.parametrize("page", [README, *DOCS], ids=lambda page: page.path.name)
@@ -214,9 +245,14 @@ def test_commands_in_the_text_exist(page: Page) -> None:
         if "COMMAND" in found:
             continue
         known, words = get_command(app), shlex.split(found)
-        while words and hasattr(known, "commands"):
-            assert words[0] in known.commands, found
-            known = known.commands[words.pop(0)]
+        while hasattr(known, "commands"):
+            if words and words[0] in known.commands:
+                known = known.commands[words.pop(0)]
+            elif known.name == "auth":  # a word that is no subcommand is a server's name
+                known = known.commands["NAME"]
+            else:
+                assert not words, found
+                break
         flags = {flag for parameter in known.params for flag in parameter.opts}
         assert {word.partition("=")[0] for word in words if word.startswith("-")} <= flags, found
 
@@ -398,6 +434,95 @@ def test_health_numbers_description(examples: Examples) -> None:
     assert free == access.OPEN
 
 
+# --- MCP servers
+
+
+def test_every_known_server_is_listed() -> None:
+    """The table is the catalogue, with the month in which it was true; the README counts right."""
+    ways = {"browser": "browser", "token": "token", "client-id": "own OAuth app"}
+    known = catalogue.load()
+    expected = [
+        [f"`{one.name}`", one.about, ", ".join(ways[way] for way in one.ways), f"`{one.url}`", one.sure, one.guide]
+        for one in known.entries
+    ]
+    assert MCP.table("The servers") == expected
+    assert f"as of {known.checked}" in MCP.prose
+    assert len(known.entries) == 30
+    assert "a menu of thirty servers" in README.prose
+
+
+def test_what_the_page_says_of_own_apps() -> None:
+    """The ports are those that are used."""
+    assert f"`http://localhost:{catalogue.OWN_APP_PORT}/callback`" in MCP.prose
+    slack = catalogue.load().get("slack")
+    assert slack
+    assert f"`http://localhost:{slack.callback_port}/callback`" in MCP.prose
+
+
+@pytest.fixture
+def proxy(examples: Examples) -> Iterator[None]:
+    """At the end no proxy runs."""
+    yield
+    subprocess.run(["ccapi", "proxy", "stop"], env=examples.environ, capture_output=True, timeout=DEADLINE, check=True)
+
+
+def test_the_proxy(examples: Examples, proxy: None) -> None:
+    """It starts, says how it is, takes logins from who has the secret, and forgets them; the JSON is what comes."""
+    heading = "The OAuth proxy"
+    start, status, log_text, _, health, check, *answers = examples.shell(MCP, heading)
+    assert start == f"OAuth callback URL: http://localhost:{examples.ports['8888']}/oauth/callback\n"
+    assert status.startswith("running (healthy)\n")
+    assert "Started on port" in log_text
+    assert "this was a test: nothing was forwarded" in check.lower()
+    shown, session = (json.loads(examples.here(one.text)) for one in below(MCP, heading) if one.language == "json")
+    assert health == json.dumps(shown | {"container_port": examples.running.port})
+    assert list(json.loads(answers[1])) == list(session)
+    assert json.loads(answers[1]) == session
+    assert json.loads(answers[2])["site"] == "auth.example.com"
+    assert [one["status"] for one in json.loads(answers[3])["sessions"]] == ["pending", "pending"]
+    assert json.loads(answers[4])["status"] == "pending"
+    assert answers[5:] == ["", ""]
+    done = bash("ccapi proxy logs", examples.environ, examples.running.workspace)
+    assert done.stdout.count("cancelled") == 2
+
+
+def test_what_the_page_says_of_the_proxy() -> None:
+    """Each status, and the numbers."""
+    assert [row[0] for row in MCP.table("The OAuth proxy")] == [f"`{status}`" for status in get_args(Status)]
+    prose = re.sub(r"\s+", " ", MCP.prose)
+    assert f"{registry.MOST} can wait at once" in prose
+    assert registry.REMEMBERED == 120
+    assert "remembered for two minutes" in prose
+    assert f"{registration._LIFETIME:g} unless given, {registration._LONGEST:,.0f} at most" in prose
+    assert FIRST_PORT == 1024
+    assert "Ports below 1024" in prose
+    assert container_logins.LIFETIME == 600
+    assert container_logins.MAX_PENDING == 4
+    assert "for ten minutes at most, four at a time" in prose
+
+
+def test_what_one_sees_is_what_is_said() -> None:
+    """The words that the table of troubles quotes are those of this program, wherever it says them."""
+    said = "".join(file.read_text("utf-8") for file in (ROOT / "ccapi").rglob("*.py"))
+    said = re.sub(r'"\s*\n\s*f?"', "", said)
+    quoted = [words for row in MCP.table("If it does not work") for words in re.findall(r'"([^"]+)"', row[0])]
+    assert len(quoted) > 15
+    for words in quoted:
+        for piece in re.split(r"\d+|…", words):
+            assert piece.strip() in said, words
+
+
+def test_exit_codes_of_a_login() -> None:
+    """They are among those of every command, and the failures of a login have them."""
+    codes = {int(code) for row in MCP.table("From a script") for code in row[0].split(",")}
+    assert codes <= {int(code) for row in OPERATION.table("Exit codes") for code in row[0].split(",")}
+    kinds = (
+        errors.LoginFailed, errors.UsageError, errors.InputNeeded, errors.LoginNeeded, errors.DockerUnavailable,
+        errors.LoginTimeout,
+    )  # fmt: skip
+    assert codes == {kind.exit_code for kind in kinds} | {0, 130, 143}
+
+
 # --- settings
 
 
@@ -471,7 +596,7 @@ def test_every_other_variable_is_listed() -> None:
     }
     found -= {row.env for row in settings.TABLE}
     found -= {"CCAPI_IMAGE", "CCAPI_COMPOSE_ID"}  # for the compose file
-    found -= {"CCAPI_PROCESS"}  # for the tools that the agent runs
+    found -= {"CCAPI_PROCESS", "CCAPI_STARTED"}  # for what is started in the container
     assert sorted(row[0].strip("`") for row in SETTINGS.table("Other variables")) == sorted(found)
 
 
@@ -532,6 +657,26 @@ def test_readiness(examples: Examples) -> None:
     """Ready, without a question to the model."""
     (ready,) = examples.shell(OPERATION, "Health and readiness")
     assert json.loads(ready)["status"] == "ready"
+
+
+def test_the_proxy_as_a_service(examples: Examples) -> None:
+    """What is written, where, and that it is gone; where no service manager answers, what is left to do is said."""
+    shown, installed, removed = examples.shell(OPERATION, "The OAuth proxy")
+    assert "ExecStart=" in shown
+    assert (installed, removed) == ("", "")
+    assert not list(examples.home.rglob("*.service"))
+    assert log.LARGEST == 1_000_000
+    assert log.KEPT == 3
+    assert "three files of 1 MB" in OPERATION.prose
+
+
+def test_the_logins_that_the_agent_can_read_are_warned_of() -> None:
+    """A residual risk that is said openly, where one is led to from the README and from the page about logins."""
+    risks = OPERATION.prose.partition("## What is left to you")[2]
+    assert "**The MCP logins can be read by the agent**" in risks
+    assert "`.credentials.json`" in risks
+    assert "operations.md#what-is-left-to-you" in MCP.text
+    assert "the MCP logins lie in a volume that the agent can read" in README.prose
 
 
 def test_reload(examples: Examples) -> None:

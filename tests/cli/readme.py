@@ -86,6 +86,11 @@ class Page:
             yield Block(match[2], match[3], heading)
 
 
+def below(page: Page, heading: str) -> list[Block]:
+    """The blocks of a section."""
+    return [block for block in page.blocks if block.heading == heading]
+
+
 README = Page("README.md")
 CURLS = [command for command in README.commands() if command.startswith("curl ")]
 (ASK,) = README.begins("ccapi ask")
