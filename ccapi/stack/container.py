@@ -7,14 +7,15 @@ import secrets
 import struct
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Self
 
-from ccapi.errors import StackFailed, StackTimeout
+from ccapi.errors import CcapiError, StackFailed, StackTimeout
 from ccapi.stack import spec
 from ccapi.stack.attached import Attached
-from ccapi.stack.engine import Engine
+from ccapi.stack.engine import Engine, Execution
 
 _KILL_AFTER = "2"  # seconds from TERM to KILL
 _GRACE = 5.0  # seconds that a process, told to end, has for it
@@ -26,7 +27,7 @@ _TICK = 0.05  # seconds
 _WITH_INPUT = 'n=$1; shift; head -c "$n" | exec "$@"'
 # Before anything is printed.
 _ON_TERMINAL = 'stty cols "$1" rows 50; shift; exec "$@"'
-_MARK = "CCAPI_TERMINAL"  # in the environment of a program on a terminal, and of all that it starts
+_MARK = "CCAPI_STARTED"  # in the environment of a program, and of all that it starts
 # Until nothing with that mark is left; what has just been started may not be seen at once.
 _END = """
 for signal in TERM KILL KILL KILL; do
@@ -59,16 +60,20 @@ class Container:
         After `timeout` seconds it is ended, in the container, and that raises `StackTimeout`; so it ends even when
         this process is killed. Raises `StackFailed` and `DockerUnavailable`.
         """
-        command = ["timeout", f"--kill-after={_KILL_AFTER}", str(timeout), *argv]
+        command = _limited(timeout, argv)
         if stdin:
             command = ["sh", "-c", _WITH_INPUT, "sh", str(len(stdin)), *command]
-        began = time.monotonic()
-        execution = self._engine.start(self._name, command, stdin=bool(stdin))
+        mark, began = _new_mark(), time.monotonic()
+        execution = self._start(command, mark, stdin=bool(stdin))
         with contextlib.closing(execution.stream) as stream:
-            if stdin:  # meanwhile it may print, or end without having read all
-                threading.Thread(target=_feed, args=(stream, stdin), daemon=True).start()
-            out, err = _both(stream, began + timeout + _GRACE)
-        code = self._code(execution.id)
+            try:
+                if stdin:  # meanwhile it may print, or end without having read all
+                    threading.Thread(target=_feed, args=(stream, stdin), daemon=True).start()
+                out, err = _both(stream, began + timeout + _GRACE)
+                code = self._code(execution)
+            except BaseException:  # such as Ctrl-C: what comes next must not meet a program that is still at work
+                self._end(execution, mark)
+                raise
         if code is None or (code in {124, 137} and time.monotonic() - began >= timeout):
             raise StackTimeout(f"`{argv[0]}` did not end in the container within {timeout:g} seconds")
         return Ran(code, out.decode("utf-8", "replace"), err.decode("utf-8", "replace"))
@@ -78,22 +83,47 @@ class Container:
 
         The terminal is wide, so that nothing the program prints is wrapped.
         """
-        mark = f"{_MARK}={secrets.token_hex(8)}"
-        limited = ["timeout", f"--kill-after={_KILL_AFTER}", str(timeout), *argv]
-        command = ["env", mark, "sh", "-c", _ON_TERMINAL, "sh", str(columns), *limited]
-        execution = self._engine.start(self._name, command, stdin=True, tty=True)
-        return Terminal(execution.stream, lambda: self._engine.exit_code(execution.id), lambda: self._end_marked(mark))
+        mark, command = _new_mark(), ["sh", "-c", _ON_TERMINAL, "sh", str(columns), *_limited(timeout, argv)]
+        execution = self._start(command, mark, stdin=True, tty=True)
+        return Terminal(
+            execution.stream, lambda: self._engine.exit_code(execution.id), lambda: self._end(execution, mark)
+        )
 
     def signal_gateway(self, name: str) -> None:
         """Send a signal, such as HUP, to the gateway (which the container's init passes it on to)."""
         self._engine.signal(self._name, name)
 
-    def _end_marked(self, mark: str) -> None:
-        self.run("sh", "-c", _END, "sh", mark, timeout=10)
+    def _start(self, command: Sequence[str], mark: str, *, stdin: bool, tty: bool = False) -> Execution:
+        """In a thread, as there is no telling whether a program was started by a call that Ctrl-C broke off."""
+        environment = {_MARK: mark}
+        with ThreadPoolExecutor(1) as thread:
+            started = thread.submit(
+                self._engine.start, self._name, command, environment=environment, stdin=stdin, tty=tty
+            )
+            try:
+                return started.result()
+            except CcapiError:
+                raise
+            except BaseException:
+                with contextlib.suppress(CcapiError):
+                    self._end(started.result(), mark)
+                raise
 
-    def _code(self, execution: str) -> int | None:
+    def _end(self, execution: Execution, mark: str) -> None:
+        """End a program, which may not even have begun, and all that it has started."""
+        deadline = time.monotonic() + _GRACE
+        with contextlib.suppress(StackFailed):  # the container does not run, and so nothing in it
+            while True:
+                ending = self._engine.start(self._name, ["sh", "-c", _END, "sh", f"{_MARK}={mark}"], environment={})
+                with contextlib.closing(ending.stream):
+                    _both(ending.stream, deadline)
+                if self._engine.exit_code(execution.id) is not None or time.monotonic() > deadline:
+                    return
+                time.sleep(_TICK)
+
+    def _code(self, execution: Execution) -> int | None:
         """The exit code; Docker knows it a moment after the output ended."""
-        return _eventually(lambda: self._engine.exit_code(execution), _GRACE)
+        return _eventually(lambda: self._engine.exit_code(execution.id), _GRACE)
 
 
 class Terminal:
@@ -142,6 +172,15 @@ class Terminal:
         finally:
             self._ended = True
             self._stream.close()
+
+
+def _new_mark() -> str:
+    return secrets.token_hex(8)
+
+
+def _limited(timeout: float, argv: Sequence[str]) -> list[str]:
+    """The command that ends after so many seconds, whatever becomes of this process."""
+    return ["timeout", f"--kill-after={_KILL_AFTER}", str(timeout), *argv]
 
 
 def _feed(stream: Attached, data: bytes) -> None:

@@ -134,16 +134,24 @@ class Engine:
             finally:
                 stream.close()
 
-    def start(self, container: str, argv: Sequence[str], *, stdin: bool = False, tty: bool = False) -> Execution:
+    def start(
+        self,
+        container: str,
+        argv: Sequence[str],
+        *,
+        environment: Mapping[str, str],
+        stdin: bool = False,
+        tty: bool = False,
+    ) -> Execution:
         """Run a program in a running container, as its user. Without `tty` the output is in Docker's frames.
 
-        Raises `StackFailed` when the container is not running.
+        It may begin a moment later. Raises `StackFailed` when the container is not running.
         """
         from docker.errors import APIError
 
         with self._mapped():
             try:
-                made = self._api.exec_create(container, list(argv), stdin=stdin, tty=tty)
+                made = self._api.exec_create(container, list(argv), environment=dict(environment), stdin=stdin, tty=tty)
             except APIError as error:
                 if error.status_code in {404, 409}:  # none of that name; stopped, paused or restarting
                     raise StackFailed("the container is not running", hint="Start it: ccapi up") from error
@@ -151,7 +159,7 @@ class Engine:
             return Execution(made["Id"], Attached(self._api.exec_start(made["Id"], tty=tty, socket=True)))
 
     def exit_code(self, execution: str) -> int | None:
-        """Of a program that `start` started; None while it runs."""
+        """Of a program that `start` started; None before it has begun and while it runs."""
         with self._mapped():
             found = self._api.exec_inspect(execution)
         return None if found["Running"] else found["ExitCode"]

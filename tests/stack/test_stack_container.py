@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 
@@ -106,6 +108,14 @@ def test_the_time_is_over(container: Container) -> None:
         container.run("sh", "-c", "trap '' TERM; sleep 1001; sleep 1001", timeout=0.5)
     assert time.monotonic() - began < 10
     assert gone(container, "1001")
+
+
+def test_it_is_interrupted(container: Container) -> None:
+    """Ctrl-C while a program runs: it has ended before whoever asked for it goes on."""
+    threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGINT)).start()
+    with pytest.raises(KeyboardInterrupt):
+        container.run("sh", "-c", "sleep 1007; sleep 1007")
+    assert running(container, "1007") == []
 
 
 def test_a_program_that_is_not_there(container: Container) -> None:
