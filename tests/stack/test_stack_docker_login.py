@@ -26,6 +26,7 @@ from tests.stack.login import (
     logins_inside,
     mcp_server,
     redirect_port,
+    redirected,
 )
 from tests.stack.support import NAME, Stack, docker, inspect
 
@@ -167,21 +168,15 @@ def test_terminated(ready: Stack, server: McpServer) -> None:
     await_that(lambda: redirect_port(url) not in listeners(), "the end of the listener", within=2)
 
 
-def test_pasted(ready: Stack, server: McpServer, browser: Browser) -> None:
+def test_pasted(ready: Stack, server: McpServer) -> None:
     """E11: a browser elsewhere ends at an address that does not answer; pasting that address is enough."""
     with auth(ready, DEMO, "--url", server.url, "--no-browser") as login:
         url = login.shown()
-        with browser.new_context() as context:
-            page = context.new_page()
-            page.route(f"**:{redirect_port(url)}/**", lambda route: route.abort())
-            with page.expect_request(f"**:{redirect_port(url)}/**") as request:
-                page.goto(url)
-                page.get_by_role("button", name="Allow").click()
-        redirected = request.value.url
+        address = redirected(url)
         login.terminal.type(b"http://localhost:1/callback?code=x&state=y\r")
-        login.terminal.type(redirected.encode() + b"\r")
+        login.terminal.type(address.encode() + b"\r")
         said = login.end(0)
-    code = redirected.partition("code=")[2].partition("&")[0]
+    code = address.partition("code=")[2].partition("&")[0]
     assert code
     assert code not in said
     assert "✔ Connected" in listed(DEMO)
@@ -259,19 +254,13 @@ def test_the_cli_is_killed_in_the_middle(ready: Stack, server: McpServer, browse
         httpx.get(f"http://localhost:{redirect_port(url)}/callback?code=x&state=y", trust_env=False)
 
 
-def test_the_proxy_is_not_there(ready: Stack, server: McpServer, browser: Browser) -> None:
+def test_the_proxy_is_not_there(ready: Stack, server: McpServer) -> None:
     """E10: its port is another program's: pasting still works, and the command says so."""
     assert ready.cli("proxy", "stop").returncode == 0
     oauth_port = int(ready.environ["CCAPI_OAUTH_PORT"])
     with socket.create_server(("127.0.0.1", oauth_port)), auth(ready, DEMO, "--url", server.url) as login:
         url = login.shown()
-        with browser.new_context() as context:
-            page = context.new_page()
-            page.route(f"**:{redirect_port(url)}/**", lambda route: route.abort())
-            with page.expect_request(f"**:{redirect_port(url)}/**") as request:
-                page.goto(url)
-                page.get_by_role("button", name="Allow").click()
-        login.terminal.type(request.value.url.encode() + b"\r")
+        login.terminal.type(redirected(url).encode() + b"\r")
         said = login.end(0)
     assert str(oauth_port) in said
     assert "paste" in said.lower()
