@@ -86,8 +86,9 @@ def start(settings: Settings) -> Started:
     there = found(home, wanted.port)
     if there and _same(there.config, wanted):
         return Started(there.pid, already=True)
+    file = _write(settings, wanted)  # where that cannot be done, what runs goes on
     stop(home)
-    _launch(_write(settings, wanted))
+    _launch(file)
     if not (there := found(home, wanted.port)):
         raise ProxyFailed("the OAuth proxy ended as soon as it was started", hint="Look at: ccapi proxy logs")
     return Started(there.pid, already=False)

@@ -79,6 +79,7 @@ class _Supervisor:
 
     def __init__(self, config: ProxyConfig, listening: Sequence[socket.socket], server: Worker) -> None:
         self._port = config.port
+        self._sockets = listening
         self._listening = [each.fileno() for each in listening]
         self._server = server
         self._log = log.Log(config.log_file)
@@ -158,9 +159,18 @@ class _Supervisor:
     def _recover(self, what: str) -> None:
         self._pause = min(max(self._pause * 2, _SOONEST), _LATEST)
         self._log(f"{what}; the next one may start in {self._pause:g} s")
+        if self._pause > _SOONEST:  # it is not the first one that fails
+            self._turn_away()
         until = time.monotonic() + self._pause
         while not self._told and (left := until - time.monotonic()) > 0:
             self._wait([], left)
+
+    def _turn_away(self) -> None:
+        """Who is connected hears that nobody is here, rather than nothing; nor need another server fail for them."""
+        for listener in self._sockets:
+            with suppress(OSError):  # nobody else waits, or has left again
+                while True:
+                    listener.accept()[0].close()
 
 
 def _already(file: str, config: ProxyConfig) -> int:

@@ -119,6 +119,18 @@ def test_other_settings_replace_it(cli: Ccapi) -> None:
     assert health(other)["container_port"] == cli.gateway_port
 
 
+def test_one_that_cannot_be_configured_replaces_nothing(cli: Ccapi) -> None:
+    """As on a full disk: what runs goes on."""
+    cli.proxy("start")
+    pid, other = cli.pid(), free_port()
+    (cli.state / f"proxy-{other}.json").mkdir()
+    done = cli.proxy("start", CCAPI_OAUTH_PORT=str(other))
+    assert done.returncode == 1
+    assert "cannot be written" in done.stderr
+    assert alive(pid)
+    assert health(cli.port)["service"] == "oauth-proxy"
+
+
 def test_one_of_another_version_is_replaced(cli: Ccapi) -> None:
     """After an upgrade the old one does not stay."""
     cli.proxy("start")

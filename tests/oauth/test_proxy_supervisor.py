@@ -129,6 +129,18 @@ def test_a_server_that_fails_is_started_again(tmp_path: Path, prelude: str) -> N
     assert f"The server failed ({reason}); the next one may start in 0.5 s" in proxy.log.read_text()
 
 
+def test_who_waits_for_a_server_that_only_fails_is_turned_away(tmp_path: Path) -> None:
+    """As after ccapi was removed: a browser does not wait for ever, nor is there a failure for each that has left."""
+    proxy = Proxy(tmp_path, prelude="sys.exit(1)")
+    with proxy.started():
+        waiting = [socket.create_connection((host, proxy.port), DEADLINE) for host in ("127.0.0.1", "::1", "127.0.0.1")]
+        assert [each.recv(1) for each in waiting] == [b"", b"", b""]
+        for each in waiting:
+            each.close()
+        time.sleep(1.5)  # longer than the pause
+        assert proxy.log.read_text().count("The server failed") == 2
+
+
 def test_what_a_server_says_is_in_the_log(tmp_path: Path) -> None:
     """Both of its streams, so that a traceback is not lost."""
     proxy = Proxy(tmp_path, prelude="sys.stdout.write('to stdout\\n'); sys.stderr.write('to stderr\\n')")
@@ -174,8 +186,10 @@ def test_it_ends_while_it_is_idle(proxy: Proxy) -> None:
 def test_it_ends_while_a_failed_server_is_waited_for(tmp_path: Path) -> None:
     """The pause after a failure is no reason to wait."""
     proxy = Proxy(tmp_path, prelude="sys.exit(1)")
-    with proxy.started() as process, socket.create_connection(("127.0.0.1", proxy.port)):
-        proxy.said("start in 4 s")
+    with proxy.started() as process:
+        for seconds in ("0.5", "1", "2", "4"):
+            with socket.create_connection(("127.0.0.1", proxy.port)):
+                proxy.said(f"start in {seconds} s")
         process.terminate()
         assert process.wait(END) == 0
 
