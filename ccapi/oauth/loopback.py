@@ -68,5 +68,6 @@ def _bind(family: socket.AddressFamily, address: str, port: int) -> socket.socke
 def _check_unanswered(family: socket.AddressFamily, address: str, port: int) -> None:
     with socket.socket(family, socket.SOCK_STREAM) as client:
         client.settimeout(0.5)
-        if client.connect_ex((address, port)) == 0:
+        there = client.connect_ex((address, port)) == 0
+        if there and client.getsockname() != client.getpeername():  # where nobody listens, TCP can meet itself
             raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))

@@ -49,6 +49,13 @@ DENIED = Page(
     "Nothing has been signed in.",
     "You can close this tab. To try again, start the login again in the terminal.",
 )
+UNDELIVERED = Page(
+    502,
+    "bad",
+    "Sign-in could not be delivered",
+    "The OAuth proxy did not get through to the container.",
+    "See why: ccapi proxy status. Then start the login again in the terminal.",
+)
 FAILED = Page(502, "bad", "Sign-in could not be delivered", "Claude Code is no longer waiting for it.", _AGAIN)
 REJECTED = Page(502, "bad", "Sign-in was not accepted", "Claude Code turned the response down.", _AGAIN)
 EXPIRED = Page(410, "bad", "This sign-in has ended", "It took too long, or it was cancelled in the terminal.", _AGAIN)
@@ -93,7 +100,7 @@ _REFUSED = {
     500: Page(500, "bad", "Something went wrong", "The proxy's log says more: ccapi proxy logs", _AGAIN),
 }
 ALL = (
-    RECEIVED, DENIED, FAILED, REJECTED, EXPIRED, USED, UNKNOWN, INVALID, TOO_MANY, SELF_TEST, LANDING,
+    RECEIVED, DENIED, UNDELIVERED, FAILED, REJECTED, EXPIRED, USED, UNKNOWN, INVALID, TOO_MANY, SELF_TEST, LANDING,
     *_REFUSED.values(),
 )  # fmt: skip
 

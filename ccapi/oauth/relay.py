@@ -105,7 +105,7 @@ class Relay:
             log.info("callback of %s: %s", login.name, status)
         except CcapiError as error:
             log.warning("callback of %s: %s (%s)", login.name, error.message, error.detail or error.code)
-            page = pages.FAILED
+            page = pages.UNDELIVERED
         finally:
             self.registry.end(login, status)
         return page

@@ -139,6 +139,7 @@ def test_nobody_listens(real: Running) -> None:
     login = log_in(real, port)
     response = login.answer()
     assert_page(response, 502, "Sign-in could not be delivered")
+    assert "Claude Code is no longer waiting for it" in response.text
     assert "Start the login again" in response.text
     assert login.status == "failed"
     spy = Spy()
@@ -176,9 +177,11 @@ def test_success_is_what_the_gateway_says(login: Login, outcome: str | bytes, st
 
 @pytest.mark.parametrize("status", [302, 400, 401, 403, 404, 500, 503])
 def test_a_gateway_that_fails(login: Login, status: int) -> None:
-    """Whatever body comes with it; there is no second attempt."""
+    """Whatever body comes with it; there is no second attempt, and the page says where the reason is."""
     login.running.gateway.status = status
-    assert_page(login.answer(), 502, "Sign-in could not be delivered")
+    response = login.answer()
+    assert_page(response, 502, "Sign-in could not be delivered")
+    assert "See why: ccapi proxy status" in response.text
     assert login.status == "failed"
     assert len(login.running.gateway.callbacks) == 1
 
