@@ -9,12 +9,13 @@ import socket
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import httpx
 import pytest
 from playwright.sync_api import Browser
 
-from tests.cli.support import DEADLINE, Cli, on_terminal
+from tests.cli.support import DEADLINE, Cli, Terminal, on_terminal
 from tests.gateway.harness import await_that
 from tests.stack.login import (
     McpServer,
@@ -105,20 +106,45 @@ def chat(stack: Stack, prompt: str) -> str:
 
 def test_login_by_hand_in_the_container(ready: Stack, server: McpServer, browser: Browser) -> None:
     """`docker exec -it … claude mcp login`: the image's $BROWSER tells the proxy; nothing is opened."""
-    docker("exec", NAME, "claude", "mcp", "add", "-s", "user", "--transport", "http", DEMO, server.url)
+    with by_hand(ready, server) as (terminal, url):
+        status = ready.cli("proxy", "status").stdout
+        assert f"localhost:{server.port}" in status
+        assert "state=" not in status
+        assert "Sign-in received" in decide(browser, url)
+        assert "Authenticated" in terminal.read_all()
+    assert "✔ Connected" in listed(DEMO)
+    assert f"localhost:{server.port}" in ready.cli("proxy", "logs").stdout
+
+
+@contextmanager
+def by_hand(stack: Stack, server: McpServer) -> Iterator[tuple[Terminal, str]]:
+    """A login that a person starts in the container, once this machine listens for it; its terminal and its URL."""
+    docker("exec", NAME, "claude", "mcp", "add", "-s", "user", "--transport", "http", DEMO, server.url, check=False)
     program = ["docker", "exec", "-it", NAME, "claude", "mcp", "login", DEMO]
-    with on_terminal(program, ready.environ, ready.directory, columns=120) as terminal:
+    with on_terminal(program, stack.environ, stack.directory, columns=120) as terminal:
         terminal.read_until("resource=")
         found = re.search(r"http://localhost:\d+/authorize\?[!-~]+?(?=\x1b|\x07|\s)", terminal.text)
         assert found
         await_that(lambda: redirect_port(found[0]) in listeners(), "the listener on this machine")
-        status = ready.cli("proxy", "status").stdout
-        assert f"localhost:{server.port}" in status
-        assert "state=" not in status
-        assert "Sign-in received" in decide(browser, found[0])
-        assert "Authenticated" in terminal.read_all()
-    assert "✔ Connected" in listed(DEMO)
-    assert f"localhost:{server.port}" in ready.cli("proxy", "logs").stdout
+        yield terminal, found[0]
+
+
+def test_login_by_hand_that_is_given_up(ready: Stack, server: McpServer, browser: Browser) -> None:
+    """P09: with Ctrl-C, or killed, it is over on this machine too; the next one, on the same port, works."""
+    with by_hand(ready, server) as (terminal, url):
+        port = redirect_port(url)
+        terminal.type(b"\x03")
+        terminal.read_all()
+        await_that(lambda: port not in listeners(), "the end of the listener", within=3)
+    with by_hand(ready, server) as (terminal, url):
+        assert redirect_port(url) == port
+        docker("exec", NAME, "pkill", "-KILL", "-f", "mcp login")
+        terminal.read_all()
+        with by_hand(ready, server) as (again, url_again):
+            assert redirect_port(url_again) == port
+            assert "Sign-in received" in decide(browser, url_again)
+            assert "Authenticated" in again.read_all()
+    await_that(lambda: port not in listeners(), "the end of the listener", within=3)
 
 
 def test_denied(ready: Stack, server: McpServer, browser: Browser) -> None:
