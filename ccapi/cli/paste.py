@@ -94,8 +94,10 @@ class _Line:
 
 def _read(descriptor: int, wakened: int, took: Callable[[str], None]) -> None:
     line = _Line(took)
-    while wakened not in select.select([descriptor, wakened], [], [])[0]:
-        if not (data := os.read(descriptor, 65536)):
-            line.end()
-            return
-        line.feed(data)
+    with contextlib.suppress(OSError):  # the terminal is gone
+        while wakened not in select.select([descriptor, wakened], [], [])[0]:
+            data = os.read(descriptor, 65536)
+            line.feed(data)
+            if not data:
+                line.end()
+                break

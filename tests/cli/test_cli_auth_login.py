@@ -47,7 +47,7 @@ class Auth:
             yield terminal
             terminal.read_all()
             assert termios.tcgetattr(terminal._fd) == before
-            assert terminal.text.count("\x1b[?25l") == terminal.text.count("\x1b[?25h"), "the cursor is back"
+            assert terminal.text.rfind("\x1b[?25l") <= terminal.text.rfind("\x1b[?25h"), "the cursor is back"
 
     @contextmanager
     def pipe(self, **wishes: Any) -> Iterator[subprocess.Popen[bytes]]:
@@ -247,6 +247,39 @@ def test_a_login_that_works(auth: Auth, answer: bytes, code: int) -> None:
     text = shown(terminal.text)
     assert "You are signed in to demo, and it works · 2 tools: read_page, search." in text
     assert ("Nothing was changed" in text) == (answer == b"n")
+
+
+def test_a_server_that_registers_nobody(auth: Auth) -> None:
+    """The person is asked for another way; the token that is typed does not show, and a wrong one is not kept."""
+    auth.stage.plays(unregistered=True)
+    with auth.terminal() as terminal:
+        terminal.read_until("How do you want to sign in to demo?")
+        terminal.read_until("With an OAuth app of your own")
+        terminal.type(b"\r")
+        terminal.read_until("Token for demo (it does not show)")
+        terminal.type(b"t0ken-of-mine\r")
+    assert terminal.process.returncode == 1
+    assert "demo does not accept this token; nothing was kept" in terminal.text
+    assert "t0ken" not in terminal.text
+    assert auth.stage.configured == {}
+
+
+def test_an_app_of_ones_own_by_questions(auth: Auth) -> None:
+    """The redirect URI to register is told; the secret does not show, and is on no command line."""
+    auth.stage.plays(unregistered=True, port=18888)
+    with auth.terminal() as terminal:
+        terminal.read_until("With an OAuth app of your own")
+        terminal.type(b"\x1b[B\r")
+        terminal.read_until("Client ID")
+        assert "http://localhost:18888/callback" in terminal.text
+        terminal.type(b"my-app\r")
+        terminal.read_until("Client secret")
+        terminal.type(b"s3cret\r")
+        terminal.read_until(WAITING)
+        auth.allow()
+    assert terminal.process.returncode == 0
+    assert "s3cret" not in terminal.text
+    assert auth.stage.configured["demo"]["oauth"]["clientId"] == "my-app"
 
 
 def test_a_dumb_terminal(auth: Auth) -> None:

@@ -32,8 +32,9 @@ class Gateway:
     probed: Probed = LOGIN_WANTED
 
     def probe(self, _: str, token: str | None = None) -> Probed:
-        del token
-        return self.probed
+        """A token is never good; with `unregistered` in the script no program is that the server does not know."""
+        unknown = json.loads((self.container.config / "script.json").read_text("utf-8")).get("unregistered")
+        return Probed("unauthorized", issuer="https://as.example") if token or unknown else self.probed
 
     def server(self, name: str) -> Server | None:
         signed_in = (self.container.config / "signed-in" / name).exists()
