@@ -139,7 +139,7 @@ class _Login:
         if configured is None and probed.outcome in {"unreachable", "no_mcp"}:
             raise loginadvice.unusable(url, probed)
         registers = probed.registration or probed.client_id_metadata or not probed.issuer
-        has_client = self._wanted.client_id or (configured and configured.kind == "client-id")
+        has_client = self._client_id(url) or (configured and configured.kind == "client-id")
         if probed.outcome == "unauthorized" and not registers and not has_client:
             raise loginadvice.no_registration(self._name, self._command, self._entry)
         return probed.outcome == "ok"
@@ -148,14 +148,21 @@ class _Login:
         """Whether the configuration must change before the login."""
         if configured is None or configured.url != url:
             return True
-        return configured.kind == "token" or self._wanted.client_id is not None
+        if configured.kind == "client-id":
+            return self._wanted.client_id is not None
+        return configured.kind == "token" or self._client_id(url) is not None
+
+    def _client_id(self, url: str) -> str | None:
+        """The person's, else the one that the vendor gave Claude Code for this address."""
+        known = self._entry if self._entry and self._entry.endpoint("browser") == url else None
+        return self._wanted.client_id or (known.client_id if known else None)
 
     def _put(self, url: str, undo: ExitStack) -> None:
         """Configure the server; `undo` then knows how to take that back."""
         wanted, container = self._wanted, self._parts.container
         before = mcpservers.entry(container, self._name)
         undo.callback(self._restore, before)
-        entry = mcpservers.document(url, client_id=wanted.client_id, callback_port=self._port)
+        entry = mcpservers.document(url, client_id=self._client_id(url), callback_port=self._port)
         mcpservers.put(container, self._name, entry, client_secret=wanted.client_secret)
 
     def _restore(self, before: str | None) -> None:

@@ -26,7 +26,10 @@ class Help:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One server. `ways`: how to sign in, the best first. `sure`: how good the evidence is (A: the vendor's page)."""
+    """One server. `ways`: how to sign in, the best first. `sure`: how good the evidence is (A: the vendor's page).
+
+    `client_id`: what the vendor knows Claude Code by, where it registers no clients; public, and without a secret.
+    """
 
     name: str
     title: str
@@ -37,6 +40,7 @@ class Entry:
     guide: str = ""
     revoke: str | None = None
     callback_port: int | None = None
+    client_id: str | None = None
     token: Help = Help()
     client: Help = Help()
 

@@ -98,6 +98,14 @@ def test_endpoints_that_depend_on_the_way() -> None:
     assert slack.callback_port == 3118
 
 
+def test_a_client_that_the_vendor_knows() -> None:
+    """Slack registers none, and publishes the one of Claude Code; it is for the browser, and no secret is with it."""
+    assert {entry.name: entry.client_id for entry in FOUND.entries if entry.client_id} == {
+        "slack": "1601185624273.8899143856786"
+    }
+    assert all("browser" in entry.ways for entry in FOUND.entries if entry.client_id)
+
+
 def test_github_says_what_to_choose() -> None:
     """The page for fine-grained tokens, and read-only before anything else."""
     entry = FOUND.get("github")

@@ -196,6 +196,27 @@ def test_a_server_of_the_catalogue(stage: Stage) -> None:
     assert stage.configured["demo"] == {"type": "http", "url": URL, "oauth": {"callbackPort": stage.port}}
 
 
+@pytest.mark.parametrize("before", [False, True])
+def test_a_client_that_the_vendor_knows(stage: Stage, before: bool) -> None:
+    """A server that registers nobody is signed in to as Claude Code, also where it was configured without that."""
+    stage.gateway.probed = Probed("unauthorized", issuer="https://as.example")
+    if before:
+        stage.has("demo", signed_in=False)
+    entry = Entry("demo", "Demo", "pages", URL, ("browser",), "A", callback_port=stage.port, client_id="claude-code")
+    assert stage.login(in_the_browser(stage), entry, url=None).tools == TOOLS
+    assert stage.configured["demo"]["oauth"] == {"clientId": "claude-code", "callbackPort": stage.port}
+
+
+def test_a_client_of_another_address(stage: Stage) -> None:
+    """What the vendor knows is not given to another server of that name; an app of one's own comes first."""
+    stage.gateway.probed = Probed("unauthorized", issuer="https://as.example")
+    entry = Entry("demo", "Demo", "pages", URL, ("browser",), "A", callback_port=stage.port, client_id="claude-code")
+    with pytest.raises(NoRegistration):
+        stage.login(RecordingView(), entry, url="https://other.example/mcp")
+    stage.login(in_the_browser(stage), entry, client_id="my-app")
+    assert stage.configured["demo"]["oauth"]["clientId"] == "my-app"
+
+
 # --- a login that works
 
 
