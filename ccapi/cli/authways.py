@@ -19,6 +19,7 @@ from ccapi.errors import LoginNeeded, UsageError
 
 if TYPE_CHECKING:
     from ccapi.commands.login import Parts, SignedIn, Wanted
+    from ccapi.commands.loginadvice import Command
     from ccapi.commands.token import Target
     from ccapi.oauth.catalogue import Entry
     from ccapi.settings import Settings
@@ -120,7 +121,7 @@ class _SignIn:
         from ccapi.commands import loginadvice
 
         if not output.interactive():
-            raise loginadvice.no_registration(self._name, self._command, self._entry)
+            raise loginadvice.no_registration(self._command, self._entry)
         if self._entry and self._entry.guide:
             output.note(f"{self._entry.guide}\n")
         ways = list(self._other_ways())
@@ -132,21 +133,21 @@ class _SignIn:
         return next(way for way in ways if way == chosen)
 
     def _other_ways(self) -> Iterator[Way]:
-        from ccapi.commands import gh
+        from ccapi.commands import gh, loginadvice
 
-        known = self._entry.ways if self._entry else ("token", "client-id")
         if self._name == "github" and gh.available():
             yield "gh"
-        if "token" in known:
-            yield "token"
-        if "client-id" in known:
-            yield "client-id"
+        yield from loginadvice.other_ways(self._entry)
 
     @property
-    def _command(self) -> str:
-        from ccapi.commands import loginadvice
+    def _command(self) -> Command:
+        from ccapi.commands.loginadvice import Command
 
-        return loginadvice.command(self._name, self._entry, self._wishes.url)
+        wishes = self._wishes
+        return Command(wishes.name, wishes.url, wishes.trust_url, wishes.client_id, wishes.callback_port)
+
+    def _view(self, ways: Ways) -> LoginView:
+        return LoginView(self._name, ways, host_settings.seat(), again=str(self._command))
 
     # --- in the browser
 
@@ -159,7 +160,7 @@ class _SignIn:
             raise LoginNeeded(f"signing in to {self._name} needs somebody at a terminal", hint=f"{hint} --no-browser")
         ways = Ways(_may_open(wishes), wishes.paste, wishes.qr, wishes.as_json)
         try:
-            with LoginView(self._name, ways, host_settings.seat()) as view, self._opened(view, wishes) as found:
+            with self._view(ways) as view, self._opened(view, wishes) as found:
                 parts, settings = found
                 wanted = self._wanted(client_id, client_secret, settings)
                 done = login.login(wanted, self._entry, parts, view)
@@ -232,7 +233,7 @@ class _SignIn:
         wishes = self._wishes
         given = Given(wishes.with_token, from_gh, force=wishes.replace, browser=_may_open(wishes))
         found = auth_token.beforehand(given, self._name)
-        with LoginView(self._name, Ways(), host_settings.seat()) as view, self._opened(view, wishes) as (parts, _):
+        with self._view(Ways()) as view, self._opened(view, wishes) as (parts, _):
             view.pause()
             kept = auth_token.sign_in(parts.container, parts.gateway.probe, self._target(parts), given, found)
         if wishes.as_json:

@@ -43,10 +43,14 @@ class Ways:
 
 
 class LoginView:
-    """A context manager, so that the cursor and the terminal's mode are back whatever happens."""
+    """A context manager, so that the cursor and the terminal's mode are back whatever happens.
 
-    def __init__(self, name: str, ways: Ways, seat: Seat) -> None:
+    `again`: what the person types to try again.
+    """
+
+    def __init__(self, name: str, ways: Ways, seat: Seat, *, again: str) -> None:
         self.name = name
+        self._again = again
         self._ways = ways
         self._seat = seat
         self._progress = ProgressView()
@@ -87,7 +91,7 @@ class LoginView:
         if not self._person:
             raise InputNeeded(
                 f"{self.name} is signed in to already, and works",
-                hint=f"To sign in again, which ends that login at once: ccapi auth {self.name} --force",
+                hint=f"To sign in again, which ends that login at once: {self._again} --force",
             )
         output.note(f"You are signed in to {self.name}, and it works{tools(working)}.")
         output.note("A new login ends that one at once, even if you do not finish it.")

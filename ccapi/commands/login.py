@@ -14,6 +14,7 @@ from typing import Protocol
 
 from ccapi.commands import loginadvice, mcpservers
 from ccapi.commands.inside import Inside
+from ccapi.commands.loginadvice import Command
 from ccapi.commands.logindialogue import EXCHANGE, URL_WITHIN, Dialogue, Invitation, Phase, Proxy, View
 from ccapi.commands.mcpservers import Configured
 from ccapi.errors import CcapiError, LoginFailed, UsageError
@@ -118,8 +119,9 @@ class _Login:
         return not settled and (self._wanted.replace or self._view.may_replace(self._tools()))
 
     @property
-    def _command(self) -> str:
-        return loginadvice.command(self._name, self._entry, self._wanted.url)
+    def _command(self) -> Command:
+        wanted = self._wanted
+        return Command(wanted.name, wanted.url, wanted.trust_url, wanted.client_id, wanted.callback_port)
 
     # --- before the browser
 
@@ -141,7 +143,7 @@ class _Login:
         registers = probed.registration or probed.client_id_metadata or not probed.issuer
         has_client = self._client_id(url) or (configured and configured.kind == "client-id")
         if probed.outcome == "unauthorized" and not registers and not has_client:
-            raise loginadvice.no_registration(self._name, self._command, self._entry)
+            raise loginadvice.no_registration(self._command, self._entry)
         return probed.outcome == "ok"
 
     def _differs(self, configured: Configured | None, url: str) -> bool:
@@ -194,7 +196,7 @@ class _Login:
         limit = URL_WITHIN + timeout + EXCHANGE + _MARGIN
         try:
             with self._parts.container.terminal(*argv, timeout=limit) as terminal:
-                Dialogue(self._name, terminal, proxy, self._view, timeout=timeout, command=self._command).run()
+                Dialogue(self._command, terminal, proxy, self._view, timeout=timeout).run()
         except BaseException:
             if replaces:
                 self._view.warn("The login that worked before is gone: Claude Code dropped it when the new one began")
@@ -208,7 +210,7 @@ class _Login:
         if reason := self._connected():
             raise LoginFailed(
                 f"Signed in to {self._name}, but Claude Code is not connected to it: {reason}",
-                hint=f"Try again: ccapi auth {self._name}",
+                hint=f"Try again: {self._command}",
             )
         return self._tools()
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import shlex
+from dataclasses import dataclass, replace
 
 from ccapi.errors import LoginFailed, LoginNeeded, UsageError
-from ccapi.oauth.catalogue import Entry
+from ccapi.oauth.catalogue import Entry, Way
 from ccapi.wire.internal import Probed
 
 # What the CLI says, and what it means; the first that fits.
@@ -18,8 +20,8 @@ _KNOWN: tuple[tuple[str, str, str], ...] = (
     (
         r"does not support dynamic client registration",
         "the server knows only registered clients, and Claude Code is none",
-        """Register an OAuth app there, then: {command} --client-id ID
-Or use a token: {command} --with-token""",
+        """Register an OAuth app there, then: {command.with_client}
+Or use a token: {command.with_token}""",
     ),
     (
         r"[Ii]ssuer mismatch",
@@ -34,12 +36,12 @@ Or use a token: {command} --with-token""",
     (
         r"invalid_client|unauthorized_client",
         "the server does not know this client id, or not this secret",
-        "Check both: {command} --client-id ID",
+        "Check both: {command.with_client}",
     ),
     (
         r"redirect[_ ]uri",
         "the server does not allow the address that the login comes back to",
-        "Register it there, or use the port that it knows: {command} --callback-port PORT",
+        "Register it there, or use the port that it knows: {command.with_port}",
     ),
     (
         r"invalid_grant|expired",
@@ -64,12 +66,44 @@ Or use a token: {command} --with-token""",
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What a person types to sign in to a server as before: with all that was given, but nothing that is secret."""
+
+    name: str
+    url: str | None = None
+    trust_url: bool = False
+    client_id: str | None = None
+    callback_port: int | str | None = None
+
+    def __str__(self) -> str:
+        options = {"--url": self.url, "--client-id": self.client_id, "--callback-port": self.callback_port}
+        words = [f"{option} {shlex.quote(str(value))}" for option, value in options.items() if value]
+        return " ".join(["ccapi auth", self.name, *words, *(["--trust-url"] if self.trust_url else [])])
+
+    @property
+    def with_client(self) -> str:
+        """The same as another client."""
+        return str(replace(self, client_id="ID"))
+
+    @property
+    def with_port(self) -> str:
+        """The same with another port to come back to."""
+        return str(replace(self, callback_port="PORT"))
+
+    @property
+    def with_token(self) -> str:
+        """The same with a token, instead of the browser."""
+        return f"{replace(self, client_id=None, callback_port=None)} --with-token"
+
+
 class NoRegistration(LoginNeeded):
     """The server takes no client that it does not know; a person can be asked for a token or a client id instead."""
 
 
-def failed(name: str, command: str, reason: str) -> LoginFailed:
-    """For a login that the CLI ended, with its reason. `command` is what a person types to try again."""
+def failed(command: Command, reason: str) -> LoginFailed:
+    """For a login that the CLI ended, with its reason."""
+    name = command.name
     for pattern, meaning, advice in _KNOWN:
         if re.search(pattern, reason):
             return LoginFailed(
@@ -86,23 +120,28 @@ def unusable(url: str, probed: Probed) -> LoginFailed:
     return LoginFailed(f"{url} {what}{why}", hint="Check the address: it often ends in /mcp")
 
 
-def command(name: str, entry: Entry | None, url: str | None) -> str:
-    """What a person types to sign in to a server; with its address, if that is known from nowhere else."""
-    return f"ccapi auth {name}" + (f" --url {url}" if url and entry is None else "")
-
-
 def unknown(name: str) -> UsageError:
     """For a name that stands for no address."""
     hint = f"Give its address: ccapi auth {name} --url https://...\nSee which are known: ccapi auth list"
     return UsageError(f"no MCP server is known as {name}", hint=hint)
 
 
-def no_registration(name: str, command: str, entry: Entry | None) -> NoRegistration:
+def other_ways(entry: Entry | None) -> tuple[Way, ...]:
+    """How to sign in where the browser alone does not do: what the catalogue has, or all if it has nothing else."""
+    known = tuple(way for way in entry.ways if way != "browser") if entry else ()
+    return known or ("token", "client-id")
+
+
+def no_registration(command: Command, entry: Entry | None) -> NoRegistration:
     """For a server that takes no client it does not know."""
-    ways = [f"With a token: {command} --with-token   (read from standard input)"]
-    ways.append(f"With an OAuth app of your own: {command} --client-id ID")
-    if entry and entry.token.page:
-        ways.insert(1, f"Make the token at {entry.token.page}")
-    if entry and entry.client.page:
-        ways.append(f"Register the app at {entry.client.page}")
-    return NoRegistration(f"{name} has no login for programs that it does not know", hint="\n".join(ways))
+    ways = other_ways(entry)
+    lines: list[str] = []
+    if "token" in ways:
+        lines.append(f"With a token: {command.with_token}   (read from standard input)")
+        if entry and entry.token.page:
+            lines.append(f"Make the token at {entry.token.page}")
+    if "client-id" in ways:
+        lines.append(f"With an OAuth app of your own: {command.with_client}")
+        if entry and entry.client.page:
+            lines.append(f"Register the app at {entry.client.page}")
+    return NoRegistration(f"{command.name} has no login for programs that it does not know", hint="\n".join(lines))

@@ -17,6 +17,7 @@ from typing import Literal, Protocol
 from ccapi.client.proxy import Session
 from ccapi.commands import loginadvice, pasted
 from ccapi.commands.inside import Terminal
+from ccapi.commands.loginadvice import Command
 from ccapi.commands.loginscreen import LoginScreen
 from ccapi.errors import CcapiError, LoginFailed, LoginTimeout, PortBusy, StackFailed, UsageError
 from ccapi.wire import authorization
@@ -99,21 +100,19 @@ _Event = _Printed | _Ended | _Heard | _Pasted
 class Dialogue:
     """`terminal` runs the CLI. `proxy` starts the proxy if need be, and raises why there is none.
 
-    `timeout` is in seconds, from the moment the URL is shown. `command` is what a person types to try again.
+    `timeout` is in seconds, from the moment the URL is shown. `command` names the server, and is for trying again.
     """
 
     def __init__(
         self,
-        name: str,
+        command: Command,
         terminal: Terminal,
         proxy: Callable[[], Proxy],
         view: View,
         *,
         timeout: float,
-        command: str,
         url_within: float = URL_WITHIN,
     ) -> None:
-        self._name = name
         self._command = command
         self._terminal = terminal
         self._proxy = proxy
@@ -305,7 +304,7 @@ class Dialogue:
             code = None
         if code is None or code > 128:
             return LoginFailed("Claude Code was ended in the middle of the login", hint=self._again)
-        return loginadvice.failed(self._name, self._command, self._screen.reason)
+        return loginadvice.failed(self._command, self._screen.reason)
 
     @property
     def _again(self) -> str:

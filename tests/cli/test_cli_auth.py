@@ -90,6 +90,11 @@ def test_what_is_wrong_at_once(cli: Cli, args: list[str], code: int, said: str) 
     assert "secret" not in done.stderr
 
 
+def test_only_ways_that_there_are(cli: Cli) -> None:
+    """Asana takes no token, so none is told to be tried."""
+    assert "--with-token" not in cli.run("auth", "asana").stderr
+
+
 @pytest.mark.parametrize(
     "args",
     [

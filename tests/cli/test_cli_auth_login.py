@@ -356,7 +356,7 @@ def test_a_login_that_works_and_nobody_to_ask(auth: Auth) -> None:
     auth.stage.has("demo", signed_in=True)
     done = auth.run(browser=False)
     assert done.returncode == 3
-    assert "ccapi auth demo --force" in done.stderr
+    assert f"ccapi auth demo --url {URL} --force" in done.stderr
 
 
 def test_an_app_of_ones_own(auth: Auth) -> None:

@@ -13,7 +13,7 @@ from typing import Any, get_args
 import pytest
 
 from ccapi.commands.login import Invitation, Phase
-from ccapi.commands.loginadvice import NoRegistration
+from ccapi.commands.loginadvice import Command, NoRegistration, no_registration
 from ccapi.commands.logindialogue import Dialogue
 from ccapi.errors import (
     CcapiError,
@@ -25,7 +25,7 @@ from ccapi.errors import (
     ProxyFailed,
     UsageError,
 )
-from ccapi.oauth.catalogue import Entry
+from ccapi.oauth.catalogue import Entry, Way
 from ccapi.wire.internal import Probed
 from tests.cli.support import DEADLINE
 from tests.oauth.loginstage import TOOLS, URL, RecordingView, Stage, staged
@@ -277,9 +277,10 @@ def test_why_it_failed(stage: Stage, reason: str, said: str) -> None:
     """In words for people, with the command to go on with; nothing is left of it."""
     stage.plays(end=reason)
     with pytest.raises(LoginFailed) as raised:
-        stage.login(in_the_browser(stage))
+        stage.login(in_the_browser(stage), callback_port=stage.port)
     assert said in raised.value.message
     assert raised.value.hint
+    assert raised.value.hint.count("--callback-port") <= 1
     assert stage.configured == {}
     nothing_is_left(stage)
 
@@ -340,9 +341,7 @@ def test_the_cli_shows_no_url(stage: Stage) -> None:
     stage.plays(silent=True)
     stage.has("demo", signed_in=False)
     with stage.container.terminal("claude", "mcp", "login", "demo") as terminal:
-        dialogue = Dialogue(
-            "demo", terminal, stage.parts.proxy, RecordingView(), timeout=30, command="ccapi auth demo", url_within=0.3
-        )
+        dialogue = Dialogue(Command("demo"), terminal, stage.parts.proxy, RecordingView(), timeout=30, url_within=0.3)
         with pytest.raises(LoginFailed, match="shows no address"):
             dialogue.run()
     nothing_is_left(stage)
@@ -374,6 +373,33 @@ def test_no_registration(stage: Stage) -> None:
     assert raised.value.exit_code == 4
     assert f"ccapi auth demo --url {URL} --with-token" in (raised.value.hint or "")
     assert stage.configured == {}
+
+
+@pytest.mark.parametrize(
+    ("ways", "token", "app"),
+    [
+        (("client-id",), False, True),
+        (("browser", "token"), True, False),
+        (("token", "client-id"), True, True),
+        (("browser",), True, True),  # the catalogue is wrong about it, so it may be either
+    ],
+)
+def test_the_ways_out_that_there_are(ways: tuple[Way, ...], token: bool, app: bool) -> None:
+    """Nothing is told to be tried that the vendor does not have."""
+    entry = Entry("demo", "Demo", "pages", URL, ways, "A")
+    hint = no_registration(Command("demo"), entry).hint or ""
+    assert ("--with-token" in hint, "--client-id ID" in hint) == (token, app)
+
+
+def test_what_is_typed_to_try_again() -> None:
+    """All that was given, for a shell; each option once, also where another value of it is told to be tried."""
+    command = Command("demo", "https://x.example/mcp?a=1&b=2", trust_url=True, client_id="my app", callback_port=1234)
+    address = "ccapi auth demo --url 'https://x.example/mcp?a=1&b=2'"
+    assert str(command) == f"{address} --client-id 'my app' --callback-port 1234 --trust-url"
+    assert command.with_client == f"{address} --client-id ID --callback-port 1234 --trust-url"
+    assert command.with_port == f"{address} --client-id 'my app' --callback-port PORT --trust-url"
+    assert command.with_token == f"{address} --trust-url --with-token"
+    assert str(Command("notion")) == "ccapi auth notion"
 
 
 def test_an_authorization_server_that_says_nothing(stage: Stage) -> None:
