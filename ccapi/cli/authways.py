@@ -99,6 +99,7 @@ class _SignIn:
         self._name = wishes.name
         self._entry = entry
         self._opened = opened
+        self._told = False  # what must be known beforehand
 
     def run(self) -> None:
         self._take(self._wishes.way or self._best())
@@ -122,8 +123,7 @@ class _SignIn:
 
         if not output.interactive():
             raise loginadvice.no_registration(self._command, self._entry)
-        if self._entry and self._entry.guide:
-            output.note(f"{self._entry.guide}\n")
+        self._tell(dim=False)
         ways = list(self._other_ways())
         if len(ways) == 1:
             return ways[0]
@@ -131,6 +131,12 @@ class _SignIn:
             f"How do you want to sign in to {self._name}?", [Option(way, _TITLES[way]) for way in ways]
         )
         return next(way for way in ways if way == chosen)
+
+    def _tell(self, *, dim: bool) -> None:
+        """What a person must know beforehand, once."""
+        if self._entry and self._entry.guide and output.interactive() and not self._told:
+            output.note(output.styled(self._entry.guide, "2") if dim else f"{self._entry.guide}\n")
+        self._told = True
 
     def _other_ways(self) -> Iterator[Way]:
         from ccapi.commands import gh, loginadvice
@@ -156,8 +162,10 @@ class _SignIn:
 
         wishes = self._wishes
         if not output.interactive() and wishes.browser and not wishes.paste:
+            self._must_be_known()
             hint = f"On a terminal: {self._command}\nFrom a script, which shows somebody the page: {self._command}"
             raise LoginNeeded(f"signing in to {self._name} needs somebody at a terminal", hint=f"{hint} --no-browser")
+        self._tell(dim=True)
         ways = Ways(_may_open(wishes), wishes.paste, wishes.qr, wishes.as_json)
         try:
             with self._view(ways) as view, self._opened(view, wishes) as found:
@@ -171,6 +179,16 @@ class _SignIn:
             self._take(self._asked())
         else:
             self._report(done)
+
+    def _must_be_known(self) -> None:
+        """A name that stands for no address is a mistake, whoever is there; only the container has all of them."""
+        from ccapi.commands import loginadvice, mcpservers
+
+        if self._entry or self._wishes.url:
+            return
+        with self._view(Ways()) as view, self._opened(view, self._wishes) as (parts, _):
+            if mcpservers.get(parts.container, self._name) is None:
+                raise loginadvice.unknown(self._name)
 
     def _wanted(self, client_id: str | None, client_secret: str | None, settings: Settings) -> Wanted:
         from ccapi.commands.login import Wanted
@@ -207,21 +225,28 @@ class _SignIn:
         if not client_id:
             self._explain_app()
             client_id = prompt.text("Client ID")
+        elif output.interactive():
+            self._tell(dim=True)
+            output.note(output.styled(f"Redirect URI that the app must have: {self._redirect_uri}", "2"))
         if not client_id or not client_id.isascii() or not client_id.isprintable():
             raise UsageError("that is no client id")
         self._by_browser(client_id, _client_secret())
 
     def _explain_app(self) -> None:
-        from ccapi.oauth.catalogue import OWN_APP_PORT
-
         guide = self._entry.client if self._entry else None
         if guide and guide.page:
             output.note(f"{output.link(guide.page)}\n")
         if guide and guide.how:
             output.note(f"{guide.how}\n")
+        output.note(f"Redirect URI (or callback URL) to register: {self._redirect_uri}\n")
+
+    @property
+    def _redirect_uri(self) -> str:
+        from ccapi.oauth.catalogue import OWN_APP_PORT
+
         vendors = self._entry.callback_port if self._entry else None
         port = self._wishes.callback_port or vendors or host_settings.load().callback_port or OWN_APP_PORT
-        output.note(f"Redirect URI (or callback URL) to register: http://localhost:{port}/callback\n")
+        return f"http://localhost:{port}/callback"
 
     # --- with a token
 

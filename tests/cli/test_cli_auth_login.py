@@ -282,6 +282,36 @@ def test_an_app_of_ones_own_by_questions(auth: Auth) -> None:
     assert auth.stage.configured["demo"]["oauth"]["clientId"] == "my-app"
 
 
+def test_an_app_that_is_there(auth: Auth) -> None:
+    """The redirect URI that it must have is told before anything is opened; the secret is asked for."""
+    auth.stage.plays(unregistered=True, port=18888)
+    with auth.terminal(client_id="my-app") as terminal:
+        terminal.read_until("Client secret")
+        assert "Redirect URI that the app must have: http://localhost:18888/callback" in terminal.text
+        terminal.type(b"\r")
+        terminal.read_until(WAITING)
+        auth.allow()
+    assert terminal.process.returncode == 0
+
+
+def test_what_must_be_known_beforehand(auth: Auth) -> None:
+    """What the catalogue says of the server is shown once, dim, and before the address; a script is not told."""
+    auth.stage.plays(port=3118)
+    note = "\x1b[2mAn admin of the workspace must approve the app."
+    with auth.terminal(name="slack") as terminal:
+        terminal.read_until(WAITING)
+        auth.allow()
+    assert terminal.process.returncode == 0
+    assert terminal.text.count("An admin of the workspace") == 1
+    assert 0 <= terminal.text.find(note) < terminal.text.find("https://as.example/")
+    auth.stage.container.run("rm", "-r", str(auth.stage.container.config / "signed-in"))
+    with auth.pipe(name="slack", browser=False) as process:
+        read_line(process.stdout, "the address")
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=DEADLINE)
+    assert b"An admin" not in err
+
+
 def test_a_dumb_terminal(auth: Auth) -> None:
     """Plain lines, and the address without a link."""
     auth.environ["TERM"] = "dumb"
@@ -301,6 +331,22 @@ def test_nobody_is_there(auth: Auth) -> None:
     assert (done.returncode, done.stdout) == (4, "")
     assert f"From a script, which shows somebody the page: ccapi auth demo --url {URL} --no-browser" in done.stderr
     assert auth.stage.container.commands == []
+
+
+@pytest.mark.parametrize("browser", [True, False])
+def test_a_name_that_stands_for_nothing(auth: Auth, browser: bool) -> None:
+    """It is a mistake, whatever else was asked for, and the way out is told."""
+    done = auth.run(name="nosuch", url=None, browser=browser)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "Give its address: ccapi auth nosuch --url https://..." in done.stderr
+
+
+def test_a_name_that_is_set_up(auth: Auth) -> None:
+    """It needs no address, and is no mistake: somebody has to be there."""
+    auth.stage.has("demo", signed_in=False)
+    done = auth.run(url=None)
+    assert done.returncode == 4
+    assert "ccapi auth demo --no-browser" in done.stderr
 
 
 def test_a_script_shows_the_page(auth: Auth) -> None:
