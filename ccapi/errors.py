@@ -285,6 +285,8 @@ class StackFailed(CcapiError):
 
 class PortBusy(StackFailed):
     code = "port_busy"
+    status = 409
+    type = "invalid_request_error"
 
 
 def port_busy(host: str, port: int, error: OSError) -> CcapiError:
@@ -332,6 +334,13 @@ class LoginRefused(InvalidRequest):
     """An authorization URL, or a redirect URI, that is not relayed."""
 
     code = "login_refused"
+
+
+class LoginKnown(LoginRefused):
+    """A login with this state waits, or waited just now."""
+
+    code = "login_known"
+    status = 409
 
 
 class LoginNotFound(NotFound):

@@ -14,11 +14,6 @@ from ccapi.oauth import loopback
 log = logging.getLogger(__name__)
 
 
-class RedirectPortBusy(PortBusy):
-    status = 409
-    type = "invalid_request_error"
-
-
 class Listeners:
     """A port that several logins share is closed with the last of them. `serve` makes the protocol of a connection."""
 
@@ -74,9 +69,9 @@ def _close(servers: list[asyncio.Server]) -> None:
 
 def _busy(port: int, error: OSError) -> PortBusy:
     if error.errno != errno.EADDRINUSE:
-        return RedirectPortBusy(f"Port {port}, which this login comes back to, cannot be had: {error.strerror}")
+        return PortBusy(f"Port {port}, which this login comes back to, cannot be had: {error.strerror}")
     owner = portowner.owner(port)
-    return RedirectPortBusy(
+    return PortBusy(
         f"Port {port}, which this login comes back to, is in use by {owner or 'another program'}",
         hint="Stop that program, then start the login again; or paste the address that the browser ends at.",
     )

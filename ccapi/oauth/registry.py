@@ -6,18 +6,12 @@ import asyncio
 import hmac
 from collections.abc import Callable, Iterator
 
-from ccapi.errors import LoginNotFound, LoginRefused, TooManyRequests
+from ccapi.errors import LoginKnown, LoginNotFound, TooManyRequests
 from ccapi.oauth.login import Login, Status
 
 MOST = 32
 MOST_FROM_CONTAINER = 8  # so that nothing in the container can keep the person's own logins out
 REMEMBERED = 120.0  # seconds that a login which is over can be asked for
-
-
-class AlreadyKnown(LoginRefused):
-    """A state identifies one login."""
-
-    status = 409
 
 
 class Registry:
@@ -36,9 +30,9 @@ class Registry:
         return sum(login.is_open for login in self)
 
     def add(self, login: Login) -> None:
-        """From now on it is found. Raises `AlreadyKnown`, `TooManyRequests`."""
+        """From now on it is found. Raises `LoginKnown`, `TooManyRequests`."""
         if login.id in self._logins or self.find(login.state.encode()):
-            raise AlreadyKnown("This login is registered already")
+            raise LoginKnown("This login is registered already")
         if self.pending >= MOST or (login.origin == "container" and self._from_container() >= MOST_FROM_CONTAINER):
             raise TooManyRequests("Too many logins wait for the browser", hint="Finish or cancel one of them.")
         self._logins[login.id] = login

@@ -326,11 +326,11 @@ def test_what_is_no_json(proxy: Running, content: bytes) -> None:
 def test_the_same_state_twice(login: Login) -> None:
     """409, however it is registered; the first one stays."""
     url = authorization_url(f"http://localhost:{free_port()}/callback", login.state)
-    assert_error(login.running.register(authorization_url=url), 409, "login_refused")
+    assert_error(login.running.register(authorization_url=url), 409, "login_known")
     response = login.running.register(session_id=login.state, callback_port=free_port())
-    assert_error(response, 409, "login_refused")
+    assert_error(response, 409, "login_known")
     login.still_completes()
-    assert_error(login.running.register(authorization_url=url), 409, "login_refused")
+    assert_error(login.running.register(authorization_url=url), 409, "login_known")
 
 
 def test_no_more_than_so_many_wait(tmp_path: Path) -> None:
