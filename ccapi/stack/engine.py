@@ -7,9 +7,11 @@ raise `requests.exceptions.ConnectionError`, which is no `DockerException`.)
 from __future__ import annotations
 
 import errno
+import io
 import re
 import shutil
 import sys
+import tarfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -27,6 +29,8 @@ _OWN = {"label": f"{spec.LABEL}={spec.PROJECT}"}
 _OWN_IMAGES = {"label": f"{spec.IMAGE_LABEL}={spec.REPOSITORY}"}
 _IMAGE_OF_OURS = re.compile(rf"{spec.REPOSITORY}:[0-9a-f]{{12}}")
 _START_INTERVAL_API = (1, 44)  # Engine 25
+_CHUNK = 64 * 1024  # bytes
+_TAR_HEADERS = 8 * 1024  # bytes; of one file, however long its name
 
 _DEFAULT = "the default socket"
 _INSTALL = "Install Docker Engine with the compose plugin: https://docs.docker.com/engine/install/"
@@ -169,17 +173,26 @@ class Engine:
         with self._mapped():
             self._api.kill(container, name)
 
-    def has_file(self, path: str) -> bool:
-        """Whether the container, running or not, has this file on one of its volumes or in its image."""
-        from docker.errors import NotFound
+    def file(self, path: str, *, most: int = 1024 * 1024) -> bytes | None:
+        """What is in a file of the container, running or not, on one of its volumes or in its image.
 
-        with self._mapped():
-            try:
-                stream, _ = self._api.get_archive(spec.CONTAINER, path)
-            except NotFound:
-                return False
-            stream.close()
-            return True
+        None when there is none, when it is no regular file, and when it has more than `most` bytes.
+        """
+        url = f"{self._api.base_url}/v{self._api.api_version}/containers/{spec.CONTAINER}/archive"
+        wanted = most + _TAR_HEADERS
+        # Not `get_archive`: it has no time limit, and does not close what was read in part.
+        ask: dict[str, Any] = {"params": {"path": path}, "stream": True, "timeout": self._api.timeout}
+        with self._mapped(), self._api.get(url, **ask) as answer:
+            if answer.status_code == 404:
+                return None
+            if not answer.ok:
+                raise StackFailed(f"Docker refused to read {path} of the container: HTTP {answer.status_code}")
+            archive = b""
+            for chunk in answer.iter_content(_CHUNK):
+                archive += chunk
+                if len(archive) > wanted:
+                    break
+        return _only_file(archive, most)
 
     def has_image(self, reference: str) -> bool:
         with self._mapped():
@@ -242,6 +255,17 @@ class Engine:
             yield
         except (DockerException, RequestException, HTTPError, OSError) as error:
             raise _translate(error, self._environ) from error
+
+
+def _only_file(archive: bytes, most: int) -> bytes | None:
+    """What is in the file of a tar archive that has one, which may be cut off behind `most` bytes of it."""
+    try:
+        with tarfile.open(fileobj=io.BytesIO(archive), mode="r:") as files:
+            found = files.next()
+            content = files.extractfile(found) if found and found.isreg() and found.size <= most else None
+            return content.read() if content else None
+    except tarfile.TarError:
+        return None
 
 
 def _container(raw: Mapping[str, Any]) -> Container:

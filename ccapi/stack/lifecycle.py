@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ccapi import paths
 from ccapi.errors import CcapiError, StackFailed
-from ccapi.stack import build, compose, health, lock, preflight, spec, templates
+from ccapi.stack import build, compose, health, lock, preflight, signin, spec, templates
 from ccapi.stack.compose import ComposeFailed
 from ccapi.stack.differences import differences
 from ccapi.stack.engine import Container, Engine, Volume
@@ -176,9 +176,7 @@ class _Starter:
         )
 
     def _result(self, *, already: bool, changed: list[Difference]) -> Up:
-        files = (f"{spec.CONFIG}/.credentials.json", f"{spec.CONFIG}/credentials.env")
-        signed_in = any(self.engine.has_file(file) for file in files)
-        return Up(self.wanted.url, self.image, already, changed, signed_in)
+        return Up(self.wanted.url, self.image, already, changed, signin.signed_in(self.engine.file))
 
 
 def down(host: Host, *, volumes: bool, report: Report) -> Down:
