@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import getpass
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -66,24 +67,43 @@ def _on_stderr() -> Any:
 
 
 def confirm(question: str, *, default: bool = False, hint: str | None = None) -> bool:
-    """Yes or no."""
+    """Yes or no. Ctrl-D is no."""
     _somebody(question, hint)
-    return typer.confirm(output.printable(question), default=default, err=True)
+    with suppress(EOFError), _own_line():
+        return typer.confirm(output.printable(question), default=default, err=True)
+    return False
 
 
 def text(question: str, *, hint: str | None = None) -> str:
     """A line that may be seen; empty if nothing was typed."""
     _somebody(question, hint)
-    return str(typer.prompt(output.printable(question), default="", show_default=False, err=True)).strip()
+    with suppress(EOFError), _own_line():
+        return str(typer.prompt(output.printable(question), default="", show_default=False, err=True)).strip()
+    return ""
 
 
 def hidden(question: str, *, hint: str | None = None) -> str:
     """A line that does not show as it is typed or pasted; empty if nothing was."""
     _somebody(question, hint)
-    try:
+    with suppress(EOFError), _own_line():
         return getpass.getpass(f"{output.printable(question)}: ", stream=sys.stderr).strip()
-    except EOFError:  # Ctrl-D
-        return ""
+    return ""
+
+
+@contextmanager
+def _own_line() -> Iterator[None]:
+    """What follows a question that was not answered stands on a line of its own. Ctrl-D raises `EOFError`.
+
+    The libraries leave the cursor behind the question, and typer has one exception for Ctrl-C and Ctrl-D.
+    """
+    try:
+        yield
+    except (KeyboardInterrupt, EOFError):
+        output.note("")
+        raise
+    except typer.Abort as abort:
+        output.note("")
+        raise abort.__context__ or abort from None
 
 
 def piped(what: str) -> str:

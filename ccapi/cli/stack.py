@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ccapi import settings as host_settings
-from ccapi.cli import output
+from ccapi.cli import output, prompt
 from ccapi.cli.options import OptionalScenario
 from ccapi.cli.progress import ProgressView
 from ccapi.errors import DockerUnavailable, InputNeeded
@@ -121,6 +121,7 @@ def down(
     with ProgressView() as view:
         proxy_stopped = proxy.end(home, view)
         result = stack.down(home, docker=docker, volumes=volumes, report=view)
+        proxy_stopped |= proxy.end(home, view)  # a login that was waiting until now has started it once more
     if as_json:
         output.write_json({**asdict(result), "oauth_proxy_stopped": proxy_stopped})
     else:
@@ -136,7 +137,7 @@ def _agreed(volumes: list[Volume]) -> bool:
             "removing the volumes needs a yes", hint=f"{losses}\nIf they may go: ccapi down --volumes --yes"
         )
     output.note(f"These volumes and all that is on them will be gone:\n{losses}")
-    return typer.confirm("Remove them?", err=True)
+    return prompt.confirm("Remove them?")
 
 
 def _say_down(result: Down) -> None:
