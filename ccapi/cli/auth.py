@@ -98,12 +98,16 @@ def login(
 
     The browser opens, you allow access, and the server's tools are there, in the container, for good.
     """
-    from ccapi.cli import authways
+    from ccapi.cli import authmenu, authways
 
     if with_token + from_gh + bool(client_id) > 1 or (with_token and paste):
         raise UsageError("--with-token, --from-gh, --client-id and --paste exclude each other")
+    name = name or _chosen()
+    if name == authmenu.CLAUDE:
+        auth_claude.claude(no_browser=no_browser, force=force or yes)
+        return
     wishes = authways.Wishes(
-        name=name or _chosen(),
+        name=name,
         url=url,
         trust_url=trust_url,
         browser=not (no_browser or paste),

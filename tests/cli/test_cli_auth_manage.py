@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from typer.main import get_command
 
+from ccapi.cli import authmenu
 from ccapi.cli.app import app
 from ccapi.commands import authstatus, claudeauth, mcpservers
 from ccapi.oauth import catalogue
@@ -108,6 +109,23 @@ def test_list_without_docker(cli: Cli, args: list[str]) -> None:
     assert done.returncode == 0
     assert "github" in done.stdout
     assert "What is set up cannot be seen" in done.stderr
+
+
+# --- the menu
+
+
+@pytest.mark.parametrize(("keys", "chosen"), [(b"\r", authmenu.CLAUDE), (b"\x1b[B\r", "mine"), (b"asana\r", "asana")])
+def test_the_menu(driven: Driven, keys: bytes, chosen: str) -> None:
+    """Claude itself is at the top, with its state; then what is set up, then what is known."""
+    add(driven, "mine", NOWHERE)
+    with driven.terminal("menu") as terminal:
+        terminal.read_until("Known servers")
+        assert terminal.text.index("claude") < terminal.text.index("mine") < terminal.text.index("github")
+        assert "! needs a login" in terminal.text
+        terminal.type(keys)
+        terminal.read_until(f"chosen: {chosen!r}")
+        terminal.read_all()
+    assert terminal.process.returncode == 0
 
 
 # --- status

@@ -15,7 +15,7 @@ from typing import Any
 
 import typer
 
-from ccapi.cli import auth_claude, auth_manage, auth_token, output
+from ccapi.cli import auth_claude, auth_manage, auth_token, authmenu, output
 from ccapi.commands.token import Target
 from ccapi.errors import CcapiError, GatewayUnreachable
 from ccapi.gateway import probe
@@ -48,9 +48,15 @@ def status(container: LocalContainer, **options: Any) -> None:
     raise typer.Exit(0 if auth_manage.show_status(container, unreachable, home=None, port=1, **options) else 1)
 
 
+def menu(container: LocalContainer) -> None:
+    """The choice, in quotes."""
+    output.write(f"chosen: {authmenu.ask(container)!r}\n")
+
+
 WHAT: dict[str, Callable[..., None]] = {
     "claude": claude,
     "token": token,
+    "menu": menu,
     "list": auth_manage.listing,
     "status": status,
     "logout": auth_manage.sign_out,
