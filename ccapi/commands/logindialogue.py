@@ -29,6 +29,7 @@ URL_WITHIN = 60.0  # seconds until Claude Code has printed the URL: it asks the 
 EXCHANGE = 60.0  # seconds from the browser's answer to the end of the login
 _LAST_WORDS = 5.0  # seconds for the CLI to end, once it has said how
 _PROMPT_WITHIN = 2.0  # seconds from the URL until the CLI asks for what is pasted, and reads its terminal for it
+_BACK_WITHIN = 5.0  # seconds for a proxy that is being started anew
 _POLL = 0.25
 
 
@@ -84,7 +85,7 @@ class _Ended:
 
 @dataclass(frozen=True, slots=True)
 class _Heard:
-    """The session has another status; None: the proxy is gone."""
+    """The session has another status; None: the proxy is gone, and does not come back."""
 
     session: Session | None
 
@@ -98,7 +99,7 @@ _Event = _Printed | _Ended | _Heard | _Pasted
 
 
 class Dialogue:
-    """`terminal` runs the CLI. `proxy` starts the proxy if need be, and raises why there is none.
+    """`terminal` runs the CLI. `proxy` starts the proxy if need be, and raises why there is none; also once more.
 
     `timeout` is in seconds, from the moment the URL is shown. `command` names the server, and is for trying again.
     """
@@ -121,6 +122,8 @@ class Dialogue:
         self._screen = LoginScreen()
         self._events: queue.SimpleQueue[_Event] = queue.SimpleQueue()
         self._over = threading.Event()
+        self._registering = threading.Lock()  # a login is registered only while this one is not over
+        self._registered_with: tuple[Proxy, Session] | None = None
         self._deadline = time.monotonic() + url_within
         self._answered = False  # an answer of the browser is with the CLI
         self._refused_pastes = 0
@@ -161,16 +164,47 @@ class Dialogue:
                     self._events.put(_Printed(data))
         self._events.put(_Ended())
 
-    def _listen(self, proxy: Proxy, session: Session) -> None:
+    def _listen(self, login: Authorization, proxy: Proxy, session: Session) -> None:
+        if self._hear(proxy, session):
+            return
+        if (found := self._registered_again(login)) and self._hear(*found):
+            return
+        self._events.put(_Heard(None))
+
+    def _hear(self, proxy: Proxy, session: Session) -> bool:
+        """Until this session is over, or the login; False when the proxy went away before that."""
         while not session.over and not self._over.is_set():
             try:
                 changed = proxy.wait(session)
             except CcapiError:
-                self._events.put(_Heard(None))
-                return
+                return False
+            if changed.status == "cancelled":  # which a proxy that is being stopped does
+                return False
             if changed.status != session.status:
                 self._events.put(_Heard(changed))
             session = changed
+        return True
+
+    def _registered_again(self, login: Authorization) -> tuple[Proxy, Session] | None:
+        """With the proxy that was started anew; None if there is none in time, or it does not want this login."""
+        deadline = time.monotonic() + _BACK_WITHIN
+        while not self._over.wait(_POLL) and time.monotonic() < deadline:
+            with self._registering, suppress(CcapiError):  # the old one may still be about to end
+                if not self._over.is_set():
+                    proxy = self._proxy()
+                    self._registered_with = proxy, proxy.register(login.url, expires_in=self._left())
+                    return self._registered_with
+        return None
+
+    def _left(self) -> float:
+        """Seconds until nobody waits any more."""
+        return max(self._deadline - time.monotonic(), 1.0)
+
+    def _unregister(self) -> None:
+        self._over.set()
+        with self._registering:  # whoever is at it comes to its end first
+            if self._registered_with:
+                _cancel(*self._registered_with)
 
     def _next(self) -> _Event:
         """The next event, of which the screen knows already. Raises when there is none before the deadline."""
@@ -208,8 +242,9 @@ class Dialogue:
             return False
         if isinstance(session, PortBusy):  # no port but this one will do, so the browser need not be opened
             raise PortBusy(session.message, hint=f"Stop that program first. {self._again}")
-        listening.callback(_cancel, proxy, session)
-        threading.Thread(target=self._listen, args=(proxy, session), daemon=True).start()
+        self._registered_with = proxy, session
+        listening.callback(self._unregister)
+        threading.Thread(target=self._listen, args=(login, proxy, session), daemon=True).start()
         return True
 
     def _registered(self, proxy: Proxy, login: Authorization) -> Session | PortBusy:
@@ -257,7 +292,7 @@ class Dialogue:
         if self._answered:  # by a paste: then it does not matter what the proxy makes of it
             return
         match session.status if session else None:
-            case None | "cancelled":  # which a proxy that is being stopped does
+            case None:
                 self._must_paste(LoginFailed("the OAuth proxy has ended", hint=self._again))
             case "delivering" | "denied":
                 self._view.phase("received")

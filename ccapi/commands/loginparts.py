@@ -39,16 +39,24 @@ def published_port(docker: Mapping[str, str], waiting: Callable[[], None]) -> in
 
 @contextmanager
 def connected(settings: Settings, docker: Mapping[str, str]) -> Iterator[Parts]:
-    """Everything a login is made with. The proxy is started when it is first asked for."""
+    """Everything a login is made with. The proxy is started when it is first asked for.
+
+    After that, one that somebody else has started anew is taken as it is.
+    """
     key = secret.ensure(settings.home)
-    address = f"http://127.0.0.1:{settings.oauth_port}"
+    clients: list[ProxyClient] = []
     with ExitStack() as stack:
         container = stack.enter_context(inside.opened(docker))
         gateway = stack.enter_context(InternalClient(settings.base_url, key))
 
         def proxy() -> ProxyClient:
-            proxy_commands.start(settings)
-            return stack.enter_context(ProxyClient(address, key))
+            port = settings.oauth_port
+            if clients:
+                port = proxy_commands.resume(settings)
+            else:
+                proxy_commands.start(settings)
+            clients.append(stack.enter_context(ProxyClient(f"http://127.0.0.1:{port}", key)))
+            return clients[-1]
 
         yield Parts(container, gateway, proxy)
 

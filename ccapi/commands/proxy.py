@@ -78,6 +78,17 @@ def start(wanted: Settings) -> Started:
     return daemon.start(wanted)
 
 
+def resume(wanted: Settings) -> int:
+    """For what needs it once more: the port of the one that runs, with whatever settings; else start it.
+
+    Raises what `start` raises.
+    """
+    port = next(daemon.ports(wanted.home), None)
+    if port is None:
+        start(wanted)
+    return wanted.oauth_port if port is None else port
+
+
 def run(wanted: Settings) -> NoReturn:
     """Become it. Raises what `start` raises."""
     secret.ensure(wanted.home)

@@ -12,7 +12,7 @@ from typing import Any, get_args
 
 import pytest
 
-from ccapi.commands.login import Invitation, Phase
+from ccapi.commands.login import Invitation, Phase, SignedIn
 from ccapi.commands.loginadvice import Command, NoRegistration, no_registration
 from ccapi.commands.logindialogue import Dialogue
 from ccapi.errors import (
@@ -157,6 +157,30 @@ def test_a_proxy_that_ends_in_the_middle(stage: Stage, tmp_path: Path) -> None:
     thread.join(DEADLINE)
     assert "only pasted: the OAuth proxy has ended" in view.warnings[0]
     assert view.phases[-1] == "checking"
+
+
+def test_a_proxy_that_is_started_anew(stage: Stage, tmp_path: Path) -> None:
+    """The login is registered with it as well, so the browser's answer arrives; nobody has to be told."""
+    first, second = tmp_path / "first", tmp_path / "second"
+    first.mkdir()
+    second.mkdir()
+    invited = threading.Event()
+    view = RecordingView(lambda _: invited.set())
+    done: list[SignedIn] = []
+    with proxy(first) as other:
+        port = other.port
+        stage.proxy_url = f"http://127.0.0.1:{port}"
+        thread = threading.Thread(target=lambda: done.append(stage.login(view)))
+        thread.start()
+        assert invited.wait(DEADLINE)
+    with proxy(second, port=port) as anew:
+        anew.gateway.during = stage.delivered
+        until(lambda: anew.proxy.relay.registry.pending > 0, "the login is registered once more")
+        in_the_browser(stage).invite(view.invitations[0])
+        thread.join(DEADLINE)
+        nothing_is_left(stage)
+    assert [one.tools for one in done] == [TOOLS]
+    assert view.warnings == []
 
 
 def test_a_server_without_a_login(stage: Stage) -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli.support import DEADLINE
 from tests.oauth.proxyprocess import (
     LINES,
     Ccapi,
@@ -41,6 +43,14 @@ def cli(tmp_path: Path) -> Iterator[Ccapi]:
 def health(port: int) -> dict[str, object]:
     document: dict[str, object] = json.loads(ask(port, path="/health"))
     return document
+
+
+def python(cli: Ccapi, program: str) -> str:
+    """What it prints, with the environment of the command."""
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=cli.environ, capture_output=True, text=True, timeout=DEADLINE, check=True
+    )
+    return done.stdout
 
 
 def test_start_and_stop(cli: Ccapi) -> None:
@@ -117,6 +127,19 @@ def test_other_settings_replace_it(cli: Ccapi) -> None:
     cli.proxy("start", CCAPI_OAUTH_PORT=str(other))
     assert refuses(cli.port)
     assert health(other)["container_port"] == cli.gateway_port
+
+
+def test_a_login_that_goes_on(cli: Ccapi) -> None:
+    """Takes the proxy that runs by now as it is, whatever its settings; without one it starts it as it wants it."""
+    wanted = "from ccapi import settings; from ccapi.commands import proxy; print(proxy.resume(settings.load()))"
+    other = free_port()
+    cli.proxy("start", CCAPI_OAUTH_PORT=str(other))
+    assert python(cli, wanted) == f"{other}\n"
+    assert refuses(cli.port)
+    cli.proxy("stop")
+    assert python(cli, wanted) == f"{cli.port}\n"
+    assert refuses(other)
+    assert health(cli.port)["service"] == "oauth-proxy"
 
 
 def test_one_that_cannot_be_configured_replaces_nothing(cli: Ccapi) -> None:
