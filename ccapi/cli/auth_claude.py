@@ -154,9 +154,9 @@ def _offer_setup(container: Inside) -> None:
 def _browser(container: Inside, *, console: bool, open_browser: bool) -> None:
     from ccapi.commands import claudeauth
 
+    opens = browser.opens(wanted=open_browser)
     with claudeauth.login(container, console=console) as login:
         url = login.url()
-        opens = open_browser and host_settings.seat().display
         what = "Your browser opens this page" if opens else "Open this page in a browser"
         output.note(f"{what}, to sign Claude in; it then shows a code:\n\n{output.link(url)}\n")
         if opens:

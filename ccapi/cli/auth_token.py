@@ -106,7 +106,7 @@ def _typed(target: Target, given: Given) -> str:
     if guide and guide.how:
         output.note(f"{guide.how}\n")
     if guide and guide.page:
-        opens = given.browser and host_settings.seat().display
+        opens = browser.opens(wanted=given.browser)
         what = "Your browser opens the page where tokens are made" if opens else "Tokens are made on this page"
         output.note(f"{what}:\n\n{output.link(guide.page)}\n")
         if opens:

@@ -166,7 +166,7 @@ class _SignIn:
             hint = f"On a terminal: {self._command}\nFrom a script, which shows somebody the page: {self._command}"
             raise LoginNeeded(f"signing in to {self._name} needs somebody at a terminal", hint=f"{hint} --no-browser")
         self._tell(dim=True)
-        ways = Ways(_may_open(wishes), wishes.paste, wishes.qr, wishes.as_json)
+        ways = Ways(wishes.browser, wishes.paste, wishes.qr, wishes.as_json)
         try:
             with self._view(ways) as view, self._opened(view, wishes) as found:
                 parts, settings = found
@@ -256,7 +256,7 @@ class _SignIn:
         from ccapi.cli.auth_token import Given
 
         wishes = self._wishes
-        given = Given(wishes.with_token, from_gh, force=wishes.replace, browser=_may_open(wishes))
+        given = Given(wishes.with_token, from_gh, force=wishes.replace, browser=wishes.browser)
         found = auth_token.beforehand(given, self._name)
         with self._view(Ways()) as view, self._opened(view, wishes) as (parts, _):
             view.pause()
@@ -274,10 +274,6 @@ class _SignIn:
         if url is None:
             raise loginadvice.unknown(self._name)
         return token.Target(self._name, url, known)
-
-
-def _may_open(wishes: Wishes) -> bool:
-    return wishes.browser and host_settings.load().value("oauth.open_browser") != "never"
 
 
 def _client_secret() -> str | None:

@@ -117,7 +117,7 @@ class LoginView:
         url = invitation.login.url
         if self._ways.qr:
             output.note(_qr(url))
-        opens = self._ways.browser and self._seat.display
+        opens = browser.opens(wanted=self._ways.browser)
         what = "Your browser opens this page" if opens else "Open this page in a browser"
         output.note(f"{what}, to sign in to {self.name} ({output.printable(invitation.login.site)}):\n")
         output.note(f"{output.link(url)}\n")

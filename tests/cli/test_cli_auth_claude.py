@@ -211,6 +211,17 @@ def test_the_browser_is_opened(driven: Driven, tmp_path: Path) -> None:
     assert (tmp_path / "opened").read_text() in shown
 
 
+def test_the_browser_is_never_opened(driven: Driven, tmp_path: Path) -> None:
+    """As the setting has it: the page is shown only."""
+    driven.environ |= {"BROWSER": f"touch {tmp_path}/opened", "CCAPI_OAUTH_OPEN_BROWSER": "never"}
+    with driven.terminal("claude", way="console") as terminal:
+        terminal.read_until("Open this page in a browser")
+        terminal.read_until("Code (it does not show): ")
+        terminal.type(b"\x03")
+        terminal.read_all()
+    assert not (tmp_path / "opened").exists()
+
+
 def test_a_token_that_is_made_on_the_spot(driven: Driven) -> None:
     """The terminal is lent to `claude setup-token`, at its own width; Ctrl-C ends it, which its own key does not."""
     with driven.terminal("claude", way="token") as terminal:

@@ -151,10 +151,13 @@ def test_a_browser_that_does_not_open(auth: Auth) -> None:
     assert terminal.process.returncode == 0
 
 
-def test_no_browser(auth: Auth) -> None:
-    """It is not opened when that was not wanted."""
+@pytest.mark.parametrize("never", [False, True])
+def test_no_browser(auth: Auth, never: bool) -> None:
+    """It is not opened when that was not wanted, now or ever."""
     auth.environ["BROWSER"] = f"touch {auth.directory}/opened"
-    with auth.terminal(browser=False) as terminal:
+    if never:
+        auth.environ["CCAPI_OAUTH_OPEN_BROWSER"] = "never"
+    with auth.terminal(browser=never) as terminal:
         terminal.read_until(WAITING)
         auth.allow()
     assert not (auth.directory / "opened").exists()

@@ -141,6 +141,17 @@ def test_a_hidden_prompt(driven: Driven, url: str, token: str) -> None:
     assert listed(driven)[0].status == "connected"
 
 
+def test_the_page_is_never_opened(driven: Driven, url: str) -> None:
+    """As the setting has it: it is shown only."""
+    driven.environ |= {"BROWSER": f"touch {driven.directory}/opened", "CCAPI_OAUTH_OPEN_BROWSER": "never"}
+    with driven.terminal("token", name="huggingface", url=url) as terminal:
+        terminal.read_until("Tokens are made on this page")
+        terminal.read_until("(it does not show): ")
+        terminal.type(b"\x03")
+        terminal.read_all()
+    assert not (driven.directory / "opened").exists()
+
+
 def test_github_is_explained(driven: Driven) -> None:
     """Which permissions, read-only first; giving up leaves nothing."""
     with driven.terminal("token", name="github", url="https://api.githubcopilot.com/mcp/", browser=False) as terminal:
