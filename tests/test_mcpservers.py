@@ -97,6 +97,30 @@ def test_an_address_that_must_be_trusted(url: str) -> None:
     assert mcpservers.check_url(url, trust=True) == url
 
 
+@pytest.mark.parametrize(
+    ("url", "sent"),
+    [
+        ("https://mcp.example.com/mcp", True),
+        ("https://10.0.0.1/mcp", True),
+        ("http://localhost:3000/mcp", True),
+        ("http://127.0.0.1/mcp", True),
+        ("http://[::1]:3000/mcp", True),
+        ("http://mcp.example.com/mcp", False),
+        ("http://10.0.0.1/mcp", False),
+        ("http://127.0.0.2/mcp", False),
+        ("http://localhost.example.com/mcp", False),
+    ],
+)
+def test_where_a_token_may_go(url: str, sent: bool) -> None:
+    """Not in the clear, but to the container itself; trusting the address changes nothing of that."""
+    assert mcpservers.check_url(url, trust=True) == url
+    if sent:
+        assert mcpservers.check_token_url(url) == url
+    else:
+        with pytest.raises(UsageError, match="without TLS"):
+            mcpservers.check_token_url(url)
+
+
 @pytest.mark.parametrize("trust", [False, True])
 @pytest.mark.parametrize(
     "url",

@@ -89,7 +89,11 @@ def login(
     ] = False,
     from_gh: Annotated[bool, typer.Option("--from-gh", help="github only: use the token that gh has.")] = False,
     trust_url: Annotated[
-        bool, typer.Option("--trust-url", help="Take an --url without https, or in a private network.")
+        bool,
+        typer.Option(
+            "--trust-url",
+            help="Take an --url without https, or in a private network. Without https no token is sent to it.",
+        ),
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask; the same as --force.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="JSON on standard output, one document a line.")] = False,

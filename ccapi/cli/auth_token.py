@@ -62,10 +62,11 @@ def beforehand(given: Given, name: str) -> str | None:
 def sign_in(container: Inside, probe: Probe, target: Target, given: Given, found: str | None = None) -> Kept:
     """Try a token, keep it, and say what it is. `found` is what `beforehand` gave; without it the person is asked.
 
-    The target's address must have been checked.
+    The target's address must have been checked. Raises `UsageError` for one that a token is not sent to.
     """
-    from ccapi.commands import token
+    from ccapi.commands import mcpservers, token
 
+    mcpservers.check_token_url(target.url)
     if given.from_gh and not is_github(target):
         raise UsageError(f"--from-gh is for GitHub's own server, and {target.name} is another one")
     if not found and not output.interactive():

@@ -88,6 +88,8 @@ def sign_in(wishes: Wishes, opened: Opened = stack) -> None:
     mcpservers.check_name(wishes.name)
     if wishes.url:
         mcpservers.check_url(wishes.url, trust=wishes.trust_url)
+        if wishes.way in {"token", "gh"}:
+            mcpservers.check_token_url(wishes.url)
     if wishes.from_gh and wishes.name != "github":
         raise UsageError("--from-gh is for github only")
     _SignIn(wishes, catalogue.load().get(wishes.name), opened).run()

@@ -104,7 +104,7 @@ def check_name(name: str) -> str:
 
 
 def check_url(url: str, *, trust: bool = False) -> str:
-    """An address that a token may be sent to. Raises `UsageError`.
+    """An address that Claude Code may connect to. Raises `UsageError`.
 
     https, or http on the container's own loopback. `trust`: also plain http, and addresses of a network of one's own;
     never link-local ones, where clouds keep their metadata, and nothing that is no single host.
@@ -129,6 +129,17 @@ def check_url(url: str, *, trust: bool = False) -> str:
         raise _no_url("it is in a private network", hint="If that is what you want: --trust-url")
     if not trust and parts.scheme == "http":
         raise _no_url("without https others can read the token", hint="If that is what you want: --trust-url")
+    return url
+
+
+def check_token_url(url: str) -> str:
+    """One of these that a token may be sent to as well: not in the clear, whoever is trusted. Raises `UsageError`."""
+    parts = urlsplit(url)
+    if parts.scheme != "https" and parts.hostname not in _LOOPBACK:
+        raise UsageError(
+            f"a token is not sent to {parts.hostname} without TLS: others could read it",
+            hint="The server must offer https, or listen on the container's own localhost.",
+        )
     return url
 
 

@@ -73,6 +73,7 @@ def test_every_option_is_explained(parameter: object) -> None:
         (["workspace", "--no-browser"], 2, "reserved"),
         (["x", "--url", "http://10.0.0.1/mcp", "--no-browser"], 2, "private network"),
         (["x", "--url", "https://user:secret@mcp.example", "--no-browser"], 2, "credential"),
+        (["x", "--url", "http://10.0.0.1/mcp", "--trust-url", "--with-token"], 2, "not sent to 10.0.0.1 without TLS"),
         (["x", "--with-token", "--client-id", "y"], 2, "exclude each other"),
         (["x", "--with-token", "--paste"], 2, "exclude each other"),
         (["x", "--from-gh"], 2, "for github only"),

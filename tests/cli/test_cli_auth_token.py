@@ -86,6 +86,15 @@ def test_what_is_no_token(driven: Driven, url: str, stdin: str) -> None:
     assert driven.run("token", name="demo", url=url, with_token=True, stdin=stdin).returncode == 2
 
 
+def test_a_token_is_not_sent_in_the_clear(driven: Driven) -> None:
+    """Exit 2, before it is asked for, also where the address was configured earlier."""
+    with driven.terminal("token", name="demo", url="http://mcp.example.com/mcp") as terminal:
+        shown = terminal.read_all()
+    assert terminal.process.returncode == 2
+    assert "a token is not sent to mcp.example.com without TLS" in shown
+    assert "does not show" not in shown
+
+
 def test_replacing_from_a_script(driven: Driven, url: str, token: str) -> None:
     """What works is given up with --force only: exit 3 without."""
     driven.run("token", name="demo", url=url, with_token=True, stdin=token)
