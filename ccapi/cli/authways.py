@@ -102,6 +102,7 @@ class _SignIn:
         self._entry = entry
         self._opened = opened
         self._told = False  # what must be known beforehand
+        self._runs = False  # the container, as far as it was looked for
 
     def run(self) -> None:
         self._take(self._wishes.way or self._best())
@@ -125,6 +126,7 @@ class _SignIn:
 
         if not output.interactive():
             raise loginadvice.no_registration(self._command, self._entry)
+        self._must_run()
         self._tell(dim=False)
         ways = list(self._other_ways())
         if len(ways) == 1:
@@ -133,6 +135,12 @@ class _SignIn:
             f"How do you want to sign in to {self._name}?", [Option(way, _TITLES[way]) for way in ways]
         )
         return next(way for way in ways if way == chosen)
+
+    def _must_run(self) -> None:
+        """Before a person is asked: without the container every answer would be in vain."""
+        if output.interactive() and not self._runs:
+            with self._view(Ways()) as view, self._opened(view, self._wishes):
+                self._runs = True
 
     def _tell(self, *, dim: bool) -> None:
         """What a person must know beforehand, once."""
@@ -171,6 +179,7 @@ class _SignIn:
         ways = Ways(wishes.browser, wishes.paste, wishes.qr, wishes.as_json)
         try:
             with self._view(ways) as view, self._opened(view, wishes) as found:
+                self._runs = True
                 parts, settings = found
                 wanted = self._wanted(client_id, client_secret, settings)
                 done = login.login(wanted, self._entry, parts, view)
@@ -223,6 +232,7 @@ class _SignIn:
 
     def _by_client_id(self) -> None:
         """The client's id from the command line or a question; its secret from a hidden one, or standard input."""
+        self._must_run()
         client_id = self._wishes.client_id
         if not client_id:
             self._explain_app()
@@ -257,6 +267,7 @@ class _SignIn:
         from ccapi.cli import auth_token
         from ccapi.cli.auth_token import Given
 
+        self._must_run()
         wishes = self._wishes
         given = Given(wishes.with_token, from_gh, force=wishes.replace, browser=wishes.browser)
         found = auth_token.beforehand(given, self._name)

@@ -115,8 +115,23 @@ def test_without_docker(cli: Cli, args: list[str]) -> None:
     assert "Docker" in done.stderr
 
 
-def test_the_menu_needs_the_container(cli: Cli) -> None:
-    """On a terminal there would be a menu."""
-    with cli.terminal("auth") as terminal:
-        terminal.read_all()
+@pytest.mark.parametrize(
+    "args",
+    [
+        [],
+        ["github"],
+        ["github", "--with-token"],
+        ["github", "--from-gh"],
+        ["asana"],
+        ["notion"],
+        ["x", "--url", "https://mcp.example/mcp", "--client-id", "mine"],
+    ],
+)
+def test_questions_need_the_container(cli: Cli, args: list[str]) -> None:
+    """A person at a terminal is asked nothing, not even for a choice, when there is no use in it."""
+    with cli.terminal("auth", *args) as terminal:
+        shown = terminal.read_all()
     assert terminal.process.returncode == 5
+    assert "error" in shown
+    for question in ("How do you want", "What do you want", "does not show", "Client ", "Redirect URI", "[y/N]"):
+        assert question not in shown
