@@ -286,7 +286,7 @@ class _SignIn:
         url = self._wishes.url or (there.url if there else None) or (known.endpoint("token") if known else None)
         if url is None:
             raise loginadvice.unknown(self._name)
-        return token.Target(self._name, url, known)
+        return token.Target(self._name, url, known, typed=self._wishes.url is not None)
 
 
 def _client_secret() -> str | None:

@@ -139,7 +139,7 @@ class _Login:
         """Whether the server wants no login. Raises when it is known that there is no way in."""
         probed = self._parts.gateway.probe(url)
         if configured is None and probed.outcome in {"unreachable", "no_mcp"}:
-            raise loginadvice.unusable(url, probed)
+            raise loginadvice.unusable(url, probed, typed=self._wanted.url is not None)
         registers = probed.registration or probed.client_id_metadata or not probed.issuer
         has_client = self._client_id(url) or (configured and configured.kind == "client-id")
         if probed.outcome == "unauthorized" and not registers and not has_client:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 import shlex
 from dataclasses import dataclass, replace
+from urllib.parse import urlsplit
 
 from ccapi.errors import LoginFailed, LoginNeeded, UsageError
 from ccapi.oauth.catalogue import Entry, Way
+from ccapi.stack.spec import CONTAINER
 from ccapi.wire.internal import Probed
 
 # What the CLI says, and what it means; the first that fits.
@@ -113,11 +115,23 @@ def failed(command: Command, reason: str) -> LoginFailed:
     return LoginFailed(f"Not signed in to {name}{said}", hint=f"Start again: {command}")
 
 
-def unusable(url: str, probed: Probed) -> LoginFailed:
-    """For an address at which there is nothing to sign in to."""
-    what = "cannot be reached from the container" if probed.outcome == "unreachable" else "is no MCP server"
+def unusable(url: str, probed: Probed, *, typed: bool) -> LoginFailed:
+    """For an address at which there is nothing to sign in to. `typed`: it is the person's, not the catalogue's."""
     why = f": {probed.detail}" if probed.detail else ""
-    return LoginFailed(f"{url} {what}{why}", hint="Check the address: it often ends in /mcp")
+    if probed.outcome == "unreachable":
+        return LoginFailed(f"{url} cannot be reached from the container{why}", hint=_unreachable(url, probed.detail))
+    hint = "Check the address: it often ends in /mcp" if typed else None
+    return LoginFailed(f"{url} is no MCP server{why}", hint=hint)
+
+
+def _unreachable(url: str, detail: str | None) -> str:
+    """How to look, from where it was tried, and what is the matter most of the time."""
+    look = f"See for yourself: docker exec {CONTAINER} curl -I {shlex.quote(url)}"
+    if urlsplit(url).hostname in {"localhost", "127.0.0.1", "::1"}:
+        return f"{look}\nThat is the container itself, not this machine."
+    if "TLS" in (detail or ""):
+        look += "\nIf your network has certificates of its own: ccapi config set stack.ca_file FILE, then ccapi up"
+    return f"{look}\nIf your network has a proxy: set HTTPS_PROXY, then ccapi up"
 
 
 def unknown(name: str) -> UsageError:

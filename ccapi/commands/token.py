@@ -21,11 +21,12 @@ _MAX = 4096  # characters; the gateway takes no more
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The server that is signed in to; `entry` is the catalogue's."""
+    """The server that is signed in to; `entry` is the catalogue's, the address may be `typed` by the person."""
 
     name: str
     url: str
     entry: Entry | None = None
+    typed: bool = False
 
     @property
     def title(self) -> str:
@@ -69,7 +70,7 @@ def _tried(probe: Probe, target: Target, token: str) -> Probed:
     if found.outcome == "ok":
         return found
     if found.outcome in {"unreachable", "no_mcp"}:
-        raise loginadvice.unusable(target.url, found)
+        raise loginadvice.unusable(target.url, found, typed=target.typed)
     page = target.entry.token.page if target.entry else None
     says = "knows this token, and does not let it in" if found.outcome == "forbidden" else "does not accept this token"
     raise LoginFailed(

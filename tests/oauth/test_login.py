@@ -445,8 +445,11 @@ def test_an_authorization_server_that_says_nothing(stage: Stage) -> None:
 def test_an_address_that_leads_nowhere(stage: Stage, probed: Probed, said: str) -> None:
     """Nothing is added for it."""
     stage.gateway.probed = probed
-    with pytest.raises(LoginFailed, match=said):
-        stage.login(RecordingView())
+    for entry, url in ((None, URL), (Entry("demo", "Demo", "pages", URL, ("browser",), "A"), None)):
+        with pytest.raises(LoginFailed, match=said) as raised:
+            stage.login(RecordingView(), entry, url=url)
+        mistyped = "often ends in /mcp" in (raised.value.hint or "")
+        assert mistyped == (probed.outcome == "no_mcp" and url is not None)
     assert stage.configured == {}
 
 
