@@ -102,9 +102,9 @@ def _say_status(result: ProxyStatus) -> None:
     if result.running:
         rows["Callback"] = result.callback_url
         rows["PID"] = str(result.pid)
-        rows["Logins"] = f"{len(result.logins)}" if result.logins else "none"
+        rows["Logins"] = f"{len(result.waiting)}" if result.waiting else "none"
     output.write(output.table(rows))
-    for login in result.logins:
+    for login in result.waiting:
         output.write(f"    {_described(login)}\n")
     if not result.running:
         output.note("Start it: ccapi proxy start")
@@ -113,8 +113,8 @@ def _say_status(result: ProxyStatus) -> None:
 
 
 def _described(login: Session) -> str:
-    left = "" if login.over else f", {login.expires_in:.0f} s left"
-    return output.printable(f"{login.site or 'unknown site'}, port {_port(login)}: {login.status}{left}")
+    what = f"{login.site or 'unknown site'}, port {_port(login)}: {login.status}"
+    return output.printable(f"{what}, {login.expires_in:.0f} s left")
 
 
 def _port(login: Session) -> int | None:
@@ -122,7 +122,7 @@ def _port(login: Session) -> int | None:
 
 
 def _document(result: ProxyStatus) -> dict[str, Any]:
-    """Without the logins' ids: those are their states."""
+    """Without the logins' ids: those are their states. With those that are over since a short while."""
     return {
         "running": result.running,
         "healthy": result.healthy,

@@ -26,7 +26,10 @@ __all__ = ["Installed", "ProxyStatus", "Started"]
 
 @dataclass(frozen=True, slots=True)
 class ProxyStatus:
-    """`pid`: None when it does not run. `problem`: why no callback would arrive, though it does."""
+    """`pid`: None when it does not run. `problem`: why no callback would arrive, though it does.
+
+    `logins`: those that wait, and those that are over since a short while.
+    """
 
     port: int
     log_file: Path
@@ -41,6 +44,11 @@ class ProxyStatus:
     @property
     def healthy(self) -> bool:
         return self.running and self.problem is None
+
+    @property
+    def waiting(self) -> list[Session]:
+        """The logins of which something may come yet."""
+        return [login for login in self.logins if not login.over]
 
     @property
     def verdict(self) -> str:
@@ -131,7 +139,7 @@ def running(home: str | None) -> str | None:
 
 
 def status(wanted: Settings) -> ProxyStatus:
-    """What it says of itself: the gateway, and the logins that wait."""
+    """What it says of itself: the gateway, and the logins."""
     from ccapi.client.proxy import ProxyClient
 
     log_file = daemon.log_path(wanted.home)

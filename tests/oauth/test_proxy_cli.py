@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ from ccapi.stack.progress import Progress
 from tests.oauth.proxyprocess import Ccapi, Gateway, ccapi, refuses, until
 
 URL = (
-    "https://auth.example/authorize?client_id=c&state=s3cret-state&redirect_uri="
+    "https://auth.example/authorize?client_id=c&state={state}&redirect_uri="
     "http%3A%2F%2Flocalhost%3A{port}%2Fcallback&code_challenge=x&response_type=code"
 )
 
@@ -30,12 +31,12 @@ def cli(tmp_path: Path) -> Iterator[Ccapi]:
         yield command
 
 
-def register(cli: Ccapi, port: int) -> None:
+def register(cli: Ccapi, port: int, state: str = "s3cret-state") -> None:
     """A login that waits for its callback."""
     secret = (cli.state / "stack.secret").read_text().strip()
     answer = httpx.post(
         f"http://127.0.0.1:{cli.port}/oauth/register",
-        json={"authorization_url": URL.format(port=port), "expires_in": 300},
+        json={"authorization_url": URL.format(port=port, state=state), "expires_in": 300},
         headers={"Authorization": f"Bearer {secret}"},
         trust_env=False,
     )
@@ -101,6 +102,27 @@ def test_status_when_all_is_well(cli: Ccapi) -> None:
     assert login == {"site": "auth.example", "port": port, "status": "pending"}
     assert "s3cret" not in done.stdout + as_json.stdout + cli.log.read_text()
     assert (quiet.returncode, quiet.stdout, quiet.stderr) == (0, "", "")
+
+
+def test_status_after_a_login(cli: Ccapi) -> None:
+    """One that is over waits no longer: it is neither counted nor listed; how it ended is in the document."""
+    with Gateway(cli.gateway_port).serving():
+        cli.proxy("start")
+        with socket.create_server(("127.0.0.1", 0)) as free, socket.create_server(("127.0.0.1", 0)) as other:
+            over, waiting = free.getsockname()[1], other.getsockname()[1]
+        register(cli, over)
+        url = f"http://localhost:{over}/callback?code=c&state=s3cret-state"
+        assert httpx.get(url, trust_env=False).status_code == 502, "this gateway delivers nothing"
+        alone = cli.proxy("status")
+        register(cli, waiting, state="an0ther-state")
+        both = cli.proxy("status")
+        document = json.loads(cli.proxy("status", "--json").stdout)
+    assert re.search(r"(?m)^ *Logins +none$", alone.stdout)
+    assert "auth.example" not in alone.stdout
+    assert re.search(r"(?m)^ *Logins +1$", both.stdout)
+    assert f"auth.example, port {waiting}: pending, " in both.stdout
+    assert f"port {over}" not in both.stdout
+    assert {login["port"]: login["status"] == "pending" for login in document["logins"]} == {over: False, waiting: True}
 
 
 def test_status_of_one_on_another_port(cli: Ccapi) -> None:
