@@ -96,11 +96,13 @@ def cli_processes(stage: Stage) -> list[int]:
 
 
 def test_in_the_browser(stage: Stage) -> None:
-    """Every phase is shown once and in order; the server stays, and its tools are told."""
+    """The phases are shown once each and in order; the server stays, and its tools are told."""
     view = in_the_browser(stage)
     done = stage.login(view)
     assert (done.name, done.tools, done.already) == ("demo", TOOLS, False)
-    assert view.phases == _ALL_PHASES
+    assert view.phases == [phase for phase in _ALL_PHASES if phase in view.phases]
+    # Where the CLI is signed in before the proxy's word of its answer is here, what lies between is not shown.
+    assert set(_ALL_PHASES) - set(view.phases) <= {"received", "exchanging"}
     assert view.warnings == []
     (invitation,) = view.invitations
     assert invitation.relayed
