@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from tests.cli.support import Cli, Terminal, clean_environ, on_terminal
+from tests.oauth.proxyprocess import until
 
 # A command that asks, as the real ones do: behind typer, and behind `main`.
 _PROGRAM = """
@@ -34,6 +35,13 @@ QUESTIONS = {
 }
 
 
+def type_to_who_waits(terminal: Terminal, keys: bytes) -> None:
+    """As a person does, who needs a moment: Python does not see a signal that comes just before it begins to read."""
+    stat = Path(f"/proc/{terminal.process.pid}/stat")
+    until(lambda: stat.read_text().rpartition(")")[2].split()[0] == "S", "it waits for a key")
+    terminal.type(keys)
+
+
 def asked(tmp_path: Path, question: str, keys: bytes) -> Terminal:
     """The terminal after the keys; it is as it was before."""
     program = [sys.executable, "-c", _PROGRAM.format(question=QUESTIONS[question])]
@@ -41,7 +49,7 @@ def asked(tmp_path: Path, question: str, keys: bytes) -> Terminal:
         before = termios.tcgetattr(terminal._fd)
         terminal.read_until("Really")
         terminal.read_until({"select": "B", "confirm": "[Y/n]:"}.get(question, "Really:"))
-        terminal.type(keys)
+        type_to_who_waits(terminal, keys)
         terminal.read_all()
         assert termios.tcgetattr(terminal._fd) == before
     return terminal
@@ -98,7 +106,7 @@ def test_down_and_its_volumes(cli: Cli, docker_host: str, keys: bytes, code: int
     """The question before everything is gone: Ctrl-C is exit 130, Ctrl-D is a no; neither is `Aborted!`."""
     with cli.terminal("down", "--volumes", environ={"DOCKER_HOST": docker_host}) as terminal:
         terminal.read_until("Remove them? [y/N]:")
-        terminal.type(keys)
+        type_to_who_waits(terminal, keys)
         shown = terminal.read_all()
     assert terminal.process.returncode == code
     assert shown.endswith(said)
