@@ -362,6 +362,18 @@ class LoginNeeded(CcapiError):
     exit_code = 4
 
 
+class NoRegistration(LoginNeeded):
+    """The server takes no client that it does not know; a person can be asked for a token or a client id instead."""
+
+    code = "no_registration"
+
+
+class CodeIncomplete(UsageError):
+    """The code of a sign-in was not all there; another can be given."""
+
+    code = "code_incomplete"
+
+
 class LoginTimeout(LoginFailed):
     code = "login_timeout"
     exit_code = 124

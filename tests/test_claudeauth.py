@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from ccapi.commands import claudeauth
-from ccapi.commands.claudeauth import BILLING, METHODS, CodeIncomplete, Credential, Method, State, Variable
-from ccapi.errors import ClaudeFailed, LoginFailed, UsageError
+from ccapi.commands.claudeauth import BILLING, METHODS, Credential, Method, State, Variable
+from ccapi.errors import ClaudeFailed, CodeIncomplete, LoginFailed, UsageError
 from tests.oauth.driven import NO_NETWORK
 from tests.oauth.localcontainer import LocalContainer
 

@@ -58,6 +58,8 @@ TABLE = {
     "login_not_found": ("LoginNotFound", 1, 404, INVALID),
     "login_failed": ("LoginFailed", 1, 500, SERVER),
     "login_needed": ("LoginNeeded", 4, 500, SERVER),
+    "no_registration": ("NoRegistration", 4, 500, SERVER),
+    "code_incomplete": ("CodeIncomplete", 2, 400, INVALID),
     "login_timeout": ("LoginTimeout", 124, 500, SERVER),
     "proxy_unreachable": ("ProxyUnreachable", 1, 500, SERVER),
     "proxy_failed": ("ProxyFailed", 1, 500, SERVER),

@@ -9,7 +9,7 @@ import typer
 from ccapi import settings as host_settings
 from ccapi.cli import browser, output, prompt
 from ccapi.cli.prompt import Option
-from ccapi.errors import InputNeeded, LoginFailed, LoginNeeded, UsageError
+from ccapi.errors import CodeIncomplete, InputNeeded, LoginFailed, LoginNeeded, UsageError
 
 if TYPE_CHECKING:
     from ccapi.commands.claudeauth import Credential, State, Variable
@@ -166,7 +166,7 @@ def _browser(container: Inside, *, console: bool, open_browser: bool) -> None:
             output.note("Signing in …")
             try:
                 return login.submit(code)
-            except claudeauth.CodeIncomplete as problem:
+            except CodeIncomplete as problem:
                 output.note(f"Once more: {problem.message}")
 
 

@@ -15,7 +15,7 @@ from ccapi import settings as host_settings
 from ccapi.cli import output, paste, prompt
 from ccapi.cli.loginview import LoginView, Ways, tools
 from ccapi.cli.prompt import Option
-from ccapi.errors import LoginNeeded, UsageError
+from ccapi.errors import LoginNeeded, NoRegistration, UsageError
 
 if TYPE_CHECKING:
     from ccapi.commands.login import Parts, SignedIn, Wanted
@@ -168,7 +168,7 @@ class _SignIn:
     # --- in the browser
 
     def _by_browser(self, client_id: str | None = None, client_secret: str | None = None) -> None:
-        from ccapi.commands import login, loginadvice
+        from ccapi.commands import login
 
         wishes = self._wishes
         if not output.interactive() and wishes.browser and not wishes.paste:
@@ -183,7 +183,7 @@ class _SignIn:
                 parts, settings = found
                 wanted = self._wanted(client_id, client_secret, settings)
                 done = login.login(wanted, self._entry, parts, view)
-        except loginadvice.NoRegistration:
+        except NoRegistration:
             if not output.interactive():
                 raise
             output.note(f"{self._name} lets no program in that it does not know.\n")

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from ccapi.commands.inside import CLAUDE, Inside, Terminal, words
-from ccapi.errors import ClaudeFailed, LoginFailed, LoginTimeout, UsageError
+from ccapi.errors import ClaudeFailed, CodeIncomplete, LoginFailed, LoginTimeout, UsageError
 from ccapi.redact import redact
 
 Method = Literal["none", "subscription", "console", "token", "bearer", "api-key", "helper", "other"]
@@ -228,10 +228,6 @@ _PLAIN = re.compile(r"^(https://[!-~]+)\s*$", re.MULTILINE)
 _SEQUENCE = re.compile(r"\x1b(?:\][^\x07\x1b]*(?:\x07|\x1b\\)|\[[0-?]*[ -/]*[@-~]|[@-Z\\^_])")
 _FAILED = re.compile(r"Couldn't log in: *([^\r\n]*)")
 _INCOMPLETE = "doesn't look like the full code"
-
-
-class CodeIncomplete(UsageError):
-    """The code was not all there; another can be given."""
 
 
 class Login:

@@ -25,6 +25,7 @@ __all__ = ["Invitation", "Parts", "Phase", "SignedIn", "View", "Wanted", "login"
 
 _MARGIN = 60.0  # seconds by which the process in the container may outlive the time limit, if this one is killed
 _BACK_WITHIN = 20.0  # seconds for a container that was restarted in the middle
+_SETTLED_WITHIN = 4.0  # seconds after a login, for Claude Code to say that it is connected
 _POLL = 0.5
 
 
@@ -205,13 +206,19 @@ class _Login:
     # --- after it
 
     def _checked(self) -> tuple[str, ...] | None:
-        """The tools, when Claude Code itself says that it is connected. Raises `LoginFailed`."""
+        """The tools, when Claude Code itself says that it is connected. Raises `LoginFailed`.
+
+        It is asked more than once: another process of it may just be writing the file that the login is in.
+        """
         self._view.phase("checking")
-        if reason := self._connected():
-            raise LoginFailed(
-                f"Signed in to {self._name}, but Claude Code is not connected to it: {reason}",
-                hint=f"Try again: {self._command}",
-            )
+        deadline = time.monotonic() + _SETTLED_WITHIN
+        while reason := self._connected():
+            if time.monotonic() > deadline:
+                raise LoginFailed(
+                    f"Signed in to {self._name}, but Claude Code is not connected to it: {reason}",
+                    hint=f"Try again: {self._command}",
+                )
+            time.sleep(_POLL)
         return self._tools()
 
     def _connected(self) -> str | None:

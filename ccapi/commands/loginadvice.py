@@ -7,7 +7,7 @@ import shlex
 from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
-from ccapi.errors import LoginFailed, LoginNeeded, UsageError
+from ccapi.errors import LoginFailed, NoRegistration, UsageError
 from ccapi.oauth.catalogue import Entry, Way
 from ccapi.stack.spec import CONTAINER
 from ccapi.wire.internal import Probed
@@ -97,10 +97,6 @@ class Command:
     def with_token(self) -> str:
         """The same with a token, instead of the browser."""
         return f"{replace(self, client_id=None, callback_port=None)} --with-token"
-
-
-class NoRegistration(LoginNeeded):
-    """The server takes no client that it does not know; a person can be asked for a token or a client id instead."""
 
 
 def failed(command: Command, reason: str) -> LoginFailed:

@@ -13,7 +13,7 @@ from typing import Any, get_args
 import pytest
 
 from ccapi.commands.login import Invitation, Phase, SignedIn
-from ccapi.commands.loginadvice import Command, NoRegistration, no_registration
+from ccapi.commands.loginadvice import Command, no_registration
 from ccapi.commands.logindialogue import Dialogue
 from ccapi.errors import (
     CcapiError,
@@ -21,6 +21,7 @@ from ccapi.errors import (
     LoginFailed,
     LoginRefused,
     LoginTimeout,
+    NoRegistration,
     PortBusy,
     ProxyFailed,
     UsageError,

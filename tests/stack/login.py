@@ -91,7 +91,12 @@ def mcp_server(*options: str) -> Iterator[McpServer]:
 
 def _bridge() -> str:
     """This machine's address in Docker's own network: unlike the stack's, it outlives `down`."""
-    return docker("network", "inspect", "--format", "{{(index .IPAM.Config 0).Gateway}}", "bridge")
+    return gateway_of("bridge")
+
+
+def gateway_of(network: str) -> str:
+    """This machine's address in one of Docker's networks."""
+    return docker("network", "inspect", "--format", "{{(index .IPAM.Config 0).Gateway}}", network)
 
 
 @contextmanager

@@ -22,6 +22,7 @@ from tests.stack.login import (
     auth,
     chromium,
     decide,
+    gateway_of,
     listed,
     listeners,
     logins_inside,
@@ -34,6 +35,7 @@ from tests.stack.support import NAME, Stack, docker, inspect
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(600)]
 
 DEMO = "demo-server"
+OTHER_BASE = "ccapi-test-base:other"  # the same base image by another name, which makes another image of it
 
 
 @pytest.fixture(scope="module")
@@ -306,15 +308,50 @@ def test_a_working_login_is_not_dropped_unasked(ready: Stack, server: McpServer,
     assert server.recorded["codes"] == 1
 
 
-def test_the_login_outlives_the_container(ready: Stack, server: McpServer, browser: Browser) -> None:
-    """`down`, `up`, and another image: it is in the volume."""
+def test_the_login_outlives_container_and_image(ready: Stack, server: McpServer, browser: Browser) -> None:
+    """`down` and `up` again, then an image that was built anew: the login is in the volume, for nobody else to read."""
     sign_in(ready, browser, DEMO, server)
-    before = inspect()["Id"]
+    modes = ready.inside("stat -c '%U %a' $CLAUDE_CONFIG_DIR $CLAUDE_CONFIG_DIR/.credentials.json")
+    assert modes == "claude 700\nclaude 600"  # C22
+    before = inspect()
     assert ready.cli("down").returncode == 0
-    assert ready.cli("up", "--rehearsal", "mcp").returncode == 0
-    assert inspect()["Id"] != before
+    docker("tag", "debian:trixie-slim", OTHER_BASE)
+    try:
+        done = ready.cli("up", "--rehearsal", "mcp", environ={"CCAPI_STACK_BASE_IMAGE": OTHER_BASE})
+        assert done.returncode == 0, done.stderr
+        assert inspect()["Config"]["Image"] != before["Config"]["Image"]
+        server.relay()
+        assert "✔ Connected" in listed(DEMO)
+        assert ready.cli("up", "--rehearsal", "mcp").returncode == 0
+    finally:
+        docker("rmi", OTHER_BASE)
     server.relay()
     assert "✔ Connected" in listed(DEMO)
+
+
+def test_the_proxy_is_out_of_the_containers_reach(ready: Stack) -> None:
+    """P73: whatever name or address of this machine is tried in the container, the proxy's port does not answer."""
+    addresses = {"host.docker.internal", gateway_of(f"{NAME}_default"), gateway_of("bridge"), own_address()}
+    for address in addresses:
+        url = f"http://{address}:{ready.environ['CCAPI_OAUTH_PORT']}/health"
+        answer = ready.inside(f"curl --noproxy '*' --silent --max-time 2 --output /dev/null {url}; echo $?")
+        assert answer != "0", address
+
+
+def test_other_containers_do_not_reach_the_gateway(ready: Stack) -> None:
+    """G36: a container in Docker's own network gets no answer, or is not let in."""
+    address = docker("inspect", "--format", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", NAME)
+    curl = ("curl", "--silent", "--max-time", "2", "--output", "/dev/null", "--write-out", "%{http_code}")
+    run = ("run", "--rm", "--network=bridge", "--entrypoint=env", ready.image())
+    for path in ("/internal/v1/logins", "/v1/models"):
+        assert docker(*run, *curl, f"http://{address}:8000{path}", check=False) in {"000", "401", "421"}
+
+
+def own_address() -> str:
+    """The one that this machine would send from."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect(("192.0.2.1", 9))  # nothing is sent
+        return str(probe.getsockname()[0])
 
 
 def test_tokens_rotate_without_us(ready: Stack, browser: Browser) -> None:
