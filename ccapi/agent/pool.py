@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +37,7 @@ class PoolLimits:
     session_idle: float = 300.0
     max_age: float = 600.0
     memory: int = 10**9  # of all that wait
+    quiet: float = 8.0  # since the configuration changed, before a process is started under it
 
 
 class Pool:
@@ -46,6 +48,8 @@ class Pool:
         self._launch = launch
         self._generation = 0  # of the launch
         self._fingerprint = Fingerprint(launch.config_dir)
+        self._configuration = self._fingerprint.now()
+        self._changed = -math.inf  # when it was seen to be another one
         self._ready: list[Worker] = []  # oldest first
         self._kept: dict[str, Worker] = {}  # by session id, least recently used first
         self._asked: dict[RunOptions, float] = {}  # how often, with what is long ago counting for less
@@ -109,7 +113,10 @@ class Pool:
 
     def fingerprint(self) -> str:
         """Of the configuration as it is now, for a process about to be started."""
-        return f"{self._generation}|{self._fingerprint.now()}"
+        now = self._fingerprint.now()
+        if now != self._configuration:
+            self._configuration, self._changed = now, asyncio.get_running_loop().time()
+        return f"{self._generation}|{now}"
 
     def refill(self) -> None:
         """Now is a good time to start what is missing."""
@@ -120,6 +127,7 @@ class Pool:
         self._launch = launch
         self._generation += 1  # one that is being started, or at work, is of the last
         self._fingerprint = Fingerprint(launch.config_dir)
+        self._configuration = self._fingerprint.now()
         self._drop(*self.waiting())
         self._ready.clear()
         self._kept.clear()
@@ -207,7 +215,13 @@ class Pool:
                 log.warning("no process could be kept ready: %s", getattr(error, "message", repr(error)))
 
     async def _fill(self) -> None:
-        """Start what is missing, one after the other: the runs come first."""
+        """Start what is missing, one after the other: the runs come first.
+
+        Not while somebody is at the configuration: a login to an MCP server is seldom one change only, and processes
+        that start in the middle of it ask that server as well, write what it said, and renew the tokens of the login.
+        """
+        if asyncio.get_running_loop().time() - self._changed < self.limits.quiet:
+            return
         for _ in range(self.limits.size):  # not more at a time, should they all be of no use
             options = self._missing()
             if options is None:

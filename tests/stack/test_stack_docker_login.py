@@ -159,7 +159,7 @@ def test_denied(ready: Stack, server: McpServer, browser: Browser) -> None:
     assert "The user said no" not in page
     assert "not to allow access" in said
     assert listed(DEMO) == ""
-    assert redirect_port(url) not in listeners()
+    await_that(lambda: redirect_port(url) not in listeners(), "the end of the listener", within=2)
 
 
 def test_nobody_clicks(ready: Stack, server: McpServer) -> None:
