@@ -301,7 +301,7 @@ async def test_what_the_cli_itself_writes_replaces_nothing(tmp_path: Path, claud
 async def test_each_part_of_the_configuration_counts(tmp_path: Path, name: str, content: str) -> None:
     """Settings, MCP servers, credentials, memory: what waits is replaced, and what is at work is not kept."""
     cli = counted(tmp_path)
-    async with cli.agent(PoolLimits(size=1, sessions=2)) as agent:
+    async with cli.agent(PoolLimits(size=1, sessions=2, quiet=0)) as agent:
         first = await ask(agent, "hello")
         await ready(agent, 1)
         async with agent.run(RunRequest("hello", OPTIONS)) as run:
@@ -315,6 +315,19 @@ async def test_each_part_of_the_configuration_counts(tmp_path: Path, name: str, 
         await until(lambda: not any(map(running, [*before, working])), "the end of the old ones")
         (after,) = await ready(agent, 1)
         assert (await ask(agent, "hello")).pid == after
+
+
+async def test_nothing_is_started_while_somebody_is_at_the_configuration(tmp_path: Path) -> None:
+    """A login to an MCP server is several changes; a process that starts between them would take part in it."""
+    cli = counted(tmp_path)
+    async with cli.agent(PoolLimits(size=1, sessions=1, quiet=60.0)) as agent:
+        (before,) = await ready(agent, 1)
+        (cli.launch.config_dir / "settings.json").write_text('{"language": "French"}', "utf-8")
+        agent.pool.refill()
+        await until(lambda: not running(before), "the end of the old one")
+        agent.pool.refill()
+        await asyncio.sleep(0.3)  # in which one would be started
+        assert pids(agent) == []
 
 
 async def test_new_credentials_of_the_environment_replace_what_waits(tmp_path: Path) -> None:
