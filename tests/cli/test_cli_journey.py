@@ -261,7 +261,7 @@ def _own_app(reader: Reader) -> None:
     with mcp_server("--no-registration", f"--client={client}", f"--redirect-uri={redirect}") as server:
         reader.plays("asana", server.url)
         with reader.terminal(line) as login:
-            login.terminal.read_until("ecret")
+            login.terminal.read_until("Client secret (empty if the app has none)")
             login.terminal.type(b"\r")
             reader.allow(login.url())
             assert "Signed in to asana" in login.end(0)
