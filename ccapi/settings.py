@@ -13,12 +13,14 @@ import re
 import sys
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ccapi import paths
-from ccapi.errors import SettingInvalid
+from ccapi.errors import SettingInvalid, StackFailed
+from ccapi.paths import Home
 
 PROJECT_FILE = "ccapi.toml"
 PERMISSION_MODES = (
@@ -30,6 +32,7 @@ PERMISSION_MODES = (
 )  # from the narrowest to the widest
 WORKSPACE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
+_PROJECT_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 _LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 _MOST_SILENCE = 30  # seconds; clients give up after a minute of it
 
@@ -138,6 +141,12 @@ def _workspace(value: Any) -> str:
     if value != "." and not (isinstance(value, str) and WORKSPACE_NAME.fullmatch(value)):
         raise ValueError
     return str(value)
+
+
+def _project(value: Any) -> str:
+    if not isinstance(value, str) or not _PROJECT_NAME.fullmatch(value):
+        raise ValueError
+    return value
 
 
 def _path(value: Any) -> Path:
@@ -347,6 +356,14 @@ TABLE: tuple[Setting, ...] = (
     ),
     Setting("log.format", "text", "one of text, json", "How the gateway logs.", _one_of("text", "json"), gateway=True),
     Setting(
+        "stack.project",
+        None,
+        "a name of a-z, 0-9, - and _, 32 at most",
+        "Name of one of several stacks on this machine, each with its own container, volumes, ports, keys and OAuth "
+        "proxy; `--project` on each command. Unset: the stack that is called `claude-code-api`.",
+        _project,
+    ),
+    Setting(
         "stack.workspace",
         None,
         "a directory",
@@ -387,6 +404,7 @@ TABLE: tuple[Setting, ...] = (
     ),
 )
 _BY_KEY = {setting.key: setting for setting in TABLE}
+_OWN_PORTS = ("gateway.port", "oauth.port")  # of a named stack: chosen by its first `up`
 
 
 @dataclass(frozen=True, slots=True)
@@ -402,15 +420,20 @@ class Settings:
     """All settings, resolved. `home` is `CCAPI_HOME` when that is set."""
 
     resolved: Mapping[str, Resolved]
-    home: str | None = None
+    home: Home = Home()  # noqa: RUF009 -- a tuple
 
     def value(self, key: str) -> Any:
         """The value of a row of the table."""
         return self.resolved[key].value
 
+    def with_value(self, key: str, value: Any) -> Settings:
+        """The same, but for one of them, as if a flag had said so."""
+        return Settings({**self.resolved, key: Resolved(value, "flag")}, self.home)
+
     @property
     def port(self) -> int:
-        return int(self.value("gateway.port"))
+        """Raises `StackFailed` for a named stack that has none yet."""
+        return self._port("gateway.port")
 
     @property
     def base_url(self) -> str:
@@ -435,7 +458,14 @@ class Settings:
 
     @property
     def oauth_port(self) -> int:
-        return int(self.value("oauth.port"))
+        """Raises `StackFailed` for a named stack that has none yet."""
+        return self._port("oauth.port")
+
+    def _port(self, key: str) -> int:
+        if (port := self.value(key)) is None:
+            name = self.home.project
+            raise StackFailed(f"the stack {name} has no port yet", hint=f"Start it: ccapi up --project {name}")
+        return int(port)
 
     @property
     def callback_port(self) -> int | None:
@@ -467,28 +497,60 @@ def _written(value: Any) -> str:
 def load(
     flags: Mapping[str, Any] | None = None,
     *,
+    home: Home | None = None,
     environ: Mapping[str, str] | None = None,
     directory: Path | None = None,
     files: bool = True,
 ) -> Settings:
     """Resolve every setting. `flags` holds keys of the table; `None` values count as not given.
 
-    `files` False: neither of the two files counts. Raises `SettingInvalid`, which names the place, what was expected,
-    and what is near it.
+    `home`: None finds it, see `find_home`. `files` False: no file of settings counts. Raises `SettingInvalid`, which
+    names the place, what was expected, and what is near it.
     """
     environ = os.environ if environ is None else environ
-    home = home_directory(environ)
-    places = [(directory or Path.cwd()) / PROJECT_FILE, paths.config_file(home)] if files else []
+    home = find_home(environ=environ, directory=directory, files=files) if home is None else home
     layers: list[tuple[str, Mapping[str, Any]]] = [("flag", {k: v for k, v in (flags or {}).items() if v is not None})]
     layers.append(("environment", {s.key: environ[s.env] for s in TABLE if environ.get(s.env)}))
-    layers += [(str(file), _read(file)) for file in places if file.is_file()]
-    return Settings({setting.key: _resolve(setting, layers) for setting in TABLE}, home)
+    for file in _places(home, directory) if files else []:
+        values = _read(file)
+        if home.project and file == paths.config_file(home):  # shared by all stacks, which cannot share a port
+            values = {key: value for key, value in values.items() if key not in _OWN_PORTS}
+        layers.append((str(file), values))
+    resolved = {setting.key: _resolve(setting, layers) for setting in TABLE}
+    if home.project:
+        resolved |= {key: Resolved(None, "default") for key in _OWN_PORTS if resolved[key].origin == "default"}
+    return Settings(resolved, home)
 
 
-def home_directory(environ: Mapping[str, str] | None = None) -> str | None:
-    """`CCAPI_HOME`, for what must work even when a settings file is broken."""
+def _places(home: Home, directory: Path | None) -> list[Path]:
+    """The files of settings that there are, the one that counts most first."""
+    places = [(directory or Path.cwd()) / PROJECT_FILE, paths.project_config_file(home), paths.config_file(home)]
+    if home.config and not paths.config_file(home).is_file():
+        raise SettingInvalid(f"--config {home.config}: there is no such file")
+    return [place for place in places if place and place.is_file()]
+
+
+def find_home(
+    project: str | None = None,
+    config: str | None = None,
+    *,
+    environ: Mapping[str, str] | None = None,
+    directory: Path | None = None,
+    files: bool = True,
+) -> Home:
+    """Which stack is meant, and where its files are; also when a file of settings is broken, which is passed over.
+
+    `project` and `config` are what the command line says. Raises `SettingInvalid` for a name that no stack can have.
+    """
     environ = os.environ if environ is None else environ
-    return environ.get("CCAPI_HOME") or None
+    row = _BY_KEY["stack.project"]
+    home = Home(environ.get("CCAPI_HOME") or None, None, config)
+    layers: list[tuple[str, Mapping[str, Any]]] = [("flag", {row.key: project} if project else {})]
+    layers.append(("environment", {row.key: environ[row.env]} if environ.get(row.env) else {}))
+    for file in ((directory or Path.cwd()) / PROJECT_FILE, paths.config_file(home)) if files else ():
+        with suppress(OSError, ValueError):
+            layers.append((str(file), _flatten(tomllib.loads(file.read_text("utf-8")))))
+    return home._replace(project=_resolve(row, layers).value)
 
 
 def directories_environment(environ: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from ccapi import __version__
-from ccapi.cli import ask, auth, config, key, output, proxy, serve, stack
+from ccapi.cli import ask, auth, config, down, key, logs, output, proxy, serve, status, up
 
 app = typer.Typer(
     name="ccapi",
@@ -49,7 +49,10 @@ def run(args: list[str]) -> int:
 
 
 ask.register(app)
-stack.register(app)
+up.register(app)
+down.register(app)
+status.register(app)
+logs.register(app)
 auth.register(app)
 proxy.register(app)
 key.register(app)

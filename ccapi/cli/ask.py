@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ccapi import settings as host_settings
-from ccapi.cli import output
+from ccapi.cli import context, output
 from ccapi.cli.answer import AnswerPrinter
 from ccapi.errors import UsageError
 
@@ -32,7 +32,7 @@ def ask(
     from ccapi.commands.ask import ask as ask_gateway
 
     question = _question(prompt)
-    settings = host_settings.load({"gateway.port": port})
+    settings = context.settings({"gateway.port": port})
     with AnswerPrinter() as printer:
         ask_gateway(
             settings.base_url,

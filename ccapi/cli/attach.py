@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from ccapi.cli import output
+from ccapi.cli import context, output
 from ccapi.errors import LoginNeeded, StackFailed
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ _RESET = b"\x1b[0m\x1b[?25h\x1b[?7h\x1b[?2004l\x1b[?1004l\x1b[?2031l\x1b[<u\r\n"
 def run(container: Inside, *argv: str) -> int | None:
     """Run the program until it ends; its exit code. Ctrl-C ends it, as some programs take no notice of the key."""
     if not output.interactive() or os.name != "posix":
-        raise LoginNeeded("this needs a terminal", hint=f"docker exec -it claude-code-api {' '.join(argv)}")
+        raise LoginNeeded("this needs a terminal", hint=f"docker exec -it {context.home().stack} {' '.join(argv)}")
     columns = shutil.get_terminal_size().columns
     with _raw(), container.terminal(*argv, columns=columns) as terminal:
         while (printed := terminal.read(_TICK)) != b"":

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from ccapi import settings as host_settings
-from ccapi.cli import browser, output, prompt
+from ccapi.cli import browser, context, output, prompt
 from ccapi.cli.prompt import Option
 from ccapi.errors import CodeIncomplete, InputNeeded, LoginFailed, LoginNeeded, UsageError
 
@@ -60,7 +60,7 @@ def claude(
     flags: dict[Way, bool] = {"subscription": subscription, "console": console, "token": token, "api-key": api_key}
     way = _chosen(flags, with_token=with_token)
     secret = _piped(way) if with_token else None
-    with inside.opened(host_settings.docker_environment()) as container:
+    with inside.opened(host_settings.docker_environment(), context.home().stack) as container:
         sign_in(container, way or _guessed(secret), secret, open_browser=not no_browser, force=force)
 
 
@@ -185,7 +185,7 @@ def _report(container: Inside, way: Way, *, force: bool) -> None:
     if now.login == "helper":
         output.note(
             "warning: an apiKeyHelper in Claude's settings.json wins over a subscription. Look at it:\n"
-            "  docker exec claude-code-api sh -c 'cat $CLAUDE_CONFIG_DIR/settings.json'"
+            f"  docker exec {context.home().stack} sh -c 'cat $CLAUDE_CONFIG_DIR/settings.json'"
         )
     now = claudeauth.state(container)
     who = f" as {output.printable(now.account)}" if now.account and now.method == now.login else ""

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ccapi import settings as host_settings
-from ccapi.cli import output
+from ccapi.cli import context, output
 from ccapi.errors import DockerUnavailable, StackFailed
+from ccapi.paths import Home
 
 if TYPE_CHECKING:
     from ccapi.commands.authstatus import Report, ServerState
@@ -57,7 +58,7 @@ def list_(as_json: Json = False) -> None:
     from ccapi.oauth import catalogue
 
     try:
-        with inside.opened(host_settings.docker_environment()) as container:
+        with inside.opened(host_settings.docker_environment(), context.home().stack) as container:
             listing(container, as_json=as_json)
     except (DockerUnavailable, StackFailed) as problem:
         output.note(f"What is set up cannot be seen: {problem.message}")
@@ -119,19 +120,19 @@ def status(as_json: Json = False) -> None:
     from ccapi.client.internal import InternalClient
     from ccapi.commands import inside, secret
 
-    settings = host_settings.load()
+    settings = context.settings()
 
     def seen() -> Sequence[Server]:
         with InternalClient(settings.base_url, secret.ensure(settings.home)) as gateway:
             return gateway.servers()
 
-    with inside.opened(host_settings.docker_environment()) as container:
+    with inside.opened(host_settings.docker_environment(), context.home().stack) as container:
         fine = show_status(container, seen, home=settings.home, port=settings.oauth_port, as_json=as_json)
     raise typer.Exit(0 if fine else 1)
 
 
 def show_status(
-    container: Inside, seen: Callable[[], Sequence[Server]], *, home: str | None, port: int, as_json: bool = False
+    container: Inside, seen: Callable[[], Sequence[Server]], *, home: Home, port: int, as_json: bool = False
 ) -> bool:
     """What `ccapi auth status` shows of this container; whether all is well."""
     from ccapi.commands import authstatus
@@ -230,7 +231,7 @@ def logout(
     """
     from ccapi.commands import inside
 
-    with inside.opened(host_settings.docker_environment()) as container:
+    with inside.opened(host_settings.docker_environment(), context.home().stack) as container:
         sign_out(container, name, remove=remove)
 
 

@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from ccapi import settings as host_settings
-from ccapi.cli import output, prompt
+from ccapi.cli import context, output, prompt
 from ccapi.cli.progress import ProgressView
 from ccapi.cli.prompt import Option
 from ccapi.errors import ClaudeFailed
@@ -31,7 +31,7 @@ def choose() -> str:
     """The name of the server that the person chose, or `CLAUDE`."""
     from ccapi.commands import inside
 
-    with inside.opened(host_settings.docker_environment()) as container:
+    with inside.opened(host_settings.docker_environment(), context.home().stack) as container:
         return ask(container)
 
 

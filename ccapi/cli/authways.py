@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import typer
 
 from ccapi import settings as host_settings
-from ccapi.cli import output, paste, prompt
+from ccapi.cli import context, output, paste, prompt
 from ccapi.cli.loginview import LoginView, Ways, tools
 from ccapi.cli.prompt import Option
 from ccapi.errors import LoginNeeded, NoRegistration, UsageError
@@ -72,10 +72,10 @@ def stack(view: LoginView, wishes: Wishes) -> Iterator[tuple[Parts, Settings]]:
     from ccapi.commands import loginparts
 
     docker = host_settings.docker_environment()
-    port = loginparts.published_port(docker, lambda: view.phase("healthy"))
-    settings = host_settings.load({"gateway.port": port})
+    port = loginparts.published_port(docker, context.home().stack, lambda: view.phase("healthy"))
+    settings = context.settings({"gateway.port": port})
     if wishes.callback_port == settings.oauth_port:  # then the proxy must know that they come to its own port
-        settings = host_settings.load({"gateway.port": port, "oauth.callback_port": wishes.callback_port})
+        settings = context.settings({"gateway.port": port, "oauth.callback_port": wishes.callback_port})
     with loginparts.connected(settings, docker) as parts:
         yield parts, settings
 
@@ -257,7 +257,7 @@ class _SignIn:
         from ccapi.oauth.catalogue import OWN_APP_PORT
 
         vendors = self._entry.callback_port if self._entry else None
-        port = self._wishes.callback_port or vendors or host_settings.load().callback_port or OWN_APP_PORT
+        port = self._wishes.callback_port or vendors or context.settings().callback_port or OWN_APP_PORT
         return f"http://localhost:{port}/callback"
 
     # --- with a token

@@ -8,11 +8,12 @@ from collections.abc import Callable
 
 from ccapi import openurl
 from ccapi import settings as host_settings
+from ccapi.cli import context
 
 
 def opens(*, wanted: bool) -> bool:
     """Whether a page is opened for the person: it is wanted, allowed by the settings, and can appear before them."""
-    return wanted and host_settings.load().value("oauth.open_browser") != "never" and host_settings.seat().display
+    return wanted and context.settings().value("oauth.open_browser") != "never" and host_settings.seat().display
 
 
 def open_(url: str, failed: Callable[[], None]) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ccapi.cli import output
+from ccapi.cli import context, output
 
 if TYPE_CHECKING:
     from ccapi.commands.config import Change
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 Key = Annotated[str, typer.Argument(help="The setting, such as gateway.port.")]
-Project = Annotated[
-    bool, typer.Option("--project", help="In ./ccapi.toml, for this directory, not in the user's own file.")
+Local = Annotated[
+    bool, typer.Option("--local", help="In ./ccapi.toml, for this directory, not in the user's own file.")
 ]
 
 
@@ -41,9 +41,7 @@ def show(
     The first that has a value wins: a command's own option, the environment (CCAPI_GATEWAY_PORT), ./ccapi.toml, the
     user's file, the default.
     """
-    from ccapi.commands import config
-
-    values = config.all_values()
+    values = context.settings().resolved
     if as_json:
         output.write_json({key: _document(resolved) for key, resolved in values.items()})
         return
@@ -57,7 +55,7 @@ def get(key: Key, as_json: Json = False) -> None:
     """Print one setting's value; an empty line where there is none."""
     from ccapi.commands import config
 
-    resolved = config.value(key)
+    resolved = config.value(context.settings(), key)
     if as_json:
         output.write_json({"key": key, **_document(resolved)})
     else:
@@ -67,31 +65,31 @@ def get(key: Key, as_json: Json = False) -> None:
 def set_(
     key: Key,
     value: Annotated[str, typer.Argument(help="Its value; a table as name=value,name=value.")],
-    project: Project = False,
+    local: Local = False,
 ) -> None:
     """Set a setting. Comments in the file stay."""
     from ccapi.commands import config
 
-    change = config.set_value(key, value, project=project, waiting=_waiting)
+    change = config.set_value(context.home(), key, value, local=local, waiting=_waiting)
     _say(change, f"{key} is set in {change.file}", f"{key} was already so in {change.file}")
 
 
-def unset(key: Key, project: Project = False) -> None:
+def unset(key: Key, local: Local = False) -> None:
     """Take a setting out of the file again.
 
     Then the next place that has a value counts, or the default.
     """
     from ccapi.commands import config
 
-    change = config.unset(key, project=project, waiting=_waiting)
+    change = config.unset(context.home(), key, local=local, waiting=_waiting)
     _say(change, f"{key} is taken out of {change.file}", f"{key} was not set in {change.file}")
 
 
-def path(project: Project = False) -> None:
+def path(local: Local = False) -> None:
     """Print the path of the settings file."""
     from ccapi.commands import config
 
-    output.write(f"{config.file(project=project)}\n")
+    output.write(f"{config.file(context.home(), local=local)}\n")
 
 
 def _say(change: Change, done: str, nothing: str) -> None:
@@ -115,7 +113,7 @@ def _warn_of_no_key(change: Change) -> None:
     if change.key not in {"api.require_key", "gateway.host"}:
         return
     try:
-        wanted = settings.load()
+        wanted = context.settings()
         needed = wanted.value("api.require_key") or wanted.host not in settings.LOOPBACK
         if needed and not keys.listed(wanted.home):
             output.note("Every request needs an API key then, and there is none yet. Make one: ccapi key create")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from ccapi import settings as host_settings
-from ccapi.cli import output
+from ccapi.cli import context, output
 from ccapi.errors import CcapiError, OutputFailed
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def create(
         workspaces=workspace or (),
         rate=rate,
     )
-    home = host_settings.home_directory()
+    home = context.home()
     created = keys.create(home, name, allowed, _waiting)
     try:
         if as_json:
@@ -88,7 +88,7 @@ def _explain(created: Created) -> None:
 def _open_without() -> bool:
     """Whether a key is needed by nobody. Keys can be made, and revoked, also while some setting is wrong."""
     try:
-        settings = host_settings.load()
+        settings = context.settings()
     except CcapiError:
         return False
     return not settings.value("api.require_key") and settings.host in host_settings.LOOPBACK
@@ -98,7 +98,7 @@ def list_(as_json: Json = False) -> None:
     """List the API keys, without the keys themselves."""
     from ccapi.commands import keys
 
-    records = keys.listed(host_settings.home_directory())
+    records = keys.listed(context.home())
     if as_json:
         output.write_json({"keys": [_document(record) for record in records]})
     elif records:
@@ -118,7 +118,7 @@ def revoke(
     """
     from ccapi.commands import keys
 
-    done = keys.revoke(host_settings.home_directory(), key, _waiting)
+    done = keys.revoke(context.home(), key, _waiting)
     if as_json:
         output.write_json(asdict(done))
         return

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import typer
 
 from ccapi import settings as host_settings
-from ccapi.cli import output
+from ccapi.cli import context, output
 
 if TYPE_CHECKING:
     from ccapi.client.proxy import Session
@@ -54,7 +54,7 @@ def stop() -> None:
     """
     from ccapi.commands import proxy
 
-    stopped = proxy.stop(host_settings.home_directory())
+    stopped = proxy.stop(context.home())
     output.note("Stopped" if stopped else "Already stopped")
 
 
@@ -70,7 +70,7 @@ def restart() -> None:
 def _settings() -> Settings:
     from ccapi.commands import proxy
 
-    return proxy.settings(host_settings.docker_environment())
+    return proxy.settings(context.settings(), host_settings.docker_environment())
 
 
 def _say_started(result: Started, callback_url: str) -> None:
@@ -88,7 +88,7 @@ def status(
     """
     from ccapi.commands import proxy
 
-    result = proxy.status(host_settings.load())
+    result = proxy.status(context.settings())
     if as_json and not quiet:
         output.write_json(_document(result))
     elif not quiet:
@@ -152,7 +152,7 @@ def logs(
     """Show the log of the proxy in the background."""
     from ccapi.commands import proxy
 
-    home = host_settings.home_directory()
+    home = context.home()
     for text in proxy.follow(home, tail=tail) if follow else [proxy.logs(home, tail=tail)]:
         output.write(output.printable(text))
 
@@ -166,7 +166,7 @@ def install(
     """
     from ccapi.commands import proxy
 
-    settings = host_settings.load()
+    settings = context.settings()
     if print_:
         output.write(proxy.unit(settings))
     else:
@@ -187,5 +187,5 @@ def uninstall() -> None:
     """Undo `install`; the proxy that the system started is stopped."""
     from ccapi.commands import proxy
 
-    removed = proxy.uninstall()
+    removed = proxy.uninstall(context.home())
     output.note(f"Removed: {removed}" if removed else "It was not installed")

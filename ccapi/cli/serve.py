@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ccapi import settings as host_settings
-from ccapi.cli import output
+from ccapi.cli import context, output
 from ccapi.cli.options import OptionalScenario
 from ccapi.errors import OutputFailed, port_busy
 
@@ -73,7 +73,7 @@ def gateway(
 
     def read() -> GatewaySettings:
         return gateway_settings.from_settings(
-            host_settings.load(flags, files=not contained),
+            context.settings(flags, files=not contained),
             host=host,
             port=port,
             workspace=workspace and workspace.resolve(),

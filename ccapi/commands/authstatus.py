@@ -12,6 +12,7 @@ from ccapi.commands.inside import Inside
 from ccapi.commands.mcpservers import Configured
 from ccapi.errors import CcapiError
 from ccapi.oauth import daemon
+from ccapi.paths import Home
 from ccapi.redact import redact
 from ccapi.wire.internal import Server, ServerStatus
 
@@ -49,7 +50,7 @@ class Report:
         return (self.claude.signed_in or self.claude.rehearsal is not None) and all(one.fine for one in self.servers)
 
 
-def look(container: Inside, seen: Callable[[], Sequence[Server]], *, home: str | None, port: int) -> Report:
+def look(container: Inside, seen: Callable[[], Sequence[Server]], *, home: Home, port: int) -> Report:
     """`seen`: the servers as the gateway tells of them; `port`: of the proxy. Raises `ClaudeFailed`, `StackFailed`."""
     claude = claudeauth.state(container)
     there = mcpservers.configured(container)

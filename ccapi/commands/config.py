@@ -11,7 +11,8 @@ from typing import Any
 
 from ccapi import configfile, files, paths, settings
 from ccapi.errors import CcapiError, OutputFailed, SettingInvalid, UsageError
-from ccapi.settings import TABLE, Resolved, Setting
+from ccapi.paths import Home
+from ccapi.settings import TABLE, Resolved, Setting, Settings
 from ccapi.stack import lock
 
 # The gateway is not told of these, but the container is made from them.
@@ -37,24 +38,19 @@ class Change:
         return self.value is not None and self.value.origin not in {str(self.file), "default"}
 
 
-def all_values() -> dict[str, Resolved]:
-    """Every setting, in the table's order. Raises `SettingInvalid`."""
-    return dict(settings.load().resolved)
+def value(wanted: Settings, key: str) -> Resolved:
+    """One setting. Raises `UsageError` for an unknown one."""
+    return wanted.resolved[_row(key).key]
 
 
-def value(key: str) -> Resolved:
-    """One setting. Raises `UsageError` for an unknown one and `SettingInvalid`."""
-    return settings.load().resolved[_row(key).key]
-
-
-def file(*, project: bool = False) -> Path:
-    """Where a change goes; the file need not exist."""
-    if project:
+def file(home: Home, *, local: bool = False) -> Path:
+    """Where a change goes; the file need not exist. `local`: the current directory's."""
+    if local:
         return Path.cwd() / settings.PROJECT_FILE
-    return paths.config_file(settings.home_directory())
+    return paths.project_config_file(home) or paths.config_file(home)
 
 
-def set_value(key: str, text: str, *, project: bool, waiting: Waiting) -> Change:
+def set_value(home: Home, key: str, text: str, *, local: bool, waiting: Waiting) -> Change:
     """Write a setting down. Raises `UsageError`, `SettingInvalid` and `OutputFailed`, and has written nothing then."""
     row = _row(key)
     written = _as_toml(_parsed(row, text))
@@ -62,10 +58,10 @@ def set_value(key: str, text: str, *, project: bool, waiting: Waiting) -> Change
     def edit(content: str, place: Path) -> str:
         return configfile.with_value(content, key, written, place)
 
-    return _change(row.key, edit, project=project, waiting=waiting)
+    return _change(home, row.key, edit, local=local, waiting=waiting)
 
 
-def unset(key: str, *, project: bool, waiting: Waiting) -> Change:
+def unset(home: Home, key: str, *, local: bool, waiting: Waiting) -> Change:
     """Take a setting out, so that the next place counts. A key that is no setting can go as well, if it is there.
 
     Raises like `set_value`.
@@ -77,11 +73,11 @@ def unset(key: str, *, project: bool, waiting: Waiting) -> Change:
             _row(key)  # a word that is no setting, or a table with settings in it
         return remaining
 
-    return _change(key, edit, project=project, waiting=waiting)
+    return _change(home, key, edit, local=local, waiting=waiting)
 
 
-def _change(key: str, edit: Callable[[str, Path], str], *, project: bool, waiting: Waiting) -> Change:
-    place, guarded = file(project=project), paths.state_dir(settings.home_directory()) / "config.lock"
+def _change(home: Home, key: str, edit: Callable[[str, Path], str], *, local: bool, waiting: Waiting) -> Change:
+    place, guarded = file(home, local=local), paths.state_dir(home) / "config.lock"
     try:
         with lock.exclusive(guarded, waiting):
             before = _read(place)
@@ -91,14 +87,14 @@ def _change(key: str, edit: Callable[[str, Path], str], *, project: bool, waitin
     except OSError as error:  # the lock's: reading and writing the file have errors of their own
         raise OutputFailed(f"{guarded}: {error.strerror}") from error
     restart = any(row.gateway or row.key.startswith(_OF_THE_CONTAINER) for row in TABLE if row.key == key)
-    resolved, problem = _resolved(key)
+    resolved, problem = _resolved(home, key)
     return Change(key, place, after != before, restart, resolved, problem)
 
 
-def _resolved(key: str) -> tuple[Resolved | None, CcapiError | None]:
+def _resolved(home: Home, key: str) -> tuple[Resolved | None, CcapiError | None]:
     """What counts now; something else in the files or the environment may be wrong, and must be said."""
     try:
-        return settings.load().resolved.get(key), None
+        return settings.load(home=home).resolved.get(key), None
     except SettingInvalid as error:
         return None, error
 

@@ -43,15 +43,15 @@ def locally(*, on_step: Say, on_text: Say, on_comment: Say) -> None:
 
 def in_docker(*, on_step: Say, on_text: Say, on_comment: Say) -> None:
     """The same in the container. Refuses to replace a stack that is there; leaves nothing but the image."""
-    docker = settings.docker_environment()
-    if stack.status(docker).container:
+    docker, home = settings.docker_environment(), settings.find_home()
+    if stack.status(home, docker).container:
         raise StackFailed("the stack is in use", hint="Stop it first (ccapi down), or run the demo without --docker.")
-    had_volumes = bool(stack.volumes(docker))
+    had_volumes = bool(stack.volumes(home, docker))
     with tempfile.TemporaryDirectory(prefix="ccapi-demo-", ignore_cleanup_errors=True) as directory:
         workspace = Path(directory) / "workspace"
         workspace.mkdir()
         workspace.chmod(0o777)  # the container's user is another than this one
-        wanted = settings.load({"stack.workspace": str(workspace), **_OWN})
+        wanted = settings.load({"stack.workspace": str(workspace), **_OWN}, home=home)
         say = _progress(on_step)
         try:
             up = stack.up(wanted, docker=docker, network={}, rehearsal=SCENARIO, timeout=120, report=say)
@@ -78,7 +78,11 @@ def _gateway(directory: Path) -> Iterator[str]:
     with log.open("wb") as stderr:
         process = subprocess.Popen(
             [*command, f"--workspace={workspace}"],
-            env={**settings.rehearsal_environment(), **own.gateway_environment(), "CCAPI_HOME": str(own.home)},
+            env={
+                **settings.rehearsal_environment(),
+                **own.gateway_environment(),
+                "CCAPI_HOME": str(own.home.directory),
+            },
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=stderr,

@@ -44,9 +44,11 @@ class Inside(Protocol):
 
 
 @contextmanager
-def opened(docker: Mapping[str, str]) -> Iterator[Inside]:
-    """The running container. `docker` is `settings.docker_environment`. Raises `DockerUnavailable`, `StackFailed`."""
-    with Engine(docker) as engine:
+def opened(docker: Mapping[str, str], stack: str) -> Iterator[Inside]:
+    """The stack's running container. `docker` is `settings.docker_environment`, `stack` `paths.Home.stack`.
+
+    Raises `DockerUnavailable`, `StackFailed`."""
+    with Engine(docker, stack) as engine:
         found = engine.container()
         if found is None or not found.ours or found.state != "running":
             raise StackFailed("the container is not running", hint="Start it: ccapi up")

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ccapi import files, paths
 from ccapi.errors import NotFound, OutputFailed, SettingInvalid, UsageError
+from ccapi.paths import Home
 from ccapi.settings import WORKSPACE_NAME
 from ccapi.stack import lock
 from ccapi.wire import keys
@@ -67,8 +68,8 @@ def policy(
     return Policy(_names(models), transcript, allowed, _names(workspaces), rate)
 
 
-def create(home: str | None, name: str | None, allowed: Policy, waiting: Waiting) -> Created:
-    """Make a key. `home` is `CCAPI_HOME`. Raises `UsageError`, `SettingInvalid`, `OutputFailed`."""
+def create(home: Home, name: str | None, allowed: Policy, waiting: Waiting) -> Created:
+    """Make a key. Raises `UsageError`, `SettingInvalid`, `OutputFailed`."""
     if name is not None and not keys.valid_name(name):
         raise UsageError(
             f"--name: {keys.PREFIX}… is not a name" if name.startswith(keys.PREFIX) else f"--name: {name!r} is no name",
@@ -82,12 +83,12 @@ def create(home: str | None, name: str | None, allowed: Policy, waiting: Waiting
     return Created(record, key)
 
 
-def listed(home: str | None) -> tuple[KeyRecord, ...]:
+def listed(home: Home) -> tuple[KeyRecord, ...]:
     """All keys that are good, oldest first. Raises `SettingInvalid`."""
     return _read(paths.keys_dir(home) / keys.FILE).keys
 
 
-def revoke(home: str | None, wanted: str, waiting: Waiting) -> Revoked:
+def revoke(home: Home, wanted: str, waiting: Waiting) -> Revoked:
     """End the key that has this id or name, or is this very key. Once more changes nothing.
 
     Raises `NotFound`, `UsageError` when several have the name, `SettingInvalid`, `OutputFailed`.
@@ -104,7 +105,7 @@ def revoke(home: str | None, wanted: str, waiting: Waiting) -> Revoked:
     return Revoked(found.id, found.name, already=False)
 
 
-def directory(home: str | None) -> Path:
+def directory(home: Home) -> Path:
     """The directory of the keys' file, made if need be. Raises `OutputFailed`.
 
     The container gets it mounted, read-only, and reads the file as another user: so it and the file (0644) are for
@@ -185,7 +186,7 @@ def _write(file: Path, content: KeyFile) -> None:
 
 
 @contextmanager
-def _locked(home: str | None, waiting: Waiting) -> Iterator[None]:
+def _locked(home: Home, waiting: Waiting) -> Iterator[None]:
     """One change at a time. The lock is beside the directory of the keys, which is the container's to read."""
     file = paths.state_dir(home) / "keys.lock"
     try:

@@ -9,7 +9,6 @@ from urllib.parse import urlsplit
 
 from ccapi.errors import LoginFailed, NoRegistration, UsageError
 from ccapi.oauth.catalogue import Entry, Way
-from ccapi.stack.spec import CONTAINER
 from ccapi.wire.internal import Probed
 
 # What the CLI says, and what it means; the first that fits.
@@ -53,7 +52,7 @@ Or use a token: {command.with_token}""",
     (
         r"EADDRINUSE|port .* in use",
         "another login in the container uses the same port",
-        "Wait until that one is over, or end it: docker restart claude-code-api",
+        "Wait until that one is over, or end it: ccapi restart",
     ),
     (
         r"ECONNREFUSED|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|fetch failed|Unable to connect",
@@ -122,7 +121,7 @@ def unusable(url: str, probed: Probed, *, typed: bool) -> LoginFailed:
 
 def _unreachable(url: str, detail: str | None) -> str:
     """How to look, from where it was tried, and what is the matter most of the time."""
-    look = f"See for yourself: docker exec {CONTAINER} curl -I {shlex.quote(url)}"
+    look = f"See for yourself, in the container (ccapi shell): curl -I {shlex.quote(url)}"
     if urlsplit(url).hostname in {"localhost", "127.0.0.1", "::1"}:
         return f"{look}\nThat is the container itself, not this machine."
     if "TLS" in (detail or ""):

@@ -20,7 +20,7 @@ _HEALTHY_WITHIN = 60.0  # seconds for a container that is just starting
 _POLL = 0.5
 
 
-def published_port(docker: Mapping[str, str], waiting: Callable[[], None]) -> int | None:
+def published_port(docker: Mapping[str, str], stack: str, waiting: Callable[[], None]) -> int | None:
     """The port of the healthy gateway, as Docker has it; the settings may say another by now.
 
     A container that is just starting is waited for, of which `waiting` is told. Raises `DockerUnavailable`,
@@ -28,7 +28,10 @@ def published_port(docker: Mapping[str, str], waiting: Callable[[], None]) -> in
     """
     deadline = time.monotonic() + _HEALTHY_WITHIN
     told = False
-    while (found := stack_status.status(docker)).state in {"starting", "restarting"} and time.monotonic() < deadline:
+    while (found := stack_status.status(docker, stack)).state in {
+        "starting",
+        "restarting",
+    } and time.monotonic() < deadline:
         if not told:
             waiting()
             told = True
@@ -46,7 +49,7 @@ def connected(settings: Settings, docker: Mapping[str, str]) -> Iterator[Parts]:
     key = secret.ensure(settings.home)
     clients: list[ProxyClient] = []
     with ExitStack() as stack:
-        container = stack.enter_context(inside.opened(docker))
+        container = stack.enter_context(inside.opened(docker, settings.home.stack))
         gateway = stack.enter_context(InternalClient(settings.base_url, key))
 
         def proxy() -> ProxyClient:

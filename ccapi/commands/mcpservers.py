@@ -225,7 +225,7 @@ def _entries(container: Inside) -> dict[str, dict[str, Any]]:
     except (ValueError, AttributeError):
         raise ClaudeFailed(
             "Claude Code's configuration in the container cannot be read",
-            hint="Look at it: docker exec claude-code-api claude mcp list",
+            hint="Look at it: ccapi claude mcp list",
         ) from None
 
 

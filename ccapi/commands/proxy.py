@@ -14,6 +14,7 @@ from ccapi.errors import CcapiError
 from ccapi.oauth import daemon, logreader, service
 from ccapi.oauth.daemon import Started
 from ccapi.oauth.service import Installed
+from ccapi.paths import Home
 from ccapi.settings import Settings
 from ccapi.stack import status as stack_status
 from ccapi.stack.progress import Progress, Report
@@ -67,12 +68,12 @@ class ProxyStatus:
         return callback_url(self.port)
 
 
-def settings(docker: Mapping[str, str]) -> Settings:
-    """The settings, with the port on which the container really is published: `ccapi up --port` may have said it."""
+def settings(wanted: Settings, docker: Mapping[str, str]) -> Settings:
+    """`wanted` with the port on which the container really is published: `ccapi up --port` may have said it."""
     with suppress(CcapiError):  # without Docker there is no container to deliver to, and yet the proxy can be started
-        if (container := stack_status.status(docker).container) and container.port:
-            return host_settings.load({"gateway.port": container.port})
-    return host_settings.load()
+        if (container := stack_status.status(docker, wanted.home.stack).container) and container.port:
+            return wanted.with_value("gateway.port", container.port)
+    return wanted
 
 
 def callback_url(port: int) -> str:
@@ -103,7 +104,7 @@ def run(wanted: Settings) -> NoReturn:
     daemon.run(wanted)
 
 
-def stop(home: str | None) -> list[int]:
+def stop(home: Home) -> list[int]:
     """Stop it, whatever port it is on; the ports that it was on. Raises `ProxyFailed`."""
     return daemon.stop(home)
 
@@ -120,7 +121,7 @@ def ensure(wanted: Settings, report: Report) -> str | None:
     return callback_url(wanted.oauth_port)
 
 
-def end(home: str | None, report: Report) -> bool:
+def end(home: Home, report: Report) -> bool:
     """For `down`: stop it if it runs; whether it did. What keeps it from that is a warning."""
     try:
         stopped = bool(stop(home))
@@ -132,7 +133,7 @@ def end(home: str | None, report: Report) -> bool:
     return stopped
 
 
-def running(home: str | None) -> str | None:
+def running(home: Home) -> str | None:
     """The redirect URI of the proxy, if it runs. A look at its lock only, which does not start its server."""
     port = next(daemon.ports(home), None)
     return None if port is None else callback_url(port)
@@ -154,12 +155,12 @@ def status(wanted: Settings) -> ProxyStatus:
     return ProxyStatus(port, log_file, found.pid, overview.sessions, overview.problem)
 
 
-def logs(home: str | None, *, tail: int) -> str:
+def logs(home: Home, *, tail: int) -> str:
     """The last lines of its log. Raises `ProxyFailed` when there is none."""
     return logreader.last(daemon.log_path(home), tail)
 
 
-def follow(home: str | None, *, tail: int) -> Iterator[str]:
+def follow(home: Home, *, tail: int) -> Iterator[str]:
     """The last lines and all that come, until the caller stops. Raises `ProxyFailed` when there is no log."""
     return logreader.follow(daemon.log_path(home), tail)
 
@@ -175,6 +176,6 @@ def install(wanted: Settings) -> Installed:
     return service.install(wanted, host_settings.directories_environment())
 
 
-def uninstall() -> Path | None:
+def uninstall(home: Home) -> Path | None:
     """Undo it; the file that was removed, None when there was none. Raises `ProxyFailed`."""
-    return service.uninstall()
+    return service.uninstall(home)

@@ -15,17 +15,18 @@ from pathlib import Path
 from ccapi import files, paths
 from ccapi.commands import keys
 from ccapi.errors import OutputFailed, SettingInvalid
+from ccapi.paths import Home
 from ccapi.wire import internal
 
 _SECRET = re.compile(r"ccapi-stack-[A-Za-z0-9_-]{43}\n?")
 
 
-def path(home: str | None) -> Path:
-    """The secret's file; it need not exist. `home` is `CCAPI_HOME`."""
+def path(home: Home) -> Path:
+    """The secret's file; it need not exist."""
     return paths.state_dir(home) / internal.SECRET_FILE
 
 
-def ensure(home: str | None) -> str:
+def ensure(home: Home) -> str:
     """The secret, made if there is none yet; its digest is where the gateway looks for it.
 
     Whoever calls at the same time gets the same one. Raises `OutputFailed` and `SettingInvalid`.

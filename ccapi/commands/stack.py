@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from ccapi import paths
 from ccapi.commands import keys, secret
 from ccapi.errors import CcapiError, StackSecretInvalid, UsageError
+from ccapi.paths import Home
 from ccapi.settings import Settings
 from ccapi.stack import lifecycle
 from ccapi.stack import status as stack_status
@@ -39,6 +40,7 @@ def up(
     if rehearsal:
         environment["CCAPI_REHEARSAL"] = _scenario(rehearsal)
     wanted = StackSpec(
+        stack=settings.home.stack,
         port=settings.port,
         host=settings.host,
         keys=keys.directory(settings.home),
@@ -51,27 +53,29 @@ def up(
     return lifecycle.up(wanted, host, timeout=timeout, report=report, knows_us=lambda: _knows(settings.base_url, key))
 
 
-def down(home: str | None, *, docker: Mapping[str, str], volumes: bool, report: Report) -> Down:
+def down(home: Home, *, docker: Mapping[str, str], volumes: bool, report: Report) -> Down:
     """Stop and remove the container; the volumes with what is on them only if asked to. Needs no valid settings."""
     return lifecycle.down(_host(home, docker), volumes=volumes, report=report)
 
 
-def volumes(docker: Mapping[str, str]) -> list[Volume]:
+def volumes(home: Home, docker: Mapping[str, str]) -> list[Volume]:
     """The stack's volumes that exist."""
-    with Engine(docker) as engine:
+    with Engine(docker, home.stack) as engine:
         return engine.volumes()
 
 
-def status(docker: Mapping[str, str]) -> Status:
-    return stack_status.status(docker)
+def status(home: Home, docker: Mapping[str, str]) -> Status:
+    return stack_status.status(docker, home.stack)
 
 
-def logs(docker: Mapping[str, str], *, tail: int, timestamps: bool) -> bytes:
-    return stack_status.logs(docker, tail=tail, timestamps=timestamps)
+def logs(home: Home, docker: Mapping[str, str], *, tail: int, timestamps: bool) -> bytes:
+    return stack_status.logs(docker, home.stack, tail=tail, timestamps=timestamps)
 
 
-def follow(docker: Mapping[str, str], *, tail: int, timestamps: bool, note: Callable[[str], None]) -> Iterator[bytes]:
-    return stack_status.follow(docker, tail=tail, timestamps=timestamps, note=note)
+def follow(
+    home: Home, docker: Mapping[str, str], *, tail: int, timestamps: bool, note: Callable[[str], None]
+) -> Iterator[bytes]:
+    return stack_status.follow(docker, home.stack, tail=tail, timestamps=timestamps, note=note)
 
 
 def _knows(base_url: str, key: str) -> bool:
@@ -88,8 +92,8 @@ def _knows(base_url: str, key: str) -> bool:
     return True
 
 
-def _host(home: str | None, docker: Mapping[str, str]) -> Host:
-    return Host(docker, paths.state_dir(home), paths.cache_dir(home))
+def _host(home: Home, docker: Mapping[str, str]) -> Host:
+    return Host(home.stack, docker, paths.state_dir(home), paths.cache_dir(home))
 
 
 def _scenario(name: str) -> str:

@@ -19,6 +19,7 @@ from ccapi.oauth import config as proxy_config
 from ccapi.oauth import instance
 from ccapi.oauth.config import ProxyConfig
 from ccapi.oauth.instance import Instance
+from ccapi.paths import Home
 from ccapi.settings import Settings
 from ccapi.wire.internal import SECRET_FILE
 
@@ -51,17 +52,17 @@ def configured(settings: Settings, *, log_file: Path | None = None) -> ProxyConf
     )
 
 
-def log_path(home: str | None) -> Path:
+def log_path(home: Home) -> Path:
     """The log of the proxy in the background."""
     return paths.state_dir(home) / "log" / "proxy.log"
 
 
-def found(home: str | None, port: int) -> Instance | None:
+def found(home: Home, port: int) -> Instance | None:
     """The proxy that runs on this port, if one does."""
     return instance.running(str(_lock_file(home, port)))
 
 
-def ports(home: str | None) -> Iterator[int]:
+def ports(home: Home) -> Iterator[int]:
     """Those that a proxy runs on: more than one, for a moment, when the setting was changed."""
     for file in sorted(paths.state_dir(home).glob("proxy-*.lock")):
         if (name := _LOCK_NAME.fullmatch(file.name)) and instance.running(str(file)):
@@ -94,12 +95,12 @@ def start(settings: Settings) -> Started:
     return Started(there.pid, already=False)
 
 
-def stop(home: str | None) -> list[int]:
+def stop(home: Home) -> list[int]:
     """Stop the proxy, on whatever port it runs; the ports. Raises `ProxyFailed`."""
     return [port for port in ports(home) if _stop(home, port)]
 
 
-def _stop(home: str | None, port: int) -> bool:
+def _stop(home: Home, port: int) -> bool:
     for number, timeout in ((signal.SIGTERM, _TERM_TIMEOUT), (signal.SIGKILL, _KILL_TIMEOUT)):
         there = found(home, port)
         if there is None:
@@ -167,5 +168,5 @@ def _write(settings: Settings, config: ProxyConfig) -> Path:
     return file
 
 
-def _lock_file(home: str | None, port: int) -> Path:
+def _lock_file(home: Home, port: int) -> Path:
     return paths.state_dir(home) / f"proxy-{port}.lock"

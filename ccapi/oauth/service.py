@@ -17,11 +17,12 @@ from platformdirs import PlatformDirs
 from ccapi import files, paths
 from ccapi.errors import OutputFailed, ProxyFailed
 from ccapi.oauth import daemon
+from ccapi.paths import Home
 from ccapi.settings import Settings
 
-UNIT = "ccapi-oauth-proxy.service"
+UNIT = "ccapi-oauth-proxy"
 LABEL = "ccapi.oauth-proxy"
-_USED = ("gateway.host", "gateway.port", "oauth.port", "oauth.callback_port", "oauth.open_browser")
+_USED = ("stack.project", "gateway.host", "gateway.port", "oauth.port", "oauth.callback_port", "oauth.open_browser")
 _TIMEOUT = 30.0  # seconds, of a command
 _START_TIMEOUT = 10.0
 _POLL = 0.1
@@ -41,7 +42,7 @@ def install(settings: Settings, directories: Mapping[str, str]) -> Installed:
 
     `directories`: see `settings.directories_environment`. Raises `ProxyFailed`, `OutputFailed`.
     """
-    manager = _manager()
+    manager = _manager(settings.home)
     files.replace(manager.file, manager.text(settings, directories), mode=0o644)
     _make_room_for_log(settings)
     if not manager.answers():
@@ -52,9 +53,9 @@ def install(settings: Settings, directories: Mapping[str, str]) -> Installed:
     return Installed(manager.file, active=True, commands=[])
 
 
-def uninstall() -> Path | None:
+def uninstall(home: Home) -> Path | None:
     """Undo it; the file that is gone, or None when there was none. Raises `ProxyFailed`."""
-    manager = _manager()
+    manager = _manager(home)
     if not manager.file.exists():
         return None
     manager.deactivate()
@@ -68,20 +69,20 @@ def uninstall() -> Path | None:
 
 def text(settings: Settings, directories: Mapping[str, str]) -> str:
     """What `install` would write. Raises `ProxyFailed`."""
-    return _manager().text(settings, directories)
+    return _manager(settings.home).text(settings, directories)
 
 
 class Systemd:
-    """A unit of the person's own systemd."""
+    """A unit of the person's own systemd; each stack has its own."""
 
-    advice = f"journalctl --user --unit {UNIT}"
-
-    def __init__(self) -> None:
-        self.file = PlatformDirs("systemd", appauthor=False).user_config_path / "user" / UNIT
+    def __init__(self, home: Home) -> None:
+        self.unit = f"{_named(UNIT, home)}.service"
+        self.advice = f"journalctl --user --unit {self.unit}"
+        self.file = PlatformDirs("systemd", appauthor=False).user_config_path / "user" / self.unit
         self.commands = [
             "systemctl --user daemon-reload",
-            f"systemctl --user enable {UNIT}",
-            f"systemctl --user restart {UNIT}",
+            f"systemctl --user enable {self.unit}",
+            f"systemctl --user restart {self.unit}",
         ]
 
     def text(self, settings: Settings, directories: Mapping[str, str]) -> str:
@@ -109,29 +110,29 @@ class Systemd:
         return _run("systemctl", "--user", "daemon-reload") == ""
 
     def activate(self) -> None:
-        _must("systemctl", "--user", "enable", UNIT)
-        _must("systemctl", "--user", "restart", UNIT)
+        _must("systemctl", "--user", "enable", self.unit)
+        _must("systemctl", "--user", "restart", self.unit)
 
     def deactivate(self) -> None:
-        _run("systemctl", "--user", "disable", "--now", UNIT)
+        _run("systemctl", "--user", "disable", "--now", self.unit)
 
     def forget(self) -> None:
         _run("systemctl", "--user", "daemon-reload")
 
 
 class Launchd:
-    """An agent of the person's own launchd."""
+    """An agent of the person's own launchd; each stack has its own."""
 
-    advice = "launchctl print gui/$(id -u)/" + LABEL
-
-    def __init__(self) -> None:
-        self.file = Path.home() / "Library" / "LaunchAgents" / f"{LABEL}.plist"
+    def __init__(self, home: Home) -> None:
+        self.label = _named(LABEL, home)
+        self.advice = f"launchctl print gui/$(id -u)/{self.label}"
+        self.file = Path.home() / "Library" / "LaunchAgents" / f"{self.label}.plist"
         self._domain = f"gui/{os.getuid()}"
         self.commands = [f"launchctl bootstrap {self._domain} {self.file}"]
 
     def text(self, settings: Settings, directories: Mapping[str, str]) -> str:
         document = {
-            "Label": LABEL,
+            "Label": self.label,
             "ProgramArguments": _command(settings),
             "EnvironmentVariables": _environment(settings, directories),
             "RunAtLoad": True,
@@ -149,16 +150,20 @@ class Launchd:
         _must("launchctl", "bootstrap", self._domain, str(self.file))
 
     def deactivate(self) -> None:
-        _run("launchctl", "bootout", f"{self._domain}/{LABEL}")
+        _run("launchctl", "bootout", f"{self._domain}/{self.label}")
 
     def forget(self) -> None:
         """There is nothing left of it."""
 
 
-def _manager() -> Systemd | Launchd:
+def _named(name: str, home: Home) -> str:
+    return f"{name}-{home.project}" if home.project else name
+
+
+def _manager(home: Home) -> Systemd | Launchd:
     managers: dict[str, type[Systemd | Launchd]] = {"linux": Systemd, "darwin": Launchd}
     if manager := managers.get(sys.platform):
-        return manager()
+        return manager(home)
     raise ProxyFailed(
         "the system can be told to start the OAuth proxy on Linux (systemd) and macOS (launchd) only",
         hint="Run it in a terminal: ccapi proxy run",
@@ -171,8 +176,9 @@ def _command(settings: Settings) -> list[str]:
 
 
 def _environment(settings: Settings, directories: Mapping[str, str]) -> dict[str, str]:
-    """What holds in this shell and directory, and would not for a service: the user's settings file it reads itself."""
-    own = {"default", str(paths.config_file(settings.home))}
+    """What holds in this shell and directory, and would not for a service, which reads the user's files itself."""
+    read = [paths.config_file(settings.home), paths.project_config_file(settings.home)]
+    own = {"default", *map(str, read)} if not settings.home.config else {"default"}
     return {**directories, **settings.as_environment(key for key in _USED if settings.resolved[key].origin not in own)}
 
 

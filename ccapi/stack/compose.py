@@ -11,7 +11,6 @@ from contextlib import suppress
 from pathlib import Path
 
 from ccapi.errors import CcapiError, DockerUnavailable, StackFailed
-from ccapi.stack import spec
 
 _TAIL = 60  # lines kept for the error
 _GRACE = 10.0  # seconds for compose to stop what it is doing
@@ -31,6 +30,7 @@ class ComposeFailed(StackFailed):
 
 def run(
     *command: str,
+    stack: str,
     text: str,
     environ: Mapping[str, str],
     variables: Mapping[str, str],
@@ -39,11 +39,11 @@ def run(
 ) -> None:
     """Run a command of `docker compose` on a compose text, handing over each line it prints.
 
-    The text goes in on stdin and no `.env` is read, so that nothing in a directory can change what is run. `variables`
-    is what the text refers to. The child has its own process group: Ctrl-C reaches only us, and we then interrupt the
-    child and wait for it. Raises `DockerUnavailable` or `ComposeFailed`.
+    `stack` is the compose project. The text goes in on stdin and no `.env` is read, so that nothing in a directory can
+    change what is run. `variables` is what the text refers to. The child has its own process group: Ctrl-C reaches only
+    us, and we then interrupt the child and wait for it. Raises `DockerUnavailable` or `ComposeFailed`.
     """
-    arguments = ["docker", "compose", "--progress=plain", f"--project-name={spec.PROJECT}", "--env-file=/dev/null"]
+    arguments = ["docker", "compose", "--progress=plain", f"--project-name={stack}", "--env-file=/dev/null"]
     arguments += [f"--project-directory={directory}", "--file=-", *command]
     lines: collections.deque[str] = collections.deque(maxlen=_TAIL)
     process = _start(arguments, {**environ, **variables}, text)

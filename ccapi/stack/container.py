@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Self
 
 from ccapi.errors import CcapiError, StackFailed, StackTimeout
-from ccapi.stack import spec
 from ccapi.stack.attached import Attached
 from ccapi.stack.engine import Engine, Execution
 
@@ -50,9 +49,9 @@ class Ran:
 class Container:
     """The stack's container. It must run: everything else raises `StackFailed`."""
 
-    def __init__(self, engine: Engine, name: str = spec.CONTAINER) -> None:
+    def __init__(self, engine: Engine, name: str | None = None) -> None:
         self._engine = engine
-        self._name = name
+        self._name = name or engine.stack
 
     def run(self, *argv: str, stdin: bytes = b"", timeout: float = 60) -> Ran:
         """Run a program to its end. What is secret belongs in `stdin`: others can read `argv`.

@@ -25,7 +25,6 @@ from ccapi.stack.attached import Attached
 if TYPE_CHECKING:
     from docker import APIClient
 
-_OWN = {"label": f"{spec.LABEL}={spec.PROJECT}"}
 _OWN_IMAGES = {"label": f"{spec.IMAGE_LABEL}={spec.REPOSITORY}"}
 _IMAGE_OF_OURS = re.compile(rf"{spec.REPOSITORY}:[0-9a-f]{{12}}")
 _START_INTERVAL_API = (1, 44)  # Engine 25
@@ -55,10 +54,12 @@ class Container:
     probe: str  # what the last health check printed
     environment: Mapping[str, str]
     labels: Mapping[str, str]
+    name: str
 
     @property
     def ours(self) -> bool:
-        return self.labels.get(spec.LABEL) == spec.PROJECT
+        """Whether ccapi made it, or whoever used its compose file: it has the label that goes with its name."""
+        return self.labels.get(spec.LABEL) == self.name
 
     @property
     def ended(self) -> bool:
@@ -89,11 +90,14 @@ class Execution:
 class Engine:
     """A connection to the engine that `docker` itself would use: DOCKER_HOST, else the current context.
 
-    `timeout` is in seconds and holds for each call. Opening it dials the engine and raises `DockerUnavailable`.
+    `stack` is the one that is asked about: `paths.Home.stack`. `timeout` is in seconds and holds for each call.
+    Opening it dials the engine and raises `DockerUnavailable`.
     """
 
-    def __init__(self, environ: Mapping[str, str], *, timeout: float = 10.0) -> None:
+    def __init__(self, environ: Mapping[str, str], stack: str, *, timeout: float = 10.0) -> None:
+        self.stack = stack
         self._environ = environ
+        self._own = {"label": f"{spec.LABEL}={stack}"}
         with self._mapped():
             import docker
 
@@ -117,22 +121,20 @@ class Engine:
 
         with self._mapped():
             try:
-                return _container(self._api.inspect_container(spec.CONTAINER))
+                return _container(self._api.inspect_container(self.stack))
             except NotFound:
                 return None
 
     def logs(self, tail: int, *, timestamps: bool = False) -> bytes:
         with self._mapped():
-            return bytes(self._api.logs(spec.CONTAINER, tail=tail, timestamps=timestamps))
+            return bytes(self._api.logs(self.stack, tail=tail, timestamps=timestamps))
 
     def follow(
         self, tail: int | Literal["all"], *, timestamps: bool = False, since: float | None = None
     ) -> Iterator[bytes]:
         """Log output as it comes, until the container stops. `since` is in seconds of Unix time."""
         with self._mapped():
-            stream = self._api.logs(
-                spec.CONTAINER, stream=True, follow=True, tail=tail, timestamps=timestamps, since=since
-            )
+            stream = self._api.logs(self.stack, stream=True, follow=True, tail=tail, timestamps=timestamps, since=since)
             try:
                 yield from stream
             finally:
@@ -178,7 +180,7 @@ class Engine:
 
         None when there is none, when it is no regular file, and when it has more than `most` bytes.
         """
-        url = f"{self._api.base_url}/v{self._api.api_version}/containers/{spec.CONTAINER}/archive"
+        url = f"{self._api.base_url}/v{self._api.api_version}/containers/{self.stack}/archive"
         wanted = most + _TAR_HEADERS
         # Not `get_archive`: it has no time limit, and does not close what was read in part.
         ask: dict[str, Any] = {"params": {"path": path}, "stream": True, "timeout": self._api.timeout}
@@ -200,7 +202,7 @@ class Engine:
 
     def volumes(self) -> list[Volume]:
         with self._mapped():
-            found = self._api.volumes(filters=_OWN)["Volumes"] or []
+            found = self._api.volumes(filters=self._own)["Volumes"] or []
         return sorted(
             (Volume(v["Name"], v["Labels"].get("com.docker.compose.volume", v["Name"])) for v in found),
             key=lambda volume: volume.role,
@@ -217,15 +219,15 @@ class Engine:
     def leftovers(self) -> list[str]:
         """The names of our containers and networks."""
         with self._mapped():
-            containers = [found["Names"][0].lstrip("/") for found in self._api.containers(all=True, filters=_OWN)]
-            return containers + [network["Name"] for network in self._api.networks(filters=_OWN)]
+            containers = [found["Names"][0].lstrip("/") for found in self._api.containers(all=True, filters=self._own)]
+            return containers + [network["Name"] for network in self._api.networks(filters=self._own)]
 
     def remove_leftovers(self, *, volumes: bool) -> None:
         """Remove what carries our label and is still there, because compose no longer knows it."""
         with self._mapped():
-            for found in self._api.containers(all=True, filters=_OWN):
+            for found in self._api.containers(all=True, filters=self._own):
                 self._api.remove_container(found["Id"], force=True)
-            for network in self._api.networks(filters=_OWN):
+            for network in self._api.networks(filters=self._own):
                 self._api.remove_network(network["Id"])
         for volume in self.volumes() if volumes else []:
             with self._mapped():
@@ -287,6 +289,7 @@ def _container(raw: Mapping[str, Any]) -> Container:
         probe=probes[-1]["Output"].strip() if probes else "",
         environment=dict(pair.partition("=")[::2] for pair in config["Env"] or []),
         labels=config["Labels"] or {},
+        name=raw["Name"].lstrip("/"),
     )
 
 

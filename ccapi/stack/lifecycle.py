@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ccapi import paths
 from ccapi.errors import CcapiError, StackFailed
-from ccapi.stack import build, compose, health, lock, preflight, signin, spec, templates
+from ccapi.stack import build, compose, health, lock, preflight, signin, templates
 from ccapi.stack.compose import ComposeFailed
 from ccapi.stack.differences import differences
 from ccapi.stack.engine import Container, Engine, Volume
@@ -20,8 +20,12 @@ from ccapi.stack.spec import Difference, StackSpec
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """This machine's side: what `docker` gets as environment, and where locks, logs and staged builds go."""
+    """This machine's side: what `docker` gets as environment, and where locks, logs and staged builds go.
 
+    `stack` is the name of the one that is meant.
+    """
+
+    stack: str
     environ: Mapping[str, str]
     state: Path
     cache: Path
@@ -57,7 +61,7 @@ def up(wanted: StackSpec, host: Host, *, timeout: float, report: Report, knows_u
     """
     preflight.check_workspace(wanted.workspace)
     preflight.check_keys(wanted)
-    with Engine(host.environ) as engine, _locked(host, report):
+    with Engine(host.environ, host.stack) as engine, _locked(host, report):
         return _Starter(wanted, host, engine, report, knows_us).up(timeout)
 
 
@@ -101,8 +105,8 @@ class _Starter:
         found = self.engine.container()
         if found and not found.ours:
             raise StackFailed(
-                f"a container named {spec.CONTAINER} is there that ccapi did not make",
-                hint=f"Rename it (docker rename {spec.CONTAINER} other) or remove it (docker rm -f {spec.CONTAINER}).",
+                f"a container named {found.name} is there that ccapi did not make",
+                hint=f"Rename it (docker rename {found.name} other) or remove it (docker rm -f {found.name}).",
             )
         return found
 
@@ -168,6 +172,7 @@ class _Starter:
     def _compose(self, *command: str, directory: Path | None = None, on_line: compose.OnLine = lambda _: None) -> None:
         compose.run(
             *command,
+            stack=self.host.stack,
             text=self.text,
             environ=self.host.environ,
             variables=self.wanted.interpolation(self.image, self.compose_id),
@@ -184,7 +189,7 @@ def down(host: Host, *, volumes: bool, report: Report) -> Down:
 
     Raises `DockerUnavailable`, `StackFailed`.
     """
-    with Engine(host.environ) as engine, _locked(host, report):
+    with Engine(host.environ, host.stack) as engine, _locked(host, report):
         there = engine.volumes()
         removed = bool(engine.leftovers())
         if removed or (volumes and there):
@@ -201,9 +206,10 @@ def _compose_down(host: Host, *, volumes: bool) -> None:
         "down",
         "--remove-orphans",
         *(["--volumes"] if volumes else []),
+        stack=host.stack,
         text=templates.compose_text(start_interval=False),
         environ=host.environ,
-        variables={},
+        variables={"CCAPI_STACK": host.stack},
         directory=paths.templates_dir() / "compose",
     )
 

@@ -8,11 +8,9 @@ from pathlib import Path
 
 from ccapi import settings
 
-PROJECT = "claude-code-api"
-CONTAINER = "claude-code-api"
 REPOSITORY = "claude-code-api"  # of the images; the tag is the hash of what went into one
 SERVICE = "gateway"
-LABEL = "ccapi.stack"  # of container, volumes, network
+LABEL = "ccapi.stack"  # of container, volumes, network; its value is the stack's name
 IMAGE_LABEL = "ccapi.image"
 COMPOSE_LABEL = "ccapi.compose"
 WORKSPACE_LABEL = "ccapi.workspace"  # as it was given: Docker Desktop reports a path of its own for the mount
@@ -42,6 +40,7 @@ VARIABLES = (
 class StackSpec:
     """`environment` holds values for `VARIABLES`; one that is missing is not set in the container."""
 
+    stack: str
     port: int
     base_image: str
     environment: Mapping[str, str]
@@ -65,6 +64,7 @@ class StackSpec:
         """The variables that docker-compose.yml refers to."""
         return {
             **self.environment,
+            "CCAPI_STACK": self.stack,
             "CCAPI_IMAGE": image,
             "CCAPI_COMPOSE_ID": compose_id,
             "CCAPI_GATEWAY_HOST": self.host,

@@ -35,9 +35,9 @@ class Status:
         return (datetime.now(UTC) - container.started).total_seconds()
 
 
-def status(environ: Mapping[str, str]) -> Status:
+def status(environ: Mapping[str, str], stack: str) -> Status:
     """Raises `DockerUnavailable`. Starts nothing, and takes two seconds at most."""
-    with Engine(environ, timeout=_STATUS_TIMEOUT) as engine:
+    with Engine(environ, stack, timeout=_STATUS_TIMEOUT) as engine:
         container = engine.container()
         volumes = engine.volumes()
     if container is None or not container.ours:
@@ -72,16 +72,18 @@ def _verdict(state: State, container: Container) -> str:
             return f"stopped (exit code {container.exit_code})"
 
 
-def logs(environ: Mapping[str, str], *, tail: int, timestamps: bool) -> bytes:
+def logs(environ: Mapping[str, str], stack: str, *, tail: int, timestamps: bool) -> bytes:
     """The last lines. Raises `StackFailed` when there is no container."""
-    with Engine(environ) as engine:
+    with Engine(environ, stack) as engine:
         _present(engine)
         return engine.logs(tail, timestamps=timestamps)
 
 
-def follow(environ: Mapping[str, str], *, tail: int, timestamps: bool, note: Callable[[str], None]) -> Iterator[bytes]:
+def follow(
+    environ: Mapping[str, str], stack: str, *, tail: int, timestamps: bool, note: Callable[[str], None]
+) -> Iterator[bytes]:
     """The last lines and all that come, across restarts, until the container is stopped or removed."""
-    with Engine(environ) as engine:
+    with Engine(environ, stack) as engine:
         _present(engine)
         yield from engine.follow(tail, timestamps=timestamps)
         while _runs_again(engine, note):
