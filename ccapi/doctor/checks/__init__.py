@@ -1,0 +1,1 @@
+"""The checks, a module for each category. Each exports `CHECKS`; `ccapi.doctor.registry` joins them."""

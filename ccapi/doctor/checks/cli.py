@@ -1,0 +1,7 @@
+"""The command line itself."""
+
+from __future__ import annotations
+
+from ccapi.doctor.check import Check
+
+CHECKS: tuple[Check, ...] = ()

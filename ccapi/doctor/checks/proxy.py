@@ -1,0 +1,7 @@
+"""The OAuth proxy."""
+
+from __future__ import annotations
+
+from ccapi.doctor.check import Check
+
+CHECKS: tuple[Check, ...] = ()

@@ -1,0 +1,7 @@
+"""What keeps others out."""
+
+from __future__ import annotations
+
+from ccapi.doctor.check import Check
+
+CHECKS: tuple[Check, ...] = ()
