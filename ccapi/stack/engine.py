@@ -80,6 +80,24 @@ class Volume:
 
 
 @dataclass(frozen=True, slots=True)
+class Image:
+    """One that `up` built, for whatever stack. `size` is in bytes, with what it shares with others."""
+
+    name: str
+    size: int
+    used: bool  # by a container, running or not
+
+
+@dataclass(frozen=True, slots=True)
+class Stray:
+    """What carries our label and belongs to no stack that is there. `running`: a container that runs."""
+
+    kind: Literal["container", "network"]
+    name: str
+    running: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Execution:
     """A process that was started in a container, and its input and output."""
 
@@ -124,6 +142,15 @@ class Engine:
                 return _container(self._api.inspect_container(self.stack))
             except NotFound:
                 return None
+
+    def restart(self, *, grace: int) -> None:
+        """Stop the container, by force after `grace` seconds, and start it again."""
+        with self._mapped():
+            self._api.restart(self.stack, timeout=grace)
+
+    def unpause(self) -> None:
+        with self._mapped():
+            self._api.unpause(self.stack)
 
     def logs(self, tail: int, *, timestamps: bool = False) -> bytes:
         with self._mapped():
@@ -232,6 +259,39 @@ class Engine:
         for volume in self.volumes() if volumes else []:
             with self._mapped():
                 self._api.remove_volume(volume.name)
+
+    def images(self) -> list[Image]:
+        """Those that `up` built, for this stack and others; not one that somebody gave a name of their own."""
+        with self._mapped():
+            used = {found["ImageID"] for found in self._api.containers(all=True)}
+            found = self._api.images(filters=_OWN_IMAGES)
+        return [
+            Image(name, image["Size"], image["Id"] in used) for image in found for name in _ours(image, keep="")[:1]
+        ]
+
+    def strays(self) -> list[Stray]:
+        """Containers with our label and another name, and networks whose stack has no container.
+
+        The first are what is left when compose was interrupted while it replaced a container.
+        """
+        anybodys = {"label": spec.LABEL}
+        with self._mapped():
+            containers = self._api.containers(all=True, filters=anybodys)
+            networks = self._api.networks(filters=anybodys)
+        named = [(found["Names"][0].lstrip("/"), found["Labels"][spec.LABEL], found["State"]) for found in containers]
+        there = {name for name, stack, _ in named if name == stack}
+        return [
+            *(Stray("container", name, state == "running") for name, stack, state in named if name != stack),
+            *(Stray("network", found["Name"]) for found in networks if found["Labels"][spec.LABEL] not in there),
+        ]
+
+    def remove(self, stray: Stray) -> None:
+        """Remove it; a container that runs refuses, as does a network that something is attached to."""
+        with self._mapped():
+            if stray.kind == "container":
+                self._api.remove_container(stray.name)
+            else:
+                self._api.remove_network(stray.name)
 
     def remove_old_images(self, keep: str) -> int:
         """Remove the images that earlier runs of `up` built. One that something still uses stays. How many went."""
