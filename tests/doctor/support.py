@@ -1,0 +1,99 @@
+"""Broken conditions, really made, and what doctor finds in them.
+
+A test makes the condition, lets doctor look, mends what is broken as doctor says, and lets doctor look again. `Table`
+holds each of them against the table in docs/troubleshooting.md; with CCAPI_WRITE_DOCS=1 it writes the row instead.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from ccapi import settings
+from ccapi.doctor import registry, runner
+from ccapi.doctor.facts import Facts
+from ccapi.doctor.runner import Result
+from tests.cli.support import DEADLINE, clean_environ
+from tests.doctor import troubleshooting
+from tests.doctor.troubleshooting import Row
+
+WRITE = bool(os.environ.get("CCAPI_WRITE_DOCS"))
+_ANY = (
+    (re.compile(r"\bPID \d+"), "PID 4242"),
+    (re.compile(r"\bkill \d+"), "kill 4242"),
+    (re.compile(r"(?<![\d.])\d+\.\d+\.\d+(?!\.?\d)(?:[-+~][\w.+~-]+)?"), "1.2.3"),
+    (re.compile(r"\b\d+(?:\.\d+)? ([KMGT]B)\b"), r"10 \1"),
+)
+
+
+class Doctor:
+    """Looks at things as `ccapi doctor` does, with an environment of its own: a home in `directory`, and nothing else.
+
+    `timeout`: seconds for each check; a busy machine takes its time.
+    """
+
+    def __init__(self, directory: Path, *, timeout: float = DEADLINE) -> None:
+        self.directory = directory
+        self.environ = clean_environ(directory / "home")
+        self.timeout = timeout
+
+    def look(self, check: str, environ: Mapping[str, str] | None = None, *, project: str | None = None) -> Result:
+        """What one check finds, once what it needs was looked at. `environ` is added to the doctor's own."""
+        (result,) = self.look_at(check, environ=environ, project=project)
+        return result
+
+    def look_at(
+        self, *checks: str, environ: Mapping[str, str] | None = None, project: str | None = None
+    ) -> list[Result]:
+        """What checks, or all checks of a category, find."""
+        facts = self.facts(environ, project=project)
+        known = registry.every()
+        return runner.run(registry.select(checks, known), known, facts, timeout=self.timeout)
+
+    def facts(self, environ: Mapping[str, str] | None = None, *, project: str | None = None) -> Facts:
+        """What the checks look at."""
+        seen = {**self.environ, **(environ or {})}
+        home = settings.find_home(project, environ=seen, directory=self.directory)
+        return Facts(home, environ=seen, directory=self.directory, timeout=self.timeout)
+
+
+class Table:
+    """The table of broken conditions. `directory` is written as `~`: what a test made lies below it."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    def add(self, condition: str, broken: Result, mended: Result, *, replace: Mapping[str, str] | None = None) -> None:
+        """A row: `condition` in a person's words, what doctor found in it, and after it was mended as doctor says.
+
+        `replace`: what differs from run to run (ports, names), and what stands for it in the document. Fails when
+        doctor did not find it, when it does not say what to do, when that did not help, and when the document does
+        not have exactly this row.
+        """
+        assert broken.check == mended.check
+        assert broken.finding.status in {"fail", "warn"}, broken.finding
+        assert broken.finding.fix is not None, "doctor does not say what to do"
+        assert mended.finding.status in {"ok", "info"}, mended.finding
+        fix = broken.finding.fix
+        advice = [fix.text, *(f"`{line}`" for line in (fix.command or "").splitlines())]
+        row = Row(
+            check=broken.check.id,
+            condition=condition,
+            says=self._normal(f"{broken.finding.status}: {broken.finding.summary}", replace),
+            fix=self._normal("<br>".join(filter(None, advice)).replace("\n", "<br>"), replace),
+            then=self._normal(f"{mended.finding.status}: {mended.finding.summary}", replace),
+        )
+        if WRITE:
+            troubleshooting.write(row)
+        assert row in troubleshooting.rows(), f"not in {troubleshooting.FILE.name}; `make docs` writes it: {row}"
+
+    def _normal(self, text: str, replace: Mapping[str, str] | None) -> str:
+        for found, shown in (replace or {}).items():
+            text = text.replace(found, shown)
+        for part in (self._directory / "home", self._directory):
+            text = text.replace(str(part), "~")
+        for pattern, shown in _ANY:
+            text = pattern.sub(shown, text)
+        return text
