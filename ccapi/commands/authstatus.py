@@ -53,10 +53,15 @@ class Report:
 def look(container: Inside, seen: Callable[[], Sequence[Server]], *, home: Home, port: int) -> Report:
     """`seen`: the servers as the gateway tells of them; `port`: of the proxy. Raises `ClaudeFailed`, `StackFailed`."""
     claude = claudeauth.state(container)
+    proxy: ProxyState = "running" if daemon.found(home, port) else "stopped"
+    return Report(claude, servers(container, seen), proxy, port)
+
+
+def servers(container: Inside, seen: Callable[[], Sequence[Server]]) -> tuple[ServerState, ...]:
+    """Those that are configured, with their state. `seen`: as of `look`. Raises `ClaudeFailed`, `StackFailed`."""
     there = mcpservers.configured(container)
     states = _states(container, seen) if there else {}
-    servers = tuple(_joined(one, states.get(one.name)) for one in there)
-    return Report(claude, servers, "running" if daemon.found(home, port) else "stopped", port)
+    return tuple(_joined(one, states.get(one.name)) for one in there)
 
 
 def _states(container: Inside, seen: Callable[[], Sequence[Server]]) -> dict[str, ServerState]:

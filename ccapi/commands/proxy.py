@@ -170,6 +170,11 @@ def unit(wanted: Settings) -> str:
     return service.text(wanted, host_settings.directories_environment())
 
 
+def unit_file(home: Home) -> Path:
+    """Where it writes that; nothing need be there. Raises as `unit`."""
+    return service.file(home)
+
+
 def install(wanted: Settings) -> Installed:
     """Have the system start it after each login. Raises `ProxyFailed`, `OutputFailed`."""
     secret.ensure(wanted.home)

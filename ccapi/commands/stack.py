@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 
 from ccapi import paths
-from ccapi.commands import keys, secret
+from ccapi.commands import secret
 from ccapi.errors import CcapiError, StackSecretInvalid, UsageError
 from ccapi.paths import Home
 from ccapi.settings import Settings
@@ -30,27 +30,32 @@ def up(
     report: Report,
 ) -> Up:
     """`docker` and `network` are `settings.docker_environment` and `network_environment`; `timeout` in seconds."""
+    key = secret.ensure(settings.home)  # also makes the directory of the keys, before Docker does, as root's
+    spec = wanted(settings, network, rehearsal)
+    host = _host(settings.home, docker)
+    return lifecycle.up(spec, host, timeout=timeout, report=report, knows_us=lambda: _knows(settings.base_url, key))
+
+
+def wanted(settings: Settings, network: Mapping[str, str], rehearsal: str | None) -> StackSpec:
+    """What the settings ask for; nothing is made. `network`: as of `up`. Raises what `Settings.port` raises."""
     environment = {**network, **settings.gateway_environment(), "OAUTH_PROXY_HOST": "localhost"}
     environment["CCAPI_GATEWAY_HOST"] = settings.host
     if settings.workspace:  # what the person named is worked in as it is
         environment.setdefault("CCAPI_GATEWAY_DEFAULT_WORKSPACE", ".")
     environment["OAUTH_PROXY_PORT"] = str(settings.oauth_port)
     environment["MCP_OAUTH_CALLBACK_PORT"] = str(settings.callback_port or "")
-    key = secret.ensure(settings.home)
     if rehearsal:
         environment["CCAPI_REHEARSAL"] = _scenario(rehearsal)
-    wanted = StackSpec(
+    return StackSpec(
         stack=settings.home.stack,
         port=settings.port,
         host=settings.host,
-        keys=keys.directory(settings.home),
+        keys=paths.keys_dir(settings.home),
         base_image=settings.base_image,
         environment={name: value for name, value in environment.items() if value},
         workspace=settings.workspace,
         ca_file=settings.ca_file,
     )
-    host = _host(settings.home, docker)
-    return lifecycle.up(wanted, host, timeout=timeout, report=report, knows_us=lambda: _knows(settings.base_url, key))
 
 
 def down(home: Home, *, docker: Mapping[str, str], volumes: bool, report: Report) -> Down:

@@ -31,7 +31,7 @@ _P = ParamSpec("_P")
 _ENGINE_SHARE = 0.6  # of a check's time: an engine that hangs is told of by the engine's own message
 
 
-def _once(fact: Callable[Concatenate[Facts, _P], _T]) -> Callable[Concatenate[Facts, _P], _T]:
+def once(fact: Callable[Concatenate[Facts, _P], _T]) -> Callable[Concatenate[Facts, _P], _T]:
     """A fact that is found out by the first thread that asks, and then known: its value, or its error."""
 
     def known(self: Facts, /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
@@ -116,12 +116,12 @@ class Facts:
         """What the container gets of it."""
         return host_settings.network_environment(self.environ)
 
-    @_once
+    @once
     def settings(self) -> Settings:
         """Raises `SettingInvalid`."""
         return host_settings.load(home=self.home, environ=self.environ, directory=self.directory)
 
-    @_once
+    @once
     def secret(self) -> str | None:
         """The stack's secret; None when there is none yet. Raises `SettingInvalid` when it cannot be read."""
         file = stack_secret.path(self.home)
@@ -140,31 +140,31 @@ class Facts:
 
         return Inspector(self.docker_environment, self.stack, timeout=self.timeout * _ENGINE_SHARE)
 
-    @_once
+    @once
     def engine_info(self) -> Document:
         """`docker info`."""
         with self.engine() as engine:
             return engine.info()
 
-    @_once
+    @once
     def engine_version(self) -> Document:
         """`docker version`, the server's half."""
         with self.engine() as engine:
             return engine.version()
 
-    @_once
+    @once
     def container(self) -> Container | None:
         """The stack's container, or whatever else has its name; see `Container.ours`."""
         with self.engine() as engine:
             return engine.container()
 
-    @_once
+    @once
     def inspected(self) -> Document | None:
         """`docker inspect` of it."""
         with self.engine() as engine:
             return engine.inspected()
 
-    @_once
+    @once
     def image(self, reference: str) -> Document | None:
         """`docker image inspect`."""
         with self.engine() as engine:
@@ -193,7 +193,7 @@ class Facts:
 
     # --- the gateway
 
-    @_once
+    @once
     def base_url(self) -> str:
         """Where the gateway answers: where Docker has published it, else where the settings say."""
         container = _outcome(self.container)[0]
@@ -201,12 +201,12 @@ class Facts:
             return host_settings.load({"gateway.port": container.port}, home=self.home, environ=self.environ).base_url
         return self.settings().base_url
 
-    @_once
+    @once
     def health(self) -> Answer:
         """`/health`. Raises `GatewayUnreachable` and the like."""
         return self._ask("/health")
 
-    @_once
+    @once
     def ready(self) -> Answer:
         """`/ready`, which may want an API key: that of the environment is shown. Raises `KeyInvalid` when it does."""
         return self._ask("/ready", bearer=host_settings.api_key(self.environ))

@@ -67,6 +67,11 @@ def uninstall(home: Home) -> Path | None:
     return manager.file
 
 
+def file(home: Home) -> Path:
+    """What `install` writes; it need not exist. Raises `ProxyFailed` where that is not known how to."""
+    return _manager(home).file
+
+
 def text(settings: Settings, directories: Mapping[str, str]) -> str:
     """What `install` would write. Raises `ProxyFailed`."""
     return _manager(settings.home).text(settings, directories)
