@@ -14,6 +14,7 @@ from ccapi.cli import authmenu
 from ccapi.cli.app import app
 from ccapi.commands import authstatus, claudeauth, mcpservers
 from ccapi.oauth import catalogue
+from ccapi.paths import Home
 from ccapi.wire.internal import Server
 from tests.cli.support import Cli
 from tests.oauth.driven import Driven
@@ -243,7 +244,7 @@ def test_the_gateway_knows_the_tools(driven: Driven) -> None:
     add(driven, "one", NOWHERE)
     add(driven, "two", NOWHERE)
     seen = [Server("one", "connected", ("search", "fetch")), Server("another", "failed", error="x")]
-    report = authstatus.look(driven.container, lambda: seen, home=str(driven.directory), port=1)
+    report = authstatus.look(driven.container, lambda: seen, home=Home(str(driven.directory)), port=1)
     one, two = report.servers
     assert (one.status, one.tools, one.url) == ("connected", ("search", "fetch"), NOWHERE)
     assert (two.status, two.reason) == ("failed", "not loaded")

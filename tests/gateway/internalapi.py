@@ -13,6 +13,7 @@ import httpx
 
 from ccapi import paths
 from ccapi.commands import secret
+from ccapi.paths import Home
 from tests.gateway.harness import Gateway, gateway
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -36,8 +37,8 @@ class Internal:
 def internal(directory: Path, scenario: str | None = None, **settings: Any) -> Iterator[Internal]:
     """A gateway that knows the digest of a secret which `ccapi up` made."""
     home = str(directory / "host")
-    made = secret.ensure(home)
-    with gateway(directory / "gateway", scenario, keys_dir=paths.keys_dir(home), **settings) as running:
+    made = secret.ensure(Home(home))
+    with gateway(directory / "gateway", scenario, keys_dir=paths.keys_dir(Home(home)), **settings) as running:
         yield Internal(running, made, home)
 
 

@@ -22,6 +22,7 @@ from ccapi.errors import KeysUnreadable
 from ccapi.gateway import access, security
 from ccapi.gateway.access import CALLER, Keyring, RateLimits
 from ccapi.gateway.http import Runner
+from ccapi.paths import Home
 from ccapi.wire import keys
 from ccapi.wire.keys import KeyFile, Policy
 from tests.gateway.harness import in_thread
@@ -63,14 +64,14 @@ class Server:
 
     def key(self, name: str | None = None, **limits: Any) -> str:
         """A new key, made as the command line does it."""
-        return commands.create(str(self.home), name, Policy(**limits), print).key
+        return commands.create(Home(str(self.home)), name, Policy(**limits), print).key
 
     def owner(self, key: str) -> str:
         (found,) = [r.id for r in keys.load(self.file.read_bytes(), self.file).keys if r.hash == keys.digest(key)]
         return found
 
     def revoke(self, key: str) -> None:
-        commands.revoke(str(self.home), key, print)
+        commands.revoke(Home(str(self.home)), key, print)
 
     def send(self, method: str, path: str, key: str | None = None, **headers: str) -> httpx.Response:
         if key is not None:
@@ -493,7 +494,7 @@ def test_a_file_that_is_a_directory(tmp_path: Path) -> None:
 
 def test_the_file_is_looked_at_once_a_second(tmp_path: Path) -> None:
     """Not for every request: a known key costs no look at the disk."""
-    clock, key = Clock(), commands.create(str(tmp_path), None, Policy(), print).key
+    clock, key = Clock(), commands.create(Home(str(tmp_path)), None, Policy(), print).key
     file = tmp_path / "state" / "keys" / "keys.json"
     keyring = Keyring(file, clock)
     assert keyring.find(key)
@@ -507,7 +508,7 @@ def test_the_file_is_looked_at_once_a_second(tmp_path: Path) -> None:
 def test_a_replaced_file_is_noticed_by_its_inode(tmp_path: Path) -> None:
     """Same size, same time: another file all the same."""
     clock, file = Clock(), tmp_path / "keys.json"
-    first, second = (commands.create(str(tmp_path / name), None, Policy(), print) for name in ("a", "b"))
+    first, second = (commands.create(Home(str(tmp_path / name)), None, Policy(), print) for name in ("a", "b"))
     keyring = Keyring(file, clock)
     for made in (first, second):
         fresh = tmp_path / "fresh"

@@ -13,6 +13,7 @@ import pytest
 
 from ccapi import paths
 from ccapi.commands import keys, secret
+from ccapi.paths import Home
 from ccapi.wire import internal as wire
 from ccapi.wire.keys import Policy
 from tests.gateway.harness import gateway
@@ -84,7 +85,7 @@ def test_two_secrets_are_none(running: Internal) -> None:
 def test_a_key_is_no_secret_and_the_secret_is_no_key(tmp_path: Path) -> None:
     """Where keys are required the secret is all that this API wants, and it opens nothing else."""
     with internal(tmp_path, require_key=True) as running:
-        key = keys.create(running.home, None, Policy(), print).key
+        key = keys.create(Home(running.home), None, Policy(), print).key
         assert running.send("GET", wire.LOGINS).status_code == 204
         assert_kept_out(running.send("GET", wire.LOGINS, headers={"Authorization": f"Bearer {key}"}))
         assert running.send("GET", "/v1/models", headers={"Authorization": f"Bearer {key}"}).status_code == 200
@@ -95,11 +96,11 @@ def test_a_new_secret_is_good_at_once(tmp_path: Path) -> None:
     """And the old one for nothing; a digest that is missing or no digest lets nobody in, until there is one."""
     with internal(tmp_path) as running:
         old = running.secret
-        secret.path(running.home).unlink()
-        running.secret = secret.ensure(running.home)
+        secret.path(Home(running.home)).unlink()
+        running.secret = secret.ensure(Home(running.home))
         assert running.send("GET", wire.LOGINS).status_code == 204
         assert_kept_out(running.send("GET", wire.LOGINS, headers={"Authorization": f"Bearer {old}"}))
-        file = paths.keys_dir(running.home) / wire.HASH_FILE
+        file = paths.keys_dir(Home(running.home)) / wire.HASH_FILE
         for spoilt in ("", "x", wire.digest(running.secret)[:-1], wire.digest(running.secret).upper()):
             file.write_text(spoilt)
             assert_kept_out(running.send("GET", wire.LOGINS))
@@ -108,7 +109,7 @@ def test_a_new_secret_is_good_at_once(tmp_path: Path) -> None:
         os.mkfifo(file)  # opening it must not wait for a writer
         assert_kept_out(running.send("GET", wire.LOGINS, timeout=5))
         file.unlink()
-        secret.ensure(running.home)
+        secret.ensure(Home(running.home))
         assert running.send("GET", wire.LOGINS).status_code == 204
 
 
@@ -128,8 +129,8 @@ def test_without_a_secret_the_log_says_what_to_do(tmp_path: Path, caplog: pytest
 def test_the_host_is_loopback_wherever_it_is_published(tmp_path: Path, published: str) -> None:
     """A name that resolves to this machine is not enough, with the secret either."""
     with internal(tmp_path / "first") as first:
-        keys.create(first.home, None, Policy(), print)
-        home = paths.keys_dir(first.home)
+        keys.create(Home(first.home), None, Policy(), print)
+        home = paths.keys_dir(Home(first.home))
         with gateway(tmp_path / "second", published=published, keys_dir=home) as running:
             second = Internal(running, first.secret, first.home)
             for host in ("localhost", "127.0.0.1:8000", "[::1]:1"):

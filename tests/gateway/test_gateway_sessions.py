@@ -15,6 +15,7 @@ import pytest
 from ccapi.commands import keys
 from ccapi.gateway import schemas
 from ccapi.gateway.sessions import items
+from ccapi.paths import Home
 from ccapi.wire.keys import Policy
 from tests.gateway.harness import Gateway, await_that, body, gateway
 
@@ -96,7 +97,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def running(home: Path) -> Iterator[Gateway]:
     """One gateway that requires a key; each test has keys, and thereby sessions, of its own."""
-    keys.create(str(home / "ccapi"), None, Policy(), print)
+    keys.create(Home(str(home / "ccapi")), None, Policy(), print)
     with gateway(
         home / "gateway",
         str(home / "scenario.toml"),
@@ -115,7 +116,7 @@ def client(running: Gateway, home: Path) -> Client:
 
 def another(running: Gateway, home: Path, **policy: Any) -> Client:
     """The holder of a new key."""
-    return Client(running, keys.create(str(home / "ccapi"), None, Policy(**policy), print).key)
+    return Client(running, keys.create(Home(str(home / "ccapi")), None, Policy(**policy), print).key)
 
 
 def config(running: Gateway) -> Path:

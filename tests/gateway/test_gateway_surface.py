@@ -16,6 +16,7 @@ import pytest
 from pydantic import BaseModel, Field
 
 from ccapi.commands import keys
+from ccapi.paths import Home
 from ccapi.wire.keys import Policy
 from tests.gateway.conftest import Start
 from tests.gateway.harness import Gateway, body, gateway
@@ -237,9 +238,9 @@ def test_the_key_decides_what_may_be_asked(bash: Gateway, tmp_path: Path) -> Non
     """Its policy is narrowed by a request, never widened; a revoked key is good for nothing."""
     home = str(tmp_path / "home-of-keys")
     policy = Policy(models=("haiku",), tools=("Read",), transcript="text", workspaces=("mine",), rate=50)
-    created = keys.create(home, "narrow", policy, print)
+    created = keys.create(Home(home), "narrow", policy, print)
     bash.settings.keys_dir.parent.mkdir(parents=True, exist_ok=True)
-    bash.settings.keys_dir.symlink_to(keys.directory(home))
+    bash.settings.keys_dir.symlink_to(keys.directory(Home(home)))
     with openai.OpenAI(base_url=f"{bash.url}/v1", api_key=created.key, max_retries=0) as client:
 
         def ask(**fields: Any) -> Any:
@@ -262,7 +263,7 @@ def test_the_key_decides_what_may_be_asked(bash: Gateway, tmp_path: Path) -> Non
         ):
             with pytest.raises(openai.PermissionDeniedError):
                 ask(**wider)
-        keys.revoke(home, created.record.id, print)
+        keys.revoke(Home(home), created.record.id, print)
         time.sleep(1.1)  # the gateway looks at its keys once a second
         with pytest.raises(openai.AuthenticationError):
             ask(transcript="final", allowed_tools=[])

@@ -18,7 +18,7 @@ import httpx
 import pytest
 
 from ccapi.commands import keys
-from ccapi.paths import keys_dir
+from ccapi.paths import Home, keys_dir
 from ccapi.wire.keys import Policy
 from tests.gateway.harness import Gateway, await_that, body, gateway
 from tests.gateway.test_gateway_kill import asked, history, told
@@ -87,9 +87,9 @@ def test_regenerating_does_not_use_the_kept_process(tmp_path: Path) -> None:
 def test_nothing_of_one_client_reaches_another(tmp_path: Path) -> None:
     """Two keys, the same words, by id or by history: the second gets neither the first's process nor its session."""
     home = tmp_path / "home-of-ccapi"
-    first, second = (keys.create(str(home), None, Policy(), print).key for _ in range(2))
+    first, second = (keys.create(Home(str(home)), None, Policy(), print).key for _ in range(2))
     with (
-        warm(tmp_path, key=first, require_key=True, keys_dir=keys_dir(str(home))) as running,
+        warm(tmp_path, key=first, require_key=True, keys_dir=keys_dir(Home(str(home)))) as running,
         running.client() as client,
     ):
 

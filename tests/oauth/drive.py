@@ -20,6 +20,7 @@ from ccapi.commands.token import Target
 from ccapi.errors import CcapiError, GatewayUnreachable
 from ccapi.gateway import probe
 from ccapi.oauth import catalogue
+from ccapi.paths import Home
 from ccapi.wire.internal import Probed, Server
 from tests.oauth.localcontainer import LocalContainer
 
@@ -45,7 +46,7 @@ def token(container: LocalContainer, name: str, url: str, **options: Any) -> Non
 
 
 def status(container: LocalContainer, **options: Any) -> None:
-    raise typer.Exit(0 if auth_manage.show_status(container, unreachable, home=None, port=1, **options) else 1)
+    raise typer.Exit(0 if auth_manage.show_status(container, unreachable, home=Home(), port=1, **options) else 1)
 
 
 def menu(container: LocalContainer) -> None:

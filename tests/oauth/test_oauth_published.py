@@ -18,6 +18,7 @@ from ccapi.client.internal import InternalClient
 from ccapi.commands import keys
 from ccapi.oauth import quiet
 from ccapi.oauth.config import ProxyConfig
+from ccapi.paths import Home
 from ccapi.wire import internal
 from ccapi.wire.keys import Policy
 from tests.gateway.harness import Gateway, gateway
@@ -33,10 +34,10 @@ ADDRESS = "127.0.0.2"
 def published(tmp_path: Path) -> Iterator[Gateway]:
     """With an API key, as it demands there, and with the secret of these tests."""
     home = str(tmp_path / "host")
-    keys.create(home, None, Policy(), print)
-    (paths.keys_dir(home) / internal.HASH_FILE).write_text(internal.digest(support.SECRET))
+    keys.create(Home(home), None, Policy(), print)
+    (paths.keys_dir(Home(home)) / internal.HASH_FILE).write_text(internal.digest(support.SECRET))
     directory = tmp_path / "gateway"
-    with gateway(directory, host=ADDRESS, published=ADDRESS, keys_dir=paths.keys_dir(home)) as running:
+    with gateway(directory, host=ADDRESS, published=ADDRESS, keys_dir=paths.keys_dir(Home(home))) as running:
         yield running
 
 

@@ -17,6 +17,7 @@ from ccapi import settings
 from ccapi.oauth import service
 from tests.oauth.proxyprocess import Ccapi, ask, ccapi, until
 
+UNIT = f"{service.UNIT}.service"
 # Answers as systemd does for a person; `restart` starts what the unit says, as a service is started: away from here.
 SYSTEMCTL = """#!/bin/sh
 echo "$*" >>{calls}
@@ -38,7 +39,7 @@ def cli(tmp_path: Path) -> Iterator[Ccapi]:
 
 
 def unit_file(cli: Ccapi) -> Path:
-    return Path(cli.environ["HOME"]) / ".config" / "systemd" / "user" / service.UNIT
+    return Path(cli.environ["HOME"]) / ".config" / "systemd" / "user" / UNIT
 
 
 def systemctl(cli: Ccapi, end: str = "") -> Path:
@@ -91,12 +92,12 @@ def test_systemd_takes_the_unit(tmp_path: Path) -> None:
     """`systemd-analyze verify` has nothing to say, also of a directory with all that needs quoting in its name."""
     home = tmp_path / "a \"quoted\" 100% $HOME 'dir'"
     wanted = settings.load(environ={"CCAPI_HOME": str(home)})
-    file = tmp_path / service.UNIT
-    file.write_text(service.Systemd().text(wanted, {"CCAPI_HOME": str(home)}))
+    file = tmp_path / UNIT
+    file.write_text(service.Systemd(wanted.home).text(wanted, {"CCAPI_HOME": str(home)}))
     verify = ["systemd-analyze", "--user", "verify", "--man=no", str(file)]
     environ = {**os.environ, "XDG_RUNTIME_DIR": str(tmp_path)}
     done = subprocess.run(verify, env=environ, capture_output=True, text=True, timeout=60, check=False)
-    assert service.UNIT not in done.stdout + done.stderr
+    assert UNIT not in done.stdout + done.stderr
     assert done.returncode == 0, done.stderr
 
 
@@ -104,7 +105,9 @@ def test_the_agent(tmp_path: Path) -> None:
     """A property list with the same in it, for macOS; it is started again only when it failed."""
     environ = {"CCAPI_HOME": str(tmp_path), "CCAPI_OAUTH_PORT": "7777"}
     wanted = settings.load(environ=environ)
-    agent = plistlib.loads(service.Launchd().text(wanted, settings.directories_environment(environ)).encode())
+    agent = plistlib.loads(
+        service.Launchd(wanted.home).text(wanted, settings.directories_environment(environ)).encode()
+    )
     log = str(tmp_path / "state" / "log" / "proxy.log")
     assert agent == {
         "Label": "ccapi.oauth-proxy",
@@ -130,7 +133,7 @@ def test_install_where_systemd_answers(cli: Ccapi) -> None:
         assert cli.pid() != first
         assert b"oauth-proxy" in ask(cli.port, path="/health")
     assert calls.read_text().splitlines() == [
-        "--user daemon-reload", f"--user enable {service.UNIT}", f"--user restart {service.UNIT}",
+        "--user daemon-reload", f"--user enable {UNIT}", f"--user restart {UNIT}",
     ] * 2  # fmt: skip
     assert cli.proxy("start").stderr.startswith("Already running"), "it runs with the settings as they are"
 
@@ -143,7 +146,7 @@ def test_install_where_it_does_not_answer(cli: Ccapi) -> None:
     done = cli.proxy("install")
     assert (done.returncode, done.stdout) == (0, "")
     assert unit_file(cli).exists()
-    assert f"  systemctl --user enable {service.UNIT}\n" in done.stderr
+    assert f"  systemctl --user enable {UNIT}\n" in done.stderr
     assert cli.pid() == pid
 
 
@@ -160,7 +163,7 @@ def test_a_service_that_does_not_start(cli: Ccapi) -> None:
     systemctl(cli, 'test "$2" != enable || { echo Unit is masked >&2; exit 1; }')
     done = cli.proxy("install")
     assert done.returncode == 1
-    assert done.stderr == f"error: systemctl --user enable {service.UNIT}: Unit is masked\n"
+    assert done.stderr == f"error: systemctl --user enable {UNIT}: Unit is masked\n"
 
 
 def test_uninstall(cli: Ccapi) -> None:
@@ -170,7 +173,7 @@ def test_uninstall(cli: Ccapi) -> None:
     done = cli.proxy("uninstall")
     assert (done.returncode, done.stderr) == (0, f"Removed: {unit_file(cli)}\n")
     assert not unit_file(cli).exists()
-    assert calls.read_text().splitlines()[-2:] == [f"--user disable --now {service.UNIT}", "--user daemon-reload"]
+    assert calls.read_text().splitlines()[-2:] == [f"--user disable --now {UNIT}", "--user daemon-reload"]
     again = cli.proxy("uninstall")
     assert (again.returncode, again.stderr) == (0, "It was not installed\n")
 

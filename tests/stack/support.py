@@ -146,6 +146,7 @@ def container(**changes: Any) -> Container:
     """A healthy container as `docker inspect` would tell of it."""
     values: dict[str, Any] = {
         "id": "1" * 64,
+        "name": NAME,
         "image": f"{NAME}:0123456789ab",
         "state": "running",
         "health": "healthy",

@@ -13,9 +13,15 @@ from tests.stack.support import FakeDocker
 
 
 def run(environ: Mapping[str, str], directory: Path, **options: compose.OnLine) -> None:
-    variables = {"CCAPI_IMAGE": "image:tag"}
     compose.run(
-        "up", "--detach", text="services: {}\n", environ=environ, variables=variables, directory=directory, **options
+        "up",
+        "--detach",
+        stack="claude-code-api",
+        text="services: {}\n",
+        environ=environ,
+        variables={"CCAPI_IMAGE": "image:tag"},
+        directory=directory,
+        **options,
     )
 
 

@@ -28,7 +28,7 @@ _PS = 'for p in /proc/[0-9]*; do tr "\\0" " " <$p/cmdline; echo; done 2>/dev/nul
 
 @pytest.fixture(scope="module")
 def engine(docker_engine: None) -> Iterator[Engine]:
-    with Engine(dict(os.environ)) as engine:
+    with Engine(dict(os.environ), NAME) as engine:
         yield engine
 
 
@@ -232,7 +232,7 @@ def test_ccapi_is_killed(container: Container) -> None:
     """The program ends by itself when its time is over."""
     code = (
         "import os; from ccapi.stack.engine import Engine; from ccapi.stack.container import Container\n"
-        f"Container(Engine(dict(os.environ)), {NAME!r}).terminal('sleep', '1005', timeout=2)\n"
+        f"Container(Engine(dict(os.environ), {NAME!r})).terminal('sleep', '1005', timeout=2)\n"
         "os.kill(os.getpid(), 9)"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, timeout=DEADLINE, check=False)

@@ -20,6 +20,7 @@ import pytest
 from ccapi import paths
 from ccapi.commands import secret
 from ccapi.gateway.settings import GatewaySettings
+from ccapi.paths import Home
 from ccapi.wire import internal
 from tests.cli.support import Terminal, on_terminal
 from tests.gateway.harness import Gateway, Model, await_that, in_thread, scripted
@@ -83,7 +84,7 @@ def host(stack: Stack, environ: dict[str, str]) -> Host:
     done = stack.cli("up", environ=environ)
     assert done.returncode == 0, done.stderr
     stack.cli("proxy", "stop")
-    return Host(stack, secret.path(stack.environ["CCAPI_HOME"]).read_text().strip())
+    return Host(stack, secret.path(Home(stack.environ["CCAPI_HOME"])).read_text().strip())
 
 
 @pytest.fixture
@@ -280,8 +281,8 @@ def test_the_secret_is_on_the_host_only(host: Host) -> None:
     home = host.stack.environ["CCAPI_HOME"]
     assert host.stack.inside("ls /run/ccapi/keys").split() == ["stack.sha256"]
     assert host.stack.inside("cat /run/ccapi/keys/stack.sha256") == internal.digest(host.secret)
-    assert oct(secret.path(home).stat().st_mode & 0o777) == "0o600"
-    assert oct((paths.keys_dir(home) / internal.HASH_FILE).stat().st_mode & 0o777) == "0o644"
+    assert oct(secret.path(Home(home)).stat().st_mode & 0o777) == "0o600"
+    assert oct((paths.keys_dir(Home(home)) / internal.HASH_FILE).stat().st_mode & 0o777) == "0o644"
 
 
 def test_other_machines_do_not_reach_it(host: Host) -> None:

@@ -33,10 +33,11 @@ def test_values_reach_the_container_as_they_are(docker_engine: None, tmp_path: P
     """Compose interpolates its own text, never what a setting holds."""
     lines: list[str] = []
     workspace = tmp_path / value.replace(":", "").replace("/", "")
-    wanted = spec.StackSpec(8000, "debian:" + value, {"CCAPI_MODELS_MAP": value}, workspace)
+    wanted = spec.StackSpec(NAME, 8000, "debian:" + value, {"CCAPI_MODELS_MAP": value}, workspace)
     compose.run(
         "config",
         "--format=json",
+        stack=NAME,
         text=templates.compose_text(),
         environ={"PATH": os.environ["PATH"], "HOME": str(tmp_path)},
         variables=wanted.interpolation("image:tag", "id"),

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from ccapi.commands import keys, secret
+from ccapi.paths import Home
 from tests.cli.support import ROOT, Cli
 from tests.gateway.harness import await_that
 from tests.stack.support import CONFIG_VOLUME, NAME, Stack, docker, free_port, inspect
@@ -98,8 +99,8 @@ def test_the_proxy_runs_with_the_stack(running: Stack) -> None:
 
 def test_a_state_directory_that_was_made_anew(running: Stack) -> None:
     """The container still reads the one that is gone: this is told, and `up` makes the container anew."""
-    shutil.rmtree(keys.directory(running.environ["CCAPI_HOME"]))
-    secret.path(running.environ["CCAPI_HOME"]).unlink()
+    shutil.rmtree(keys.directory(Home(running.environ["CCAPI_HOME"])))
+    secret.path(Home(running.environ["CCAPI_HOME"])).unlink()
     status = running.cli("proxy", "status")
     assert status.returncode == 1
     assert status.stdout.startswith("degraded: The gateway does not know this stack's secret\n")

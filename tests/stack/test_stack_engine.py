@@ -29,7 +29,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptio
 
 def open_engine(environ: dict[str, str], *, timeout: float = 5) -> DockerUnavailable:
     with pytest.raises(DockerUnavailable) as raised:
-        Engine(environ, timeout=timeout)
+        Engine(environ, "claude-code-api", timeout=timeout)
     failed = raised.value.with_traceback(None)
     del raised
     gc.collect()
@@ -123,6 +123,7 @@ def test_every_exception_becomes_ours(
 
 INSPECTED: dict[str, Any] = {
     "Id": "1" * 64,
+    "Name": "/claude-code-api",
     "RestartCount": 2,
     "State": {
         "Status": "running",

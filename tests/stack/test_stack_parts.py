@@ -18,7 +18,13 @@ IMAGE = "claude-code-api:0123456789ab"
 
 
 def wanted(workspace: Path | None = None, /, **environment: str) -> StackSpec:
-    return StackSpec(port=8000, base_image="debian:trixie-slim", environment=environment, workspace=workspace)
+    return StackSpec(
+        stack="claude-code-api",
+        port=8000,
+        base_image="debian:trixie-slim",
+        environment=environment,
+        workspace=workspace,
+    )
 
 
 # --- the build's output

@@ -17,6 +17,7 @@ import pytest
 from ccapi.errors import StackFailed
 from ccapi.stack import signin, spec
 from ccapi.stack.engine import Engine
+from tests.stack.support import NAME
 
 LOGIN = b'{"claudeAiOauth": {"accessToken": "a", "refreshToken": "r"}}'
 MCP = b'{"mcpOAuth": {"demo|1": {"accessToken": "a", "refreshToken": "r"}}}'
@@ -80,7 +81,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         url = urlsplit(self.path)
         body: bytes | None = b'{"ApiVersion": "1.47"}'
-        if url.path.endswith(f"/containers/{spec.CONTAINER}/archive"):
+        if url.path.endswith(f"/containers/{NAME}/archive"):
             body = FILES.get(parse_qs(url.query)["path"][0])
         self.send_response(500 if url.query == "path=%2Fbroken" else 404 if body is None else 200)
         self.send_header("Content-Length", str(len(body or b"")))
@@ -98,7 +99,7 @@ def engine() -> Iterator[Engine]:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         try:
-            with Engine({"DOCKER_HOST": f"tcp://127.0.0.1:{server.server_port}"}) as found:
+            with Engine({"DOCKER_HOST": f"tcp://127.0.0.1:{server.server_port}"}, NAME) as found:
                 yield found
         finally:
             server.shutdown()

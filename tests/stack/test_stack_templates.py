@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from ccapi.errors import SettingInvalid
+from ccapi.paths import Home
 from ccapi.stack import spec, templates
 from ccapi.stack.templates import build_input, certificates
 from tests.cli.support import ROOT
@@ -141,10 +142,11 @@ def test_everything_in_the_image_is_pinned() -> None:
 def test_names_agree() -> None:
     """What the code looks for is what the compose text makes."""
     text = templates.compose_text()
-    assert f"name: {spec.PROJECT}\n" in text
-    assert f"container_name: {spec.CONTAINER}\n" in text
+    stack = f"${{CCAPI_STACK:-{Home().stack}}}"
+    assert f"name: {stack}\n" in text
+    assert f"container_name: {stack}\n" in text
     assert f"  {spec.SERVICE}:\n" in text
-    assert f"{spec.LABEL}: {spec.PROJECT}\n" in text
+    assert f"{spec.LABEL}: {stack}\n" in text
     assert f"{spec.IMAGE_LABEL}: {spec.REPOSITORY} " in text
     assert f"{spec.COMPOSE_LABEL}: " in text
     assert f"{spec.WORKSPACE_LABEL}: " in text
