@@ -13,7 +13,7 @@ from ccapi.cli.progress import ProgressView
 from ccapi.errors import InputNeeded
 
 if TYPE_CHECKING:
-    from ccapi.commands.stack import Down, Volume
+    from ccapi.commands.teardown import Down, Volume
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 
@@ -38,16 +38,16 @@ def down(
 
     The container is removed. With --volumes the volumes go too, and with them the sign-in and the agent's files.
     """
-    from ccapi.commands import proxy, stack
+    from ccapi.commands import proxy, teardown
 
     docker = host_settings.docker_environment()
     home = context.home()
-    if volumes and not yes and not _agreed(stack.volumes(home, docker)):
+    if volumes and not yes and not _agreed(teardown.volumes(home, docker)):
         output.note("Nothing was removed")
         raise typer.Exit(1)
     with ProgressView() as view:
         proxy_stopped = proxy.end(home, view)
-        result = stack.down(home, docker=docker, volumes=volumes, report=view)
+        result = teardown.down(home, docker=docker, volumes=volumes, report=view)
         proxy_stopped |= proxy.end(home, view)  # a login that was waiting until now has started it once more
     if as_json:
         output.write_json({**asdict(result), "oauth_proxy_stopped": proxy_stopped})

@@ -21,7 +21,7 @@ def logs(
     timestamps: Annotated[bool, typer.Option("--timestamps", "-t", help="Docker's time before each line.")] = False,
 ) -> None:
     """Show the container's log."""
-    from ccapi.commands import stack
+    from ccapi.commands import logs as stack
 
     home, docker = context.home(), host_settings.docker_environment()
     if not follow:

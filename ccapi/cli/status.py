@@ -11,7 +11,7 @@ from ccapi.cli import context, output
 from ccapi.errors import DockerUnavailable
 
 if TYPE_CHECKING:
-    from ccapi.commands.stack import Status
+    from ccapi.commands.status import Status
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 
@@ -28,7 +28,8 @@ def status(
 
     Exit code 0: healthy. 1: stopped or degraded. 5: Docker is not available.
     """
-    from ccapi.commands import proxy, stack
+    from ccapi.commands import proxy
+    from ccapi.commands import status as stack
 
     try:
         result = stack.status(context.home(), host_settings.docker_environment())

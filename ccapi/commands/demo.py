@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ccapi import paths, settings
-from ccapi.commands import stack
+from ccapi.commands import stack, teardown
+from ccapi.commands import status as stack_status
 from ccapi.commands.ask import ask
 from ccapi.errors import StackFailed
 from ccapi.stack.progress import Progress, Report
@@ -44,9 +45,9 @@ def locally(*, on_step: Say, on_text: Say, on_comment: Say) -> None:
 def in_docker(*, on_step: Say, on_text: Say, on_comment: Say) -> None:
     """The same in the container. Refuses to replace a stack that is there; leaves nothing but the image."""
     docker, home = settings.docker_environment(), settings.find_home()
-    if stack.status(home, docker).container:
+    if stack_status.status(home, docker).container:
         raise StackFailed("the stack is in use", hint="Stop it first (ccapi down), or run the demo without --docker.")
-    had_volumes = bool(stack.volumes(home, docker))
+    had_volumes = bool(teardown.volumes(home, docker))
     with tempfile.TemporaryDirectory(prefix="ccapi-demo-", ignore_cleanup_errors=True) as directory:
         workspace = Path(directory) / "workspace"
         workspace.mkdir()
@@ -57,7 +58,7 @@ def in_docker(*, on_step: Say, on_text: Say, on_comment: Say) -> None:
             up = stack.up(wanted, docker=docker, network={}, rehearsal=SCENARIO, timeout=120, report=say)
             ask(up.url, QUESTION, model="sonnet", on_text=on_text, on_comment=on_comment)
         finally:
-            stack.down(wanted.home, docker=docker, volumes=not had_volumes, report=say)
+            teardown.down(wanted.home, docker=docker, volumes=not had_volumes, report=say)
 
 
 def _progress(say: Say) -> Report:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 
 from ccapi import paths
 from ccapi.commands import secret
@@ -10,14 +10,11 @@ from ccapi.errors import CcapiError, StackSecretInvalid, UsageError
 from ccapi.paths import Home
 from ccapi.settings import Settings
 from ccapi.stack import lifecycle
-from ccapi.stack import status as stack_status
-from ccapi.stack.engine import Engine, Volume
-from ccapi.stack.lifecycle import Down, Host, Up
+from ccapi.stack.lifecycle import Host, Up
 from ccapi.stack.progress import Report
 from ccapi.stack.spec import StackSpec
-from ccapi.stack.status import Status
 
-__all__ = ["Down", "Status", "Up", "Volume", "down", "follow", "logs", "status", "up", "volumes"]
+__all__ = ["Up", "host", "up"]
 
 
 def up(
@@ -32,8 +29,8 @@ def up(
     """`docker` and `network` are `settings.docker_environment` and `network_environment`; `timeout` in seconds."""
     key = secret.ensure(settings.home)  # also makes the directory of the keys, before Docker does, as root's
     spec = wanted(settings, network, rehearsal)
-    host = _host(settings.home, docker)
-    return lifecycle.up(spec, host, timeout=timeout, report=report, knows_us=lambda: _knows(settings.base_url, key))
+    here = host(settings.home, docker)
+    return lifecycle.up(spec, here, timeout=timeout, report=report, knows_us=lambda: _knows(settings.base_url, key))
 
 
 def wanted(settings: Settings, network: Mapping[str, str], rehearsal: str | None) -> StackSpec:
@@ -58,31 +55,6 @@ def wanted(settings: Settings, network: Mapping[str, str], rehearsal: str | None
     )
 
 
-def down(home: Home, *, docker: Mapping[str, str], volumes: bool, report: Report) -> Down:
-    """Stop and remove the container; the volumes with what is on them only if asked to. Needs no valid settings."""
-    return lifecycle.down(_host(home, docker), volumes=volumes, report=report)
-
-
-def volumes(home: Home, docker: Mapping[str, str]) -> list[Volume]:
-    """The stack's volumes that exist."""
-    with Engine(docker, home.stack) as engine:
-        return engine.volumes()
-
-
-def status(home: Home, docker: Mapping[str, str]) -> Status:
-    return stack_status.status(docker, home.stack)
-
-
-def logs(home: Home, docker: Mapping[str, str], *, tail: int, timestamps: bool) -> bytes:
-    return stack_status.logs(docker, home.stack, tail=tail, timestamps=timestamps)
-
-
-def follow(
-    home: Home, docker: Mapping[str, str], *, tail: int, timestamps: bool, note: Callable[[str], None]
-) -> Iterator[bytes]:
-    return stack_status.follow(docker, home.stack, tail=tail, timestamps=timestamps, note=note)
-
-
 def _knows(base_url: str, key: str) -> bool:
     """Whether the gateway takes the secret that we have. One that cannot be asked is not blamed for it."""
     from ccapi.client.internal import InternalClient
@@ -97,7 +69,8 @@ def _knows(base_url: str, key: str) -> bool:
     return True
 
 
-def _host(home: Home, docker: Mapping[str, str]) -> Host:
+def host(home: Home, docker: Mapping[str, str]) -> Host:
+    """This machine's side of the stack that is meant."""
     return Host(home.stack, docker, paths.state_dir(home), paths.cache_dir(home))
 
 

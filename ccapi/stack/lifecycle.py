@@ -1,4 +1,4 @@
-"""Brings the stack up and down: what must hold before, what is built, started and waited for."""
+"""Brings the stack up: what must hold before, what is built, started and waited for."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ccapi.errors import CcapiError, StackFailed
 from ccapi.stack import build, compose, health, lock, preflight, signin, templates
 from ccapi.stack.compose import ComposeFailed
 from ccapi.stack.differences import differences
-from ccapi.stack.engine import Container, Engine, Volume
+from ccapi.stack.engine import Container, Engine
 from ccapi.stack.progress import Kind, Progress, Report
 from ccapi.stack.spec import Difference, StackSpec
 
@@ -42,15 +42,6 @@ class Up:
     signed_in: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Down:
-    """What `down` did. `kept` are the volumes that are still there."""
-
-    removed: bool
-    kept: list[Volume]
-    removed_volumes: list[Volume]
-
-
 def up(wanted: StackSpec, host: Host, *, timeout: float, report: Report, knows_us: Callable[[], bool]) -> Up:
     """Make the stack what is wanted, and wait until it is healthy. Does nothing when it is already.
 
@@ -61,7 +52,7 @@ def up(wanted: StackSpec, host: Host, *, timeout: float, report: Report, knows_u
     """
     preflight.check_workspace(wanted.workspace)
     preflight.check_keys(wanted)
-    with Engine(host.environ, host.stack) as engine, _locked(host, report):
+    with Engine(host.environ, host.stack) as engine, locked(host, report):
         return _Starter(wanted, host, engine, report, knows_us).up(timeout)
 
 
@@ -184,37 +175,9 @@ class _Starter:
         return Up(self.wanted.url, self.image, already, changed, signin.signed_in(self.engine.file))
 
 
-def down(host: Host, *, volumes: bool, report: Report) -> Down:
-    """Remove container and network, by our label, whatever is left of them; the volumes only if asked to.
+def locked(host: Host, report: Report) -> AbstractContextManager[None]:
+    """One that changes the stack at a time; another one waits, and says so."""
 
-    Raises `DockerUnavailable`, `StackFailed`.
-    """
-    with Engine(host.environ, host.stack) as engine, _locked(host, report):
-        there = engine.volumes()
-        removed = bool(engine.leftovers())
-        if removed or (volumes and there):
-            report(Progress("phase", "Stopping the container"))
-            _compose_down(host, volumes=volumes)
-            engine.remove_leftovers(volumes=volumes)
-            report(Progress("done", "Stopped and removed"))
-        kept = engine.volumes()
-        return Down(removed, kept, [volume for volume in there if volume not in kept])
-
-
-def _compose_down(host: Host, *, volumes: bool) -> None:
-    compose.run(
-        "down",
-        "--remove-orphans",
-        *(["--volumes"] if volumes else []),
-        stack=host.stack,
-        text=templates.compose_text(start_interval=False),
-        environ=host.environ,
-        variables={"CCAPI_STACK": host.stack},
-        directory=paths.templates_dir() / "compose",
-    )
-
-
-def _locked(host: Host, report: Report) -> AbstractContextManager[None]:
     def waiting(holder: str) -> None:
         report(Progress("note", f"Waiting for another ccapi to finish (PID {holder})"))
 
