@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
+import os
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable
@@ -20,7 +21,7 @@ import typer
 from ccapi import settings as host_settings
 from ccapi.cli import context, output
 from ccapi.cli.options import OptionalScenario
-from ccapi.errors import OutputFailed, port_busy
+from ccapi.errors import OutputFailed, StackFailed, port_busy
 
 if TYPE_CHECKING:
     from ccapi.gateway.settings import GatewaySettings
@@ -64,6 +65,8 @@ def gateway(
     Claude Code runs as you, without a container around it. Sign in first with `claude auth login`, or set
     ANTHROPIC_API_KEY.
     """
+    if os.name == "nt":  # what holds Claude Code's processes and files together there takes a POSIX system
+        raise StackFailed("ccapi gateway does not run on Windows", hint="In the container it does: ccapi up")
     from ccapi.gateway import logs
     from ccapi.gateway import settings as gateway_settings
 

@@ -43,8 +43,8 @@ def run(
     change what is run. `variables` is what the text refers to. The child has its own process group: Ctrl-C reaches only
     us, and we then interrupt the child and wait for it. Raises `DockerUnavailable` or `ComposeFailed`.
     """
-    arguments = ["docker", "compose", "--progress=plain", f"--project-name={stack}", "--env-file=/dev/null"]
-    arguments += [f"--project-directory={directory}", "--file=-", *command]
+    arguments = ["docker", "compose", "--progress=plain", f"--project-name={stack}"]
+    arguments += [f"--env-file={os.devnull}", f"--project-directory={directory}", "--file=-", *command]
     lines: collections.deque[str] = collections.deque(maxlen=_TAIL)
     process = _start(arguments, {**environ, **variables}, text)
     assert process.stdout is not None
@@ -85,14 +85,19 @@ def _start(arguments: list[str], environ: Mapping[str, str], text: str) -> subpr
 
 
 def _stop(process: subprocess.Popen[str]) -> None:
-    """Interrupt, wait, kill. A second Ctrl-C while waiting kills at once."""
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGINT)
+    """Interrupt, wait, kill. A second Ctrl-C while waiting kills at once.
+
+    Windows has no process groups of this kind: there the console itself has told the child of a Ctrl-C.
+    """
+    groups = hasattr(os, "killpg")
+    if groups:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGINT)
     try:
         process.communicate(timeout=_GRACE)
     except (subprocess.TimeoutExpired, KeyboardInterrupt):
         with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
+            os.killpg(process.pid, signal.SIGKILL) if groups else process.kill()
         process.communicate()
 
 
