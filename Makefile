@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint format bench clean
+.PHONY: demo test lint format bench docs clean
 
 demo: $(VENV)/.local
 	@$(BIN)/ccapi demo
@@ -20,6 +20,10 @@ lint: $(VENV)/.dev
 # Ratios, side by side in one run: they hold on any machine, seconds do not.
 bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks
+
+# What in docs/ is made from the program.
+docs: $(VENV)/.dev
+	$(BIN)/python -m tools.docs
 
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .

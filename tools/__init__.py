@@ -1,0 +1,1 @@
+"""What the developers of ccapi run, and its users never see."""
