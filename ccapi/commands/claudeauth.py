@@ -121,9 +121,9 @@ class State:
         return tuple(found for found in self.credentials if _RANK[found.method] < rank)
 
 
-def state(container: Inside) -> State:
-    """How Claude Code is signed in now. Raises `ClaudeFailed`."""
-    ran = container.run("sh", "-c", _STATE)
+def state(container: Inside, *, timeout: float = 60) -> State:
+    """How Claude Code is signed in now; `timeout` in seconds. Raises `ClaudeFailed`, `StackTimeout`."""
+    ran = container.run("sh", "-c", _STATE, timeout=timeout)
     found, brace, rest = ran.stdout.partition("{")
     try:
         status = json.loads(brace + rest)
