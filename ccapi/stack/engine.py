@@ -29,6 +29,7 @@ _OWN_IMAGES = {"label": f"{spec.IMAGE_LABEL}={spec.REPOSITORY}"}
 _IMAGE_OF_OURS = re.compile(rf"{spec.REPOSITORY}:[0-9a-f]{{12}}")
 _START_INTERVAL_API = (1, 44)  # Engine 25
 _CHUNK = 64 * 1024  # bytes
+_ONCE = 600  # seconds that preparing a volume may take: it may hold a great many files
 _TAR_HEADERS = 8 * 1024  # bytes; of one file, however long its name
 
 _DEFAULT = "the default socket"
@@ -55,6 +56,8 @@ class Container:
     environment: Mapping[str, str]
     labels: Mapping[str, str]
     name: str
+    user: str = ""  # `1000:1000`: as whom it runs
+    image_id: str = ""
 
     @property
     def ours(self) -> bool:
@@ -115,6 +118,7 @@ class Engine:
     def __init__(self, environ: Mapping[str, str], stack: str, *, timeout: float = 10.0) -> None:
         self.stack = stack
         self._environ = environ
+        self._label = {spec.LABEL: stack}
         self._own = {"label": f"{spec.LABEL}={stack}"}
         with self._mapped():
             import docker
@@ -207,8 +211,21 @@ class Engine:
 
         None when there is none, when it is no regular file, and when it has more than `most` bytes.
         """
+        archive = self._archive(path, most + _TAR_HEADERS)
+        return None if archive is None else _only_file(archive, most)
+
+    def owner(self, path: str) -> tuple[int, int] | None:
+        """User and group of a file or directory of the container, running or not; None when there is none."""
+        archive = self._archive(path, _TAR_HEADERS)
+        if archive is None:
+            return None
+        with tarfile.open(fileobj=io.BytesIO(archive), mode="r:") as files:
+            found = files.next()
+        return (found.uid, found.gid) if found else None
+
+    def _archive(self, path: str, most: int) -> bytes | None:
+        """The beginning of the tar archive that the engine makes of a path; None when there is nothing."""
         url = f"{self._api.base_url}/v{self._api.api_version}/containers/{self.stack}/archive"
-        wanted = most + _TAR_HEADERS
         # Not `get_archive`: it has no time limit, and does not close what was read in part.
         ask: dict[str, Any] = {"params": {"path": path}, "stream": True, "timeout": self._api.timeout}
         with self._mapped(), self._api.get(url, **ask) as answer:
@@ -219,13 +236,50 @@ class Engine:
             archive = b""
             for chunk in answer.iter_content(_CHUNK):
                 archive += chunk
-                if len(archive) > wanted:
+                if len(archive) > most:
                     break
-        return _only_file(archive, most)
+        return archive
+
+    def run_as_root(self, image: str, script: str, volumes: Mapping[str, str], *, capabilities: Sequence[str]) -> None:
+        """Run a shell script once, as root with these capabilities and no more, without a network, on these volumes.
+
+        `volumes`: where each is mounted, by its name. Raises `StackFailed` with what the script said.
+        """
+        with self._mapped():
+            confined = self._api.create_host_config(
+                binds={name: {"bind": place, "mode": "rw"} for name, place in volumes.items()},
+                cap_drop=["ALL"],
+                cap_add=list(capabilities),
+                network_mode="none",
+                read_only=True,
+                security_opt=["no-new-privileges"],
+            )
+            made = self._api.create_container(
+                image,
+                entrypoint=["sh", "-euc", script],
+                command=[],
+                user="0:0",
+                labels=self._label,
+                host_config=confined,
+            )
+            try:
+                self._api.start(made["Id"])
+                code = self._api.wait(made["Id"], timeout=_ONCE)["StatusCode"]
+                said = self._api.logs(made["Id"]).decode("utf-8", "replace").strip()
+            finally:
+                self._api.remove_container(made["Id"], force=True)
+        if code:
+            raise StackFailed(f"preparing the volumes failed: {said.splitlines()[-1] if said else f'exit code {code}'}")
 
     def has_image(self, reference: str) -> bool:
         with self._mapped():
             return bool(self._api.images(name=reference))
+
+    def image_id(self, reference: str) -> str | None:
+        """None when there is no such image here."""
+        with self._mapped():
+            found = self._api.images(name=reference)
+        return str(found[0]["Id"]) if found else None
 
     def volumes(self) -> list[Volume]:
         with self._mapped():
@@ -242,6 +296,14 @@ class Engine:
                 if any(p.get("PublicPort") == port for p in found["Ports"]):
                     return str(found["Names"][0]).lstrip("/")
         return None
+
+    def published(self) -> dict[int, str]:
+        """The ports of the host that our containers have, of whatever stack, running or not; and the stack's name."""
+        with self._mapped():
+            found = self._api.containers(all=True, filters={"label": spec.LABEL})
+            documents = [self._api.inspect_container(one["Id"]) for one in found]
+        there = [_container(document) for document in documents]
+        return {one.port: one.labels[spec.LABEL] for one in there if one.port}
 
     def leftovers(self) -> list[str]:
         """The names of our containers and networks."""
@@ -350,6 +412,8 @@ def _container(raw: Mapping[str, Any]) -> Container:
         environment=dict(pair.partition("=")[::2] for pair in config["Env"] or []),
         labels=config["Labels"] or {},
         name=raw["Name"].lstrip("/"),
+        user=config.get("User") or "",
+        image_id=raw.get("Image") or "",
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import TextIO
 
 _POLL = 0.2  # seconds
+_FAR = 1 << 30  # bytes: Windows locks a range, which nobody else can read then; the holder's PID stands before it
 
 
 @contextmanager
@@ -25,6 +27,7 @@ def exclusive(file: Path, waiting: Callable[[str], None]) -> Iterator[None]:
             waiting(handle.read().strip() or "?")
             while not _acquire(handle):
                 time.sleep(_POLL)
+        handle.seek(0)
         handle.truncate(0)
         handle.write(str(os.getpid()))
         handle.flush()
@@ -32,12 +35,19 @@ def exclusive(file: Path, waiting: Callable[[str], None]) -> Iterator[None]:
 
 
 def _acquire(handle: TextIO) -> bool:
+    """Whether it was free, or this system has no locks."""
     try:
-        import fcntl
-    except ImportError:  # not a POSIX system: go on without
-        return True
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+        if sys.platform == "win32":
+            import msvcrt
+
+            handle.seek(_FAR)
+            msvcrt.locking(handle.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):  # as POSIX and as Windows say it
         return False
+    except ImportError:
+        return True
     return True

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from ccapi import settings
 
@@ -36,6 +37,16 @@ VARIABLES = (
 )
 
 
+class User(NamedTuple):
+    """As whom everything in the container runs."""
+
+    uid: int = 1000
+    gid: int = 1000
+
+    def __str__(self) -> str:
+        return f"{self.uid}:{self.gid}"
+
+
 @dataclass(frozen=True, slots=True)
 class StackSpec:
     """`environment` holds values for `VARIABLES`; one that is missing is not set in the container."""
@@ -48,6 +59,7 @@ class StackSpec:
     ca_file: Path | None = None
     host: str = "127.0.0.1"
     keys: Path | None = None  # directory of the API keys, which the gateway may read
+    user: User = User()  # noqa: RUF009 -- a tuple
 
     @property
     def url(self) -> str:
@@ -65,6 +77,8 @@ class StackSpec:
         return {
             **self.environment,
             "CCAPI_STACK": self.stack,
+            "CCAPI_UID": str(self.user.uid),
+            "CCAPI_GID": str(self.user.gid),
             "CCAPI_IMAGE": image,
             "CCAPI_COMPOSE_ID": compose_id,
             "CCAPI_GATEWAY_HOST": self.host,

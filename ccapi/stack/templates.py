@@ -18,10 +18,12 @@ from pathlib import Path
 from ccapi import paths
 from ccapi.errors import SettingInvalid
 from ccapi.stack import spec
+from ccapi.stack.spec import User
 
 _COMPOSE = "templates/compose"
 _CA = f"{_COMPOSE}/ca"
 _CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----\s.+?-----END CERTIFICATE-----", re.DOTALL)
+_USER = User()
 _NOT_STAGED = {"__pycache__", "_templates"}
 
 
@@ -44,11 +46,12 @@ class BuildInput:
 
     base_image: str
     files: Mapping[str, bytes]  # by their path in the context
+    user: User = User()  # noqa: RUF009 -- a tuple
 
     @property
     def image(self) -> str:
         """The name of the image that these inputs give: `claude-code-api:<12 hex digits>`."""
-        digest = hashlib.sha256(self.base_image.encode())
+        digest = hashlib.sha256(f"{self.base_image}\0{self.user}".encode())
         for name, content in sorted(self.files.items()):
             digest.update(f"\0{name}\0{len(content)}\0".encode())
             digest.update(content)
@@ -69,8 +72,8 @@ class BuildInput:
             yield Path(directory, _COMPOSE)
 
 
-def build_input(base_image: str, ca_file: Path | None = None) -> BuildInput:
-    """Raises `SettingInvalid` when the CA file cannot be used."""
+def build_input(base_image: str, ca_file: Path | None = None, user: User = _USER) -> BuildInput:
+    """`user`: as whom everything in the container shall run. Raises `SettingInvalid` for a useless CA file."""
     templates = paths.templates_dir() / "compose"
     files = {f"ccapi/{name}": content for name, content in _tree(paths.package_dir())}
     for name in ("Dockerfile", "Dockerfile.dockerignore", "ccapi-browser", "requirements.txt"):
@@ -80,7 +83,7 @@ def build_input(base_image: str, ca_file: Path | None = None) -> BuildInput:
     for number, pem in enumerate(certificates(ca_file) if ca_file else []):
         files[f"{_CA}/ca-file-{number:03}.crt"] = pem.encode()
     files[f"{_CA}/.keep"] = b""  # COPY needs the directory
-    return BuildInput(base_image, files)
+    return BuildInput(base_image, files, user)
 
 
 def _tree(root: Path) -> Iterator[tuple[str, bytes]]:
