@@ -4,10 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
-from tests.stack.support import FakeDocker, Stack, refuse_to_harm
+from ccapi.gateway.settings import GatewaySettings
+from tests.gateway.harness import Gateway, Model, in_thread, scripted
+from tests.stack.support import NAME, FakeDocker, Stack, docker, inspect, refuse_to_harm
+
+COMMANDS = """
+[[turn]]
+when.results = 0
+step = [{ tool = "Bash", input.command = "@{prompt}" }]
+
+[[turn]]
+step = [{ text = "Done." }]
+"""
 
 
 @pytest.fixture(scope="session")
@@ -26,6 +38,27 @@ def running(stack: Stack) -> Stack:
     """The stack, healthy, with the default rehearsal scenario."""
     stack.up()
     return stack
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Model]:
+    """Has every prompt run as a command; on the machine, where the container reaches it."""
+    file = tmp_path_factory.mktemp("model") / "scenario.toml"
+    file.write_text(COMMANDS, "utf-8")
+    with in_thread(lambda: scripted(str(file), host="0.0.0.0")) as model:
+        yield model
+
+
+@pytest.fixture
+def agent(stack: Stack, model: Model) -> Gateway:
+    """The stack with an agent that runs commands: `agent.content(command)` is a transcript with its output."""
+    if not docker("ps", "--quiet", f"--filter=name=^{NAME}$"):
+        stack.up()
+    stack.inside("umask 077; echo ANTHROPIC_API_KEY=x >$CLAUDE_CONFIG_DIR/credentials.env")
+    (network,) = inspect()["NetworkSettings"]["Networks"].values()
+    done = stack.cli("up", environ={"ANTHROPIC_BASE_URL": f"http://{network['Gateway']}:{urlsplit(model.url).port}"})
+    assert done.returncode == 0, done.stderr
+    return Gateway(f"http://127.0.0.1:{stack.port}", Path("/nowhere"), GatewaySettings(), model)
 
 
 @pytest.fixture

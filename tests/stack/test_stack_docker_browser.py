@@ -10,7 +10,6 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
 
@@ -19,11 +18,10 @@ import pytest
 
 from ccapi import paths
 from ccapi.commands import secret
-from ccapi.gateway.settings import GatewaySettings
 from ccapi.paths import Home
 from ccapi.wire import internal
 from tests.cli.support import Terminal, on_terminal
-from tests.gateway.harness import Gateway, Model, await_that, in_thread, scripted
+from tests.gateway.harness import Gateway, await_that
 from tests.stack.login import McpServer, listed, mcp_server, redirect_port
 from tests.stack.support import NAME, Stack, docker, inspect
 
@@ -31,14 +29,6 @@ pytestmark = [pytest.mark.docker, pytest.mark.timeout(600)]
 
 DEMO = "demo-server"
 HELPER = "/usr/local/bin/ccapi-browser"
-SCENARIO = """
-[[turn]]
-when.results = 0
-step = [{ tool = "Bash", input.command = "@{prompt}" }]
-
-[[turn]]
-step = [{ text = "Done." }]
-"""
 
 
 @dataclass
@@ -60,37 +50,11 @@ class Host:
         return found
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Model]:
-    """Has every prompt run as a command; on the machine, where the container reaches it."""
-    file = tmp_path_factory.mktemp("model") / "scenario.toml"
-    file.write_text(SCENARIO, "utf-8")
-    with in_thread(lambda: scripted(str(file), host="0.0.0.0")) as model:
-        yield model
-
-
-@pytest.fixture(scope="module")
-def environ(stack: Stack, model: Model) -> dict[str, str]:
-    """With which `up` makes the container use that model as if it were the real one."""
-    stack.up()
-    stack.inside("umask 077; echo ANTHROPIC_API_KEY=x >$CLAUDE_CONFIG_DIR/credentials.env")
-    (network,) = inspect()["NetworkSettings"]["Networks"].values()
-    return {"ANTHROPIC_BASE_URL": f"http://{network['Gateway']}:{urlsplit(model.url).port}"}
-
-
 @pytest.fixture
-def host(stack: Stack, environ: dict[str, str]) -> Host:
-    """The stack with that model, and without the OAuth proxy."""
-    done = stack.cli("up", environ=environ)
-    assert done.returncode == 0, done.stderr
+def host(stack: Stack, agent: Gateway) -> Host:
+    """The stack with that agent, and without the OAuth proxy."""
     stack.cli("proxy", "stop")
     return Host(stack, secret.path(Home(stack.environ["CCAPI_HOME"])).read_text().strip())
-
-
-@pytest.fixture
-def agent(host: Host, model: Model) -> Gateway:
-    """Runs commands: `agent.content(command)` is a transcript with its output."""
-    return Gateway(f"http://127.0.0.1:{host.stack.port}", Path("/nowhere"), GatewaySettings(), model)
 
 
 @pytest.fixture
