@@ -9,23 +9,28 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ccapi.doctor import check as checks
 from ccapi.doctor.check import Check, Finding, Fix
 from ccapi.doctor.facts import Facts
 from ccapi.errors import CcapiError
+from ccapi.redact import redact
 
 _PASSES = ("ok", "warn", "info")
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a check found, and how long that took, in seconds."""
+    """What a check found, and how long that took, in seconds. No text in it has a secret.
+
+    `fixed`: doctor has just mended it; the finding is what was seen after that.
+    """
 
     check: Check
     finding: Finding
     seconds: float
+    fixed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +64,25 @@ def run(
     for group in (quick, *([check] for check in needed if check.deep)):
         _Group(group, results, facts, timeout, lambda r: on_progress(Progress(r, len(results), total))).run()
     return [results[check.id] for check in wanted]
+
+
+def mend(
+    result: Result,
+    known: Sequence[Check],
+    facts: Facts,
+    *,
+    timeout: float,
+) -> Result:
+    """Apply the fix, which must be a safe one, and look again. What keeps it from being applied becomes the finding."""
+    fix = result.finding.fix
+    assert fix is not None
+    assert fix.apply is not None
+    try:
+        fix.apply()
+    except CcapiError as error:
+        return replace(result, finding=_without_secrets(failed(error)))
+    (after,) = run([result.check], known, facts.again(), timeout=timeout)
+    return replace(after, fixed=after.finding.status in _PASSES and after.finding.status != "warn")
 
 
 def _with_needs(wanted: Sequence[Check], known: Sequence[Check]) -> list[Check]:
@@ -126,7 +150,7 @@ class _Group:
 
     def _look(self, check: Check) -> None:
         began = time.monotonic()
-        finding = _finding(check, self._facts)
+        finding = _without_secrets(_finding(check, self._facts))
         self._found.put(Result(check, finding, time.monotonic() - began))
 
     def _collect(self) -> None:
@@ -160,3 +184,10 @@ def _finding(check: Check, facts: Facts) -> Finding:
 def failed(error: CcapiError) -> Finding:
     """What an error of ours says, as a finding; of its hint the first line is the fix."""
     return checks.fail(error.message, fix=Fix(error.hint) if error.hint else None)
+
+
+def _without_secrets(finding: Finding) -> Finding:
+    fix = finding.fix
+    if fix is not None:
+        fix = replace(fix, text=redact(fix.text), command=None if fix.command is None else redact(fix.command))
+    return replace(finding, summary=redact(finding.summary), detail=redact(finding.detail), fix=fix)

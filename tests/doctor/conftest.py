@@ -17,5 +17,5 @@ def doctor(tmp_path: Path) -> Doctor:
 
 @pytest.fixture
 def table(tmp_path: Path) -> Table:
-    """docs/troubleshooting.md, for this test's rows."""
+    """Of docs/troubleshooting.md, for this test's rows."""
     return Table(tmp_path)

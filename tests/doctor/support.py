@@ -87,7 +87,7 @@ class Table:
         )
         if WRITE:
             troubleshooting.write(row)
-        assert row in troubleshooting.rows(), f"not in {troubleshooting.FILE.name}; `make docs` writes it: {row}"
+        assert row in troubleshooting.rows(), f"not in {troubleshooting.FILE.name}; CCAPI_WRITE_DOCS=1 writes it: {row}"
 
     def _normal(self, text: str, replace: Mapping[str, str] | None) -> str:
         for found, shown in (replace or {}).items():

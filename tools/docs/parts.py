@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from tools.docs import settings
+from tools.docs import checks, reference, settings
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -23,6 +23,8 @@ class Part(NamedTuple):
 
 
 PARTS = (
+    Part("reference", "docs/reference.md", reference.text),
+    Part("checks", "docs/troubleshooting.md", checks.sections),
     Part("settings", "docs/settings.md", settings.table),
 )  # fmt: skip
 

@@ -1,7 +1,159 @@
-"""The command line itself."""
+"""The command line itself: how it was installed, what it runs on, and its settings."""
 
 from __future__ import annotations
 
-from ccapi.doctor.check import Check
+import locale
+import os
+import platform
+import shutil
+import sys
+import sysconfig
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
 
-CHECKS: tuple[Check, ...] = ()
+from ccapi import paths
+from ccapi.doctor import advice
+from ccapi.doctor.check import Check, Finding, Fix, Trouble, fail, info, ok, warn
+from ccapi.doctor.facts import Facts
+from ccapi.errors import SettingInvalid
+
+_OLDEST = (3, 11)
+_PACKAGE = "ccapi-cli"
+
+
+def _version(facts: Facts) -> Finding:
+    return info(f"ccapi {facts.version}, {_method()}")
+
+
+def _method() -> str:
+    """How it was installed, by where it lies; that says how it is upgraded."""
+    parts = paths.package_dir().parts
+    if "pipx" in parts:
+        return "installed with pipx"
+    if "uv" in parts and "tools" in parts:
+        return "installed with uv tool"
+    if _editable():
+        return f"run from a checkout ({paths.package_dir().parent})"
+    kind = "in a virtual environment" if sys.prefix != sys.base_prefix else "for the whole system"
+    return f"installed with pip, {kind} ({sys.prefix})"
+
+
+def _editable() -> bool:
+    """Whether the package lies anywhere but where packages are installed."""
+    here = paths.package_dir().parent
+    return not any(here == Path(sysconfig.get_path(name)) for name in ("purelib", "platlib"))
+
+
+def _installs(facts: Facts) -> Finding:
+    """Whether the shell would run this very one, and no other."""
+    found = list(_commands(facts))
+    if not found:
+        return warn(
+            "the shell would not find ccapi: its directory is not in PATH",
+            fix=Fix("Add the directory that it is in", _add_to_path()),
+        )
+    others = {command.resolve() for command in found[1:]} - {found[0].resolve()}
+    if others:
+        return warn(
+            f"{len(others) + 1} installations of ccapi are in PATH",
+            "\n".join(["The first one is run:", *(str(command) for command in found)]),
+            Fix("Remove those that you do not use, in the way in which they were installed", "type -a ccapi"),
+        )
+    return ok(str(found[0]))
+
+
+def _commands(facts: Facts) -> Iterator[Path]:
+    """In the order of PATH; a directory that is named twice counts once."""
+    for directory in dict.fromkeys(facts.environ.get("PATH", "").split(os.pathsep)):
+        if directory and (found := shutil.which("ccapi", path=directory)):
+            yield Path(found)
+
+
+def _add_to_path() -> str:
+    directory = Path(sysconfig.get_path("scripts"))
+    return f'export PATH="{directory}:$PATH"' if os.name == "posix" else f'setx PATH "{directory};%PATH%"'
+
+
+def _python(facts: Facts) -> Finding:
+    """The interpreter, and whether what ccapi is made of is there in the versions that it was made for."""
+    del facts
+    version = f"Python {platform.python_version()} ({sys.executable})"
+    if sys.version_info[:2] < _OLDEST:
+        return fail(f"{version}, and 3.11 is needed", fix=Fix("Install ccapi with a newer one"))
+    missing = list(_unmet())
+    if missing:
+        return fail(
+            f"packages that ccapi needs are missing or too old: {advice.listed(missing)}",
+            fix=Fix("Install ccapi anew", f"{sys.executable} -m pip install --force-reinstall {_PACKAGE}"),
+        )
+    return ok(version)
+
+
+def _unmet() -> Iterator[str]:
+    """The names of what is declared and is not installed. A checkout that nobody installed declares nothing."""
+    try:
+        declared = metadata.requires(_PACKAGE) or []
+    except metadata.PackageNotFoundError:
+        return
+    for requirement in declared:
+        name, _, marker = requirement.partition(";")
+        plain = name.strip().split("[")[0]
+        plain = plain.split("<")[0].split(">")[0].split("=")[0].split("!")[0].split("~")[0].strip()
+        if "extra" in marker:
+            continue
+        try:
+            metadata.version(plain)
+        except metadata.PackageNotFoundError:
+            yield plain
+
+
+def _locale(facts: Facts) -> Finding:
+    """Whether answers can be shown as they are."""
+    encoding = locale.getpreferredencoding(do_setlocale=False)
+    if encoding.lower().replace("-", "") == "utf8" or sys.flags.utf8_mode:
+        return ok(f"UTF-8, TERM={facts.environ.get('TERM') or 'not set'}")
+    return warn(
+        f"the terminal's encoding is {encoding}",
+        "Letters that it does not have are shown as question marks.",
+        Fix("Have UTF-8, in your shell's profile too", "export LANG=C.UTF-8"),
+    )
+
+
+def _settings(facts: Facts) -> Finding:
+    """Whether every file of settings can be read, and every value is one that is possible."""
+    try:
+        settings = facts.settings()
+    except SettingInvalid as error:
+        first, *rest = error.message.splitlines()
+        detail = "\n".join([*rest, *(error.hint or "").splitlines()])
+        return fail(first, detail, Fix("Correct it, then look again", "ccapi config edit\nccapi config validate"))
+    origins = [resolved.origin for resolved in settings.resolved.values()]
+    own = sum(origin != "default" for origin in origins)
+    files = [origin for origin in dict.fromkeys(origins) if origin not in {"flag", "environment", "default"}]
+    where = f", from {advice.listed(files)}" if files else ""
+    return ok(f"{own} of {len(origins)} are not the default{where}")
+
+
+CHECKS: tuple[Check, ...] = (
+    Check("cli.version", "The version, and how it was installed", _version),
+    Check(
+        "cli.installs",
+        "Whether the shell finds this ccapi, and no other",
+        _installs,
+        trouble=(Trouble("Several are installed.", "Remove all but one: an upgrade reaches only one of them."),),
+    ),
+    Check("cli.python", "The Python that runs it, and the packages it needs", _python),
+    Check(
+        "cli.locale",
+        "Whether the terminal takes UTF-8",
+        _locale,
+        trouble=(Trouble("Letters are shown as question marks.", "Set LANG to a UTF-8 locale."),),
+    ),
+    Check(
+        "cli.settings",
+        "Whether the settings are valid: file, line, what was expected",
+        _settings,
+        trouble=(Trouble("A settings file has a mistake in it.", "Correct the line that is named."),),
+    ),
+)
