@@ -21,7 +21,6 @@ from ccapi.gateway.parts import Parts
 from ccapi.gateway.responses import ResponsesHandler
 from ccapi.gateway.sessions import SessionsHandler
 from ccapi.gateway.settings import GatewaySettings
-from ccapi.settings import LOOPBACK
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +34,7 @@ def create_app(parts: Parts) -> web.Application:
         middlewares=[
             logs.request_context(parts.metrics.request),
             security.errors,
-            security.guard(published=settings.published not in LOOPBACK),
+            security.guard(any_name=settings.key_required),
         ],
         client_max_size=settings.max_body,
     )

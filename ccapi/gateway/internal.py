@@ -60,7 +60,7 @@ class Internal:
 
     def app(self) -> web.Application:
         """To be added below `PREFIX`."""
-        app = web.Application(middlewares=[security.guard(published=False), guard(self._secret)])
+        app = web.Application(middlewares=[security.guard(any_name=False), guard(self._secret)])
         app[access.OWN] = True
         app.on_shutdown.append(self._shutdown)
         for path, handler in {

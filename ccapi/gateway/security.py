@@ -3,6 +3,7 @@
 Without a key, the loopback address is all that keeps others out, and a browser on this machine can be made to talk to
 it: by a form or a script of any page, or by a name that suddenly resolves to 127.0.0.1. So the Host header must be
 loopback's, a foreign Origin or Sec-Fetch-Site is refused, and a body must be declared as JSON (a plain form cannot).
+Where every request needs a key, a name tells nothing: then it may be any, as behind a proxy or in a Docker network.
 """
 
 from __future__ import annotations
@@ -63,27 +64,29 @@ def log_detail(error: CcapiError) -> None:
         log.warning("%s: %s (%s)", error.code, redact(error.message), redact(error.detail))
 
 
-def guard(*, published: bool) -> Middleware:
+def guard(*, any_name: bool) -> Middleware:
     """Refuse what no API client sends. Raises the errors that `errors` renders.
 
-    `published`: other machines may call, by whatever name they know this one; they need a key, which no web page has.
+    `any_name`: others may call by whatever name they know this machine, or the proxy with HTTPS before it. That is for
+    where every request needs a key, which no web page has.
     """
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-        _check(request, _ANY_HOST if published else _LOOPBACK_HOST)
+        _check(request, any_name=any_name)
         return await handler(request)
 
     return middleware
 
 
-def _check(request: web.Request, hosts: re.Pattern[str]) -> None:
+def _check(request: web.Request, *, any_name: bool) -> None:
+    hosts, schemes = (_ANY_HOST, ("http", "https")) if any_name else (_LOOPBACK_HOST, ("http",))
     if not request.raw_path.startswith("/"):
         raise InvalidRequest("The request target must be a path")
     host = request.headers.get("Host", "")
     if not hosts.fullmatch(host):
         raise WrongHost("The Host header must be localhost, 127.0.0.1 or [::1]")
-    if request.headers.get("Origin", f"http://{host}") != f"http://{host}":
+    if request.headers.get("Origin", f"http://{host}") not in {f"{scheme}://{host}" for scheme in schemes}:
         raise RequestRefused("Requests from other web pages are refused")
     if request.headers.get("Sec-Fetch-Site", "none") not in {"none", "same-origin"}:
         raise RequestRefused("Requests from other web pages are refused")

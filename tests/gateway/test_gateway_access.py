@@ -109,7 +109,7 @@ async def who(request: web.Request) -> web.StreamResponse:
 
 
 def create_app(keyring: Keyring, *, required: bool, clock: Clock) -> web.Application:
-    app = web.Application(middlewares=[security.errors, security.guard(published=False)])
+    app = web.Application(middlewares=[security.errors, security.guard(any_name=False)])
     app.on_response_prepare.append(security.set_headers)
     access.install(app, keyring, required=required, clock=clock)
     for path in ("/health", "/ready", "/metrics", "/docs", "/v1/models"):

@@ -15,7 +15,10 @@ import httpx
 import pytest
 from aiohttp import web
 
+from ccapi.commands import keys
 from ccapi.gateway import security
+from ccapi.paths import Home, keys_dir
+from ccapi.wire.keys import Policy
 from tests.gateway.harness import Gateway, body, gateway, in_thread
 
 CHAT = "/v1/chat/completions"
@@ -312,6 +315,49 @@ def test_a_foreign_host_is_refused_on_every_route(stubbed: Gateway, method: str,
     assert_error(send(stubbed, method, path, headers={"Host": "evil.example:8000"}, **valid(method)), 421, "wrong_host")
 
 
+@pytest.fixture(scope="module")
+def keyed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Gateway, dict[str, str]]]:
+    """A gateway where every request needs a key, and the header with one."""
+    home = Home(str(tmp_path_factory.mktemp("keyed")))
+    key = keys.create(home, None, Policy(), print).key
+    directory = tmp_path_factory.mktemp("gateway") / "gateway"
+    with gateway(directory, require_key=True, keys_dir=keys_dir(home)) as running:
+        yield running, {"Authorization": f"Bearer {key}"}
+
+
+@pytest.mark.parametrize("host", ["api.example.com", "gateway:8000", "192.0.2.1:8443", "[2001:db8::1]", "localhost:80"])
+def test_with_a_key_the_name_may_be_any(keyed: tuple[Gateway, dict[str, str]], host: str) -> None:
+    """A proxy with HTTPS passes its own name on, a container calls by the service's: the key is what counts."""
+    running, key = keyed
+    assert send(running, "GET", "/v1/models", headers={"Host": host, **key}).status_code == 200
+    assert_error(send(running, "GET", "/v1/models", headers={"Host": host}), 401, "invalid_api_key")
+    assert_error(send(running, "GET", "/v1/models", headers={"Host": f"{host}@evil.example", **key}), 421, "wrong_host")
+
+
+@pytest.mark.parametrize(
+    ("origin", "status"),
+    [
+        *(("https://api.example.com", 200), ("http://api.example.com", 200), ("https://api.example.com:8443", 403)),
+        *(("https://evil.example", 403), ("https://api.example.com.evil.example", 403), ("null", 403)),
+    ],
+)
+def test_the_own_page_behind_a_proxy_with_https(
+    keyed: tuple[Gateway, dict[str, str]], origin: str, status: int
+) -> None:
+    """Its Origin has the proxy's scheme; any other page is refused, whatever key it has."""
+    running, key = keyed
+    headers = {"Host": "api.example.com", "Origin": origin, **key}
+    assert send(running, "GET", "/v1/models", headers=headers).status_code == status
+
+
+@pytest.mark.parametrize("header", ["X-Forwarded-For", "X-Real-IP", "Forwarded", "X-Forwarded-Host"])
+def test_what_is_said_of_the_way_here_opens_nothing(keyed: tuple[Gateway, dict[str, str]], header: str) -> None:
+    """Nobody becomes this machine by saying so: no decision hangs on where a request came from."""
+    running, _ = keyed
+    value = "for=127.0.0.1;host=localhost" if header == "Forwarded" else "127.0.0.1"
+    assert_error(send(running, "GET", "/v1/models", headers={header: value}), 401, "invalid_api_key")
+
+
 @pytest.mark.parametrize(
     "host",
     [
@@ -468,7 +514,7 @@ async def failing() -> AsyncIterator[int]:
     async def refuse(_: web.Request) -> web.Response:
         raise web.HTTPServiceUnavailable(text=MARKER)
 
-    app = web.Application(middlewares=[security.errors, security.guard(published=False)])
+    app = web.Application(middlewares=[security.errors, security.guard(any_name=False)])
     app.on_response_prepare.append(security.set_headers)
     app.router.add_get("/fail", fail)
     app.router.add_get("/refuse", refuse)
