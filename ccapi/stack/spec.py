@@ -14,6 +14,7 @@ SERVICE = "gateway"
 LABEL = "ccapi.stack"  # of container, volumes, network; its value is the stack's name
 IMAGE_LABEL = "ccapi.image"
 COMPOSE_LABEL = "ccapi.compose"
+SDK_LABEL = "ccapi.claude-agent-sdk"  # of the image, and so of the container: the release that carries Claude Code
 WORKSPACE_LABEL = "ccapi.workspace"  # as it was given: Docker Desktop reports a path of its own for the mount
 CONTAINER_PORT = "8000/tcp"
 WORKSPACE = "/workspace"
@@ -60,6 +61,7 @@ class StackSpec:
     host: str = "127.0.0.1"
     keys: Path | None = None  # directory of the API keys, which the gateway may read
     user: User = User()  # noqa: RUF009 -- a tuple
+    claude: str | None = None  # release of claude-agent-sdk; None: the one in the Dockerfile
 
     @property
     def url(self) -> str:
@@ -86,6 +88,7 @@ class StackSpec:
             "CCAPI_KEYS_DIR": str(self.keys or ""),
             "CCAPI_STACK_BASE_IMAGE": self.base_image,
             "CCAPI_STACK_WORKSPACE": str(self.workspace or ""),
+            **({"CLAUDE_AGENT_SDK_VERSION": self.claude} if self.claude else {}),
         }
 
 

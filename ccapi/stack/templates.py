@@ -47,11 +47,12 @@ class BuildInput:
     base_image: str
     files: Mapping[str, bytes]  # by their path in the context
     user: User = User()  # noqa: RUF009 -- a tuple
+    claude: str | None = None  # release of claude-agent-sdk in the place of the Dockerfile's
 
     @property
     def image(self) -> str:
         """The name of the image that these inputs give: `claude-code-api:<12 hex digits>`."""
-        digest = hashlib.sha256(f"{self.base_image}\0{self.user}".encode())
+        digest = hashlib.sha256(f"{self.base_image}\0{self.user}\0{self.claude or ''}".encode())
         for name, content in sorted(self.files.items()):
             digest.update(f"\0{name}\0{len(content)}\0".encode())
             digest.update(content)
@@ -72,8 +73,13 @@ class BuildInput:
             yield Path(directory, _COMPOSE)
 
 
-def build_input(base_image: str, ca_file: Path | None = None, user: User = _USER) -> BuildInput:
-    """`user`: as whom everything in the container shall run. Raises `SettingInvalid` for a useless CA file."""
+def build_input(
+    base_image: str, ca_file: Path | None = None, user: User = _USER, claude: str | None = None
+) -> BuildInput:
+    """`user`: as whom everything in the container shall run; `claude`: see `BuildInput`.
+
+    Raises `SettingInvalid` for a useless CA file.
+    """
     templates = paths.templates_dir() / "compose"
     files = {f"ccapi/{name}": content for name, content in _tree(paths.package_dir())}
     for name in ("Dockerfile", "Dockerfile.dockerignore", "ccapi-browser", "requirements.txt"):
@@ -83,7 +89,7 @@ def build_input(base_image: str, ca_file: Path | None = None, user: User = _USER
     for number, pem in enumerate(certificates(ca_file) if ca_file else []):
         files[f"{_CA}/ca-file-{number:03}.crt"] = pem.encode()
     files[f"{_CA}/.keep"] = b""  # COPY needs the directory
-    return BuildInput(base_image, files, user)
+    return BuildInput(base_image, files, user, claude)
 
 
 def _tree(root: Path) -> Iterator[tuple[str, bytes]]:

@@ -20,7 +20,7 @@ BASE = "debian:trixie-slim"
 
 
 def test_the_name_of_an_image_is_a_hash_of_its_inputs() -> None:
-    """The same files give the same name; another base image, CA file, source or file name another one."""
+    """The same files give the same name; another base image, CA file, release, source or file name another one."""
     inputs = build_input(BASE)
     assert re.fullmatch(r"claude-code-api:[0-9a-f]{12}", inputs.image)
     files = dict(inputs.files)
@@ -28,11 +28,12 @@ def test_the_name_of_an_image_is_a_hash_of_its_inputs() -> None:
     others = [
         build_input("debian:other"),
         build_input(BASE, CA_FILE),
+        build_input(BASE, claude="0.2.186"),
         templates.BuildInput(BASE, {**files, "ccapi/errors.py": files["ccapi/errors.py"] + b"\n"}),
         templates.BuildInput(BASE, moved),
     ]
     assert build_input(BASE).image == inputs.image
-    assert len({inputs.image, *(other.image for other in others)}) == 5
+    assert len({inputs.image, *(other.image for other in others)}) == 6
 
 
 def test_two_files_cannot_pass_for_one() -> None:
