@@ -21,7 +21,7 @@ _RECENT = 3600  # seconds
 _READY_TIMEOUT = 8.0  # seconds; the gateway gives itself 5
 _GRACE = 10  # seconds to end, before a restart by force
 _PROGRAM_TIMEOUT = 10.0  # seconds
-_UID = 1000  # of the container's user
+_USER = "1000:1000"  # where the image says who runs
 _VERSION = re.compile(rb"^__version__ = [\"']([^\"'\n]+)[\"']", re.MULTILINE)
 _VERSION_FILE = "/opt/ccapi/app/ccapi/__init__.py"
 
@@ -48,7 +48,7 @@ def _environment(facts: Facts) -> dict[str, str]:
 def container(facts: Facts) -> Finding:
     found = facts.container()
     if found is None:
-        return fail("there is no container: the stack was not started yet, or was taken down", fix=_up(facts))
+        return fail("there is no container", "The stack was not started yet, or was taken down.", _up(facts))
     if not found.ours:
         return _foreign(found)
     match found.state:
@@ -235,24 +235,25 @@ def volumes(facts: Facts) -> Finding:
     refused = [mounts[place] for place in ran.stdout.splitlines() if place in mounts]
     if not refused:
         return ok("the volumes are there, and the container can write to them")
+    user = facts.own_container().user or _USER
     names = advice.listed(_name(mount) for mount in refused)
-    return fail(f"the container (user id {_UID}) cannot write to {names}", fix=_given_to_the_user(facts, refused))
+    fix = _given_to(facts, user, refused)
+    return fail(f"the container (user id {user.partition(':')[0]}) cannot write to {names}", fix=fix)
 
 
 def _name(mount: Document) -> str:
     return str(mount.get("Name") or mount["Source"])
 
 
-def _given_to_the_user(facts: Facts, mounts: Sequence[Document]) -> Fix:
-    """A volume holds nothing but ours; of a directory of the person's nobody else may lose anything."""
-    image, commands = facts.own_container().image, []
-    for mount in mounts:
-        if mount["Type"] == "volume":
-            commands.append(
-                f"docker run --rm --user 0 --volume {_name(mount)}:/v --entrypoint chown {image} -R {_UID}:{_UID} /v"
-            )
-        else:
-            commands.append(f"sudo setfacl -R -m u:{_UID}:rwX -m d:u:{_UID}:rwX {mount['Source']}")
+def _given_to(facts: Facts, user: str, mounts: Sequence[Document]) -> Fix:
+    """A volume is the container's user's alone; of a directory of the person's nobody loses anything."""
+    image, uid = facts.own_container().image, user.partition(":")[0]
+    commands = [
+        f"docker run --rm --user 0 --volume {_name(mount)}:/v --entrypoint chown {image} -R {user} /v"
+        if mount["Type"] == "volume"
+        else f"sudo setfacl -R -m u:{uid}:rwX -m d:u:{uid}:rwX {mount['Source']}"
+        for mount in mounts
+    ]
     return Fix("If the disk is not full, give the container's user the right to.", "\n".join(commands))
 
 
@@ -341,7 +342,7 @@ CHECKS: tuple[Check, ...] = (
         needs=("stack.container",),
         limit=15,
         trouble=(
-            Trouble("The agent cannot write to its workspace", "Give user id 1000 the right to, or free some space."),
+            Trouble("The agent cannot write to its workspace", "Give its user the right to, or free some space."),
         ),
     ),
     Check("stack.orphans", "Nothing is left of stacks that are gone", orphans, needs=("docker.engine",)),
