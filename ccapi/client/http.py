@@ -62,10 +62,12 @@ class JsonClient:
     What takes that secret wants to be called by a name of this machine, whatever address it is published on.
     """
 
-    def __init__(self, service: Service, base_url: str, secret: str) -> None:
+    def __init__(self, service: Service, base_url: str, secret: str, *, timeout: float = CONNECT) -> None:
+        """`timeout` in seconds, for the connection and for an answer that takes no time."""
         self._service = service
         self._base_url = base_url
-        self._http = connect(base_url, bearer=secret, timeout=httpx.Timeout(CONNECT))
+        self._timeout = timeout
+        self._http = connect(base_url, bearer=secret, timeout=httpx.Timeout(timeout))
         self._http.headers["Host"] = f"localhost:{self._http.base_url.port}"
 
     def close(self) -> None:
@@ -84,7 +86,7 @@ class JsonClient:
 
         Raises what the error envelope says, or the failure of the service.
         """
-        timeout = httpx.Timeout(CONNECT + patience, connect=CONNECT)
+        timeout = httpx.Timeout(self._timeout + patience, connect=self._timeout)
         with mapped(self._service, self._base_url):
             response = self._http.request(method, path, json=body, params=query, timeout=timeout)
         if not response.is_success:

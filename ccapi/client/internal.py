@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from types import TracebackType
 from typing import Any, Self, get_args
 
 from ccapi.client.gateway import SERVICE
-from ccapi.client.http import JsonClient
+from ccapi.client.http import CONNECT, JsonClient
 from ccapi.wire import internal
-from ccapi.wire.internal import Probed, ProbeOutcome, Server, ServerStatus
+from ccapi.wire.internal import Overview, Probed, ProbeOutcome, Server, ServerStatus
 
 _PATIENCE = 40.0  # seconds: a Claude Code is started, and connects to its servers
 
@@ -19,8 +20,9 @@ class InternalClient:
     An answer of another form raises `GatewayProtocol`.
     """
 
-    def __init__(self, base_url: str, secret: str) -> None:
-        self._api = JsonClient(SERVICE, base_url, secret)
+    def __init__(self, base_url: str, secret: str, *, timeout: float = CONNECT) -> None:
+        """`timeout` in seconds, for what is answered at once."""
+        self._api = JsonClient(SERVICE, base_url, secret, timeout=timeout)
 
     def __enter__(self) -> Self:
         return self
@@ -31,6 +33,14 @@ class InternalClient:
     def check(self) -> None:
         """Whether it answers, and knows the secret: raises if not."""
         self._api.call("GET", internal.LOGINS, query={"wait": "0"})
+
+    def overview(self) -> Overview:
+        """What goes on at this moment."""
+        document = self._api.call("GET", internal.OVERVIEW)
+        try:
+            return Overview(**{field.name: document[field.name] for field in fields(Overview)})
+        except (TypeError, KeyError):
+            raise self._api.foreign() from None
 
     def servers(self) -> list[Server]:
         """All configured MCP servers, once none of them is pending any more (or has been for too long)."""

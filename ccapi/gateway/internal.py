@@ -26,7 +26,7 @@ from ccapi.gateway.logins import Logins
 from ccapi.gateway.probe import MAX_TOKEN, probe
 from ccapi.gateway.secret import StackSecret, guard
 from ccapi.gateway.waysin import MAX_URL
-from ccapi.wire.internal import CALLBACKS, LOGINS, MCP, PROBE, Callback, Delivered
+from ccapi.wire.internal import CALLBACKS, LOGINS, MCP, OVERVIEW, PROBE, Callback, Delivered, Overview
 
 PREFIX = "/internal/v1"
 MAX_WAIT = 300.0  # seconds
@@ -47,15 +47,25 @@ class ProbeBody(Lenient):
 
 
 class Internal:
-    """`launch` and `workspace` say how, and where, Claude Code is started for a run at this moment."""
+    """`launch` and `workspace` say how, and where, Claude Code is started for a run at this moment.
+
+    `overview`: what goes on.
+    """
 
     def __init__(
-        self, secret: StackSecret, logins: Logins, *, launch: Callable[[], Launch], workspace: Callable[[], Path]
+        self,
+        secret: StackSecret,
+        logins: Logins,
+        *,
+        launch: Callable[[], Launch],
+        workspace: Callable[[], Path],
+        overview: Callable[[], Overview],
     ) -> None:
         self._secret = secret
         self._logins = logins
         self._launch = launch
         self._workspace = workspace
+        self._overview = overview
         self._processes = asyncio.Semaphore(_PROCESSES)
 
     def app(self) -> web.Application:
@@ -67,6 +77,7 @@ class Internal:
             LOGINS: self.waiting_logins,
             f"{LOGINS}/{{id}}": self.login,
             MCP: self.mcp,
+            OVERVIEW: self.overview,
         }.items():
             app.router.add_get(path.removeprefix(PREFIX), handler, allow_head=False)
         app.router.add_delete(f"{LOGINS}/{{id}}".removeprefix(PREFIX), self.take_login)
@@ -91,6 +102,10 @@ class Internal:
     async def take_login(self, request: web.Request) -> web.Response:
         self._logins.take(request.match_info["id"])
         return web.Response(status=204)
+
+    async def overview(self, request: web.Request) -> web.Response:
+        del request
+        return web.json_response(asdict(self._overview()))
 
     async def mcp(self, request: web.Request) -> web.Response:
         name = request.query.get("name")

@@ -27,7 +27,7 @@ from aiohttp.typedefs import Middleware
 
 from ccapi.gateway import access
 from ccapi.redact import redact
-from ccapi.wire.internal import LOGINS
+from ccapi.wire.internal import LOGINS, OVERVIEW
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ UNMATCHED = "unmatched"
 
 _ACCEPTED_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-_PROBES = frozenset({"/health", "/ready", "/metrics", LOGINS, f"{LOGINS}/{{id}}"})
+_PROBES = frozenset({"/health", "/ready", "/metrics", LOGINS, f"{LOGINS}/{{id}}", OVERVIEW})
 # Packages whose exceptions may speak: an operator must know what they say, and they do not quote a request at length.
 _SPEAKING = frozenset({"ccapi", "builtins", "sqlite3", "socket", "ssl", "asyncio"})
 _LONGEST_MESSAGE, _LONGEST_REASON = 8000, 500  # characters

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from aiohttp import web
 
+from ccapi import __version__
 from ccapi.agent.launch import Launch, child_environment, child_secrets, find_claude
 from ccapi.agent.options import RunOptions
 from ccapi.agent.pool import PoolLimits
@@ -91,6 +92,7 @@ class Parts:
             self.logins,
             launch=lambda: self.agent.launch,
             workspace=lambda: self.workspaces.resolve(None),
+            overview=self._overview,
         )
         self.runs.on_refused = self.readiness.refused
         self.metrics.watch(slots=self._load, idle=self._idle)
@@ -148,6 +150,11 @@ class Parts:
 
     def _load(self) -> tuple[int, int, int]:
         return self.slots.admitted - self.slots.waiting, self.slots.slots, self.slots.waiting
+
+    def _overview(self) -> internal.Overview:
+        runs, slots, waiting = self._load()
+        kept = self._idle()["live"]
+        return internal.Overview(__version__, runs, slots, waiting, kept, self.settings.key_required)
 
     def _idle(self) -> Mapping[str, int]:
         return {"warm": self.agent.pool.ready, "live": self.agent.pool.kept}

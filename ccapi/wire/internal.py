@@ -17,6 +17,7 @@ from ccapi.errors import SettingInvalid
 CALLBACKS = "/internal/v1/callbacks"  # POST: deliver a callback to its listener in the container
 LOGINS = "/internal/v1/logins"  # GET: logins that a person started in the container; waits for one
 MCP = "/internal/v1/mcp"  # GET: the MCP servers, as Claude Code itself sees them
+OVERVIEW = "/internal/v1/overview"  # GET: what goes on at this moment; at once, and without starting anything
 PROBE = "/internal/v1/mcp/probe"  # POST: what an MCP endpoint says of how to log in to it
 
 SECRET_FILE = "stack.secret"  # noqa: S105 -- a file's name; in the state directory of the host
@@ -85,6 +86,22 @@ class Server:
     status: ServerStatus
     tools: tuple[str, ...] = ()
     error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """What GET `OVERVIEW` answers with.
+
+    `runs`: answers that are being written, `slots` as many as may be, `waiting` those in the queue; `conversations`:
+    Claude Codes that are kept for their conversation's next turn.
+    """
+
+    version: str  # of the gateway
+    runs: int
+    slots: int
+    waiting: int
+    conversations: int
+    needs_key: bool  # every request, also one of this machine
 
 
 @dataclass(frozen=True, slots=True)

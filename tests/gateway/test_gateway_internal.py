@@ -11,12 +11,13 @@ from typing import Any
 import httpx
 import pytest
 
-from ccapi import paths
+from ccapi import __version__, paths
+from ccapi.client.internal import InternalClient
 from ccapi.commands import keys, secret
 from ccapi.paths import Home
 from ccapi.wire import internal as wire
 from ccapi.wire.keys import Policy
-from tests.gateway.harness import gateway
+from tests.gateway.harness import await_that, gateway
 from tests.gateway.internalapi import Internal, internal
 from tests.gateway.test_gateway_security import METHODS, assert_error, assert_secure
 
@@ -26,6 +27,7 @@ ROUTES = [
     ("GET", f"{wire.LOGINS}/x"),
     ("DELETE", f"{wire.LOGINS}/x"),
     ("GET", wire.MCP),
+    ("GET", wire.OVERVIEW),
     ("POST", wire.PROBE),
 ]
 MARKER = "MARKER31337"
@@ -67,7 +69,7 @@ def test_nothing_without_the_secret(running: Internal, method: str, path: str) -
     assert_kept_out(running.send(method, f"{path}?secret={good}&access_token={good}", headers={"Authorization": ""}))
 
 
-@pytest.mark.parametrize(("method", "path"), [route for route in ROUTES if route[1] != wire.MCP])
+@pytest.mark.parametrize(("method", "path"), [route for route in ROUTES if route[1] not in {wire.MCP, wire.OVERVIEW}])
 def test_with_the_secret_a_request_is_let_in(running: Internal, method: str, path: str) -> None:
     """Also in another spelling of the scheme, which has none."""
     response = running.send(method, path, headers={"Authorization": f"bEARER  {running.secret}"}, **body(method))
@@ -177,6 +179,23 @@ def test_what_is_not_understood_is_refused(running: Internal, path: str, content
 def test_a_time_to_wait_is_a_number(running: Internal, wait: str) -> None:
     response = running.send("GET", wire.LOGINS, params={"wait": wait})
     assert assert_error(response, 400, "invalid_request")["param"] == "wait"
+
+
+# --- what goes on
+
+
+def test_the_overview_counts_what_goes_on(tmp_path: Path) -> None:
+    """An answer that is being written, and the process that is kept when it is over; the client reads the same."""
+    with internal(tmp_path, "slow", max_runs=3) as running, running.gateway.client() as client:
+        quiet = running.send("GET", wire.OVERVIEW).json()
+        assert (quiet["runs"], quiet["slots"], quiet["waiting"], quiet["needs_key"]) == (0, 3, 0, False)
+        assert quiet["version"] == __version__
+        body = {"model": "sonnet", "stream": True, "messages": [{"role": "user", "content": "silent"}]}
+        with client.stream("POST", "/v1/chat/completions", json=body) as answer:
+            next(answer.iter_bytes())
+            with InternalClient(str(client.base_url), running.secret) as host:
+                assert host.overview() == wire.Overview(__version__, 1, 3, 0, 0, needs_key=False)
+        await_that(lambda: running.send("GET", wire.OVERVIEW).json()["runs"] == 0, "the end of the run")
 
 
 # --- what is seen of it
