@@ -60,9 +60,13 @@ def run(
     needed = _with_needs(wanted, known)
     results: dict[str, Result] = {}
     total = len(needed)
-    quick = [check for check in needed if not check.deep]
-    for group in (quick, *([check] for check in needed if check.deep)):
-        _Group(group, results, facts, timeout, lambda r: on_progress(Progress(r, len(results), total))).run()
+
+    def tell(running: tuple[Check, ...]) -> None:
+        on_progress(Progress(running, len(results), total))
+
+    _Group([check for check in needed if not check.deep], results, facts, timeout, tell).run()
+    for check in (check for check in needed if check.deep):
+        _alone(check, results, facts, tell)
     return [results[check.id] for check in wanted]
 
 
@@ -97,6 +101,31 @@ def _with_needs(wanted: Sequence[Check], known: Sequence[Check]) -> list[Check]:
     return [check for name, check in by_id.items() if name in found]
 
 
+def _alone(check: Check, results: dict[str, Result], facts: Facts, tell: Callable[[tuple[Check, ...]], None]) -> None:
+    """In this thread, so that Ctrl-C ends it in order: a deep check makes things, and takes them away again.
+
+    Its steps have limits of their own.
+    """
+    tell((check,))
+    began = time.monotonic()
+    finding = _not_run(check, results, facts) or _without_secrets(_finding(check, facts))
+    results[check.id] = Result(check, finding, time.monotonic() - began)
+    tell(())
+
+
+def _not_run(check: Check, results: dict[str, Result], facts: Facts) -> Finding | None:
+    """Why it makes no sense, given what ran before; None if it does."""
+    if check.online and facts.offline:
+        return checks.skip("not looked at: --offline")
+    for need in check.needs:
+        finding = results[need].finding
+        if finding.status == "skip" and results[need].check.needs:
+            return finding  # the reason behind the reason
+        if finding.status not in _PASSES:
+            return checks.skip(f"{need}: {finding.summary}")
+    return None
+
+
 class _Group:
     """Checks that run at the same time. `results` has what ran before, and gets what these find."""
 
@@ -129,24 +158,13 @@ class _Group:
         while ready := [check for check in self._waiting if all(need in self._results for need in check.needs)]:
             for check in ready:
                 self._waiting.remove(check)
-                if finding := self._not_run(check):
+                if finding := _not_run(check, self._results, self._facts):
                     self._results[check.id] = Result(check, finding, 0.0)
                 else:
                     self._running[check.id] = (check, time.monotonic())
                     threading.Thread(target=self._look, args=(check,), name=check.id, daemon=True).start()
         if self._waiting and not self._running:
             raise AssertionError(f"checks that need each other: {[check.id for check in self._waiting]}")
-
-    def _not_run(self, check: Check) -> Finding | None:
-        if check.online and self._facts.offline:
-            return checks.skip("not looked at: --offline")
-        for need in check.needs:
-            finding = self._results[need].finding
-            if finding.status == "skip" and self._results[need].check.needs:
-                return finding  # the reason behind the reason
-            if finding.status not in _PASSES:
-                return checks.skip(f"{need}: {finding.summary}")
-        return None
 
     def _look(self, check: Check) -> None:
         began = time.monotonic()
