@@ -255,21 +255,9 @@ CHECKS: tuple[Check, ...] = (
             ),
         ),
     ),
-    Check(
-        "deep.plan", "The answer's plan and first tool call", _of_the_answer(plan), needs=("deep.container",), deep=True
-    ),
-    Check(
-        "deep.tool_result",
-        "A tool's result in the answer",
-        _of_the_answer(tool_result),
-        needs=("deep.container",),
-        deep=True,
-    ),
-    Check(
-        "deep.steps", "The separators between the steps", _of_the_answer(steps), needs=("deep.container",), deep=True
-    ),
-    Check(
-        "deep.final_text", "The answer's final text", _of_the_answer(final_text), needs=("deep.container",), deep=True
-    ),
+    _of_the_answer("deep.plan", "The answer's plan and first tool call", plan),
+    _of_the_answer("deep.tool_result", "A tool's result in the answer", tool_result),
+    _of_the_answer("deep.steps", "The separators between the steps", steps),
+    _of_the_answer("deep.final_text", "The answer's final text", final_text),
     Check("deep.login", "A login to an MCP server, there and back", _login, needs=("deep.container",), deep=True),
 )
