@@ -24,7 +24,7 @@ def uses(name: str) -> Iterator[str]:
     [
         # output.py: the conventions of terminals (NO_COLOR, TERM, CI) are no settings of ours
         # oauth/worker.py: a child process gets ours, whole
-        ("os.environ", {"settings.py", "gateway/settings.py", "cli/output.py", "oauth/worker.py"}),
+        ("os.environ", {"settings/environment.py", "gateway/settings.py", "cli/output.py", "oauth/worker.py"}),
         ("os.getenv", set()),
         ("print", set()),
         ("sys.stdout", {"cli/output.py", "cli/answer.py", "cli/main.py"}),

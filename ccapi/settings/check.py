@@ -1,0 +1,58 @@
+"""Everything that is wrong with the settings, not only the first thing that stops a command."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from ccapi import paths
+from ccapi.paths import Home
+from ccapi.settings import layers, problems
+from ccapi.settings.environment import own
+from ccapi.settings.layers import Layer
+from ccapi.settings.problems import Problem
+from ccapi.settings.table import BY_KEY, VARIABLES
+
+_OF_COMPOSE = ("CCAPI_STACK", "CCAPI_IMAGE", "CCAPI_COMPOSE_ID")  # docker-compose.yml's, run by hand
+
+
+def places(home: Home, directory: Path | None = None) -> list[Path]:
+    """The files of settings that count for this stack and that there are."""
+    stack = paths.project_config_file(home)
+    here, user = layers.shared(home, directory)
+    return [file for file in (here, stack, user) if file and file.is_file()]
+
+
+def everything(home: Home, *, environ: Mapping[str, str] | None = None, directory: Path | None = None) -> list[Problem]:
+    """All that is wrong in the files that count for this stack and in the environment, also where it is covered."""
+    return [
+        problem
+        for layer in [*layers.of_files(home, directory), layers.of_environment(environ)]
+        for problem in of(layer)
+    ]
+
+
+def file(place: Path) -> list[Problem]:
+    """All that is wrong in one file, whatever it is called."""
+    return of(layers.of_file(place))
+
+
+def text(content: str, place: Path, *, of_stack: bool = False) -> list[Problem]:
+    """All that would be wrong in `place` if this was in it."""
+    return of(layers.of_text(content, place, of_stack=of_stack))
+
+
+def of(layer: Layer) -> list[Problem]:
+    """What has no place there, and each value that is none, in the order in which it is written."""
+    found = [*layer.problems]
+    for key, value in layer.values.items():
+        try:
+            BY_KEY[key].parse(value)
+        except ValueError:
+            found.append(layer.place.value(BY_KEY[key], value))
+    return sorted(found, key=lambda problem: problem.line or 0)
+
+
+def unread(environ: Mapping[str, str] | None = None) -> list[Problem]:
+    """Variables that are called nearly like one of a setting, and that nothing reads."""
+    return problems.variables(own(environ), {*(one.name for one in VARIABLES), *_OF_COMPOSE})
