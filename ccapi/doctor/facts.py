@@ -10,6 +10,7 @@ import os
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
@@ -21,6 +22,7 @@ from ccapi.paths import Home
 from ccapi.settings import Settings
 
 if TYPE_CHECKING:
+    from ccapi.client.outside import Seen
     from ccapi.client.status import Answer
     from ccapi.stack.container import Ran
     from ccapi.stack.engine import Container
@@ -28,7 +30,8 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 _P = ParamSpec("_P")
-_ENGINE_SHARE = 0.6  # of a check's time: an engine that hangs is told of by the engine's own message
+_API = "https://api.anthropic.com"
+_SHARE = 0.6  # of a check's time: who does not answer is told of by the check, which knows more than the runner
 
 
 def once(fact: Callable[Concatenate[Facts, _P], _T]) -> Callable[Concatenate[Facts, _P], _T]:
@@ -94,6 +97,10 @@ class Facts:
             say=self.say,
         )
 
+    @property
+    def _share(self) -> float:
+        return self.timeout * _SHARE
+
     # --- this machine
 
     @property
@@ -138,7 +145,7 @@ class Facts:
         """A connection of one's own, to be closed: `with facts.engine() as engine`. Raises `DockerUnavailable`."""
         from ccapi.stack.inspection import Inspector
 
-        return Inspector(self.docker_environment, self.stack, timeout=self.timeout * _ENGINE_SHARE)
+        return Inspector(self.docker_environment, self.stack, timeout=self._share)
 
     @once
     def engine_info(self) -> Document:
@@ -189,7 +196,23 @@ class Facts:
         from ccapi.stack.container import Container as Inside
 
         with self.engine() as engine:
-            return Inside(engine).run(*argv, stdin=stdin, timeout=timeout or self.timeout * _ENGINE_SHARE)
+            return Inside(engine).run(*argv, stdin=stdin, timeout=timeout or self._share)
+
+    # --- the model's API, and the machines that a build needs
+
+    @property
+    def api_url(self) -> str:
+        """Where Claude Code asks its model."""
+        return self.environ.get("ANTHROPIC_BASE_URL") or _API
+
+    @once
+    def outside(self, url: str) -> Seen:
+        """What a machine on the internet says to this one."""
+        from ccapi.client.outside import look
+
+        with suppress(SettingInvalid):
+            return look(url, environ=self.environ, extra_ca=self.settings().ca_file, timeout=self._share)
+        return look(url, environ=self.environ, extra_ca=None, timeout=self._share)
 
     # --- the gateway
 
@@ -214,4 +237,4 @@ class Facts:
     def _ask(self, path: str, bearer: str | None = None) -> Answer:
         from ccapi.client.status import ask
 
-        return ask(self.base_url(), path, bearer=bearer, timeout=self.timeout * _ENGINE_SHARE)
+        return ask(self.base_url(), path, bearer=bearer, timeout=self._share)
