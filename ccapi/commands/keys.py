@@ -18,7 +18,7 @@ from ccapi.stack import lock
 from ccapi.wire import keys
 from ccapi.wire.keys import KeyFile, KeyRecord, Policy, RevokedKey, TranscriptLimit
 
-__all__ = ["Created", "KeyRecord", "Policy", "Revoked", "create", "directory", "listed", "policy", "revoke"]
+__all__ = ["Created", "KeyRecord", "Policy", "Revoked", "added", "create", "directory", "listed", "policy", "revoke"]
 
 _REMEMBERED = 100  # revoked keys that the file still names
 _MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,126}(?:\[1m\])?")
@@ -75,12 +75,18 @@ def create(home: Home, name: str | None, allowed: Policy, waiting: Waiting) -> C
             f"--name: {keys.PREFIX}… is not a name" if name.startswith(keys.PREFIX) else f"--name: {name!r} is no name",
             hint="A line of up to 64 characters that looks neither like a key nor like a key's id.",
         )
-    file, key = directory(home) / keys.FILE, keys.new_key()
+    file = directory(home) / keys.FILE
     with _locked(home, waiting):
-        known = _read(file)
-        record = KeyRecord(keys.new_id(known.ids), name, keys.digest(key), _now(), allowed)
-        _write(file, replace(known, keys=(*known.keys, record)))
-    return Created(record, key)
+        created, content = added(_read(file), name, allowed)
+        _write(file, content)
+    return created
+
+
+def added(known: KeyFile, name: str | None, allowed: Policy) -> tuple[Created, KeyFile]:
+    """A new key beside those that are known; nothing is written."""
+    key = keys.new_key()
+    record = KeyRecord(keys.new_id(known.ids), name, keys.digest(key), _now(), allowed)
+    return Created(record, key), replace(known, keys=(*known.keys, record))
 
 
 def listed(home: Home) -> tuple[KeyRecord, ...]:

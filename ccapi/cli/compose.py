@@ -1,0 +1,91 @@
+"""`ccapi compose export` and `ccapi compose show`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ccapi import settings as host_settings
+from ccapi.cli import context, output
+
+if TYPE_CHECKING:
+    from ccapi.commands.export import Exported
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
+
+
+def register(app: typer.Typer) -> None:
+    group = typer.Typer(
+        no_args_is_help=True, help="The stack for plain `docker compose`: a folder for a server without ccapi."
+    )
+    group.command()(export)
+    group.command()(show)
+    app.add_typer(group, name="compose")
+
+
+def export(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="The folder; new, empty, or with --force renewed.")],
+    overlays: Annotated[
+        list[str] | None,
+        typer.Option("--with", metavar="OVERLAY", help="Also open-webui, or tls (HTTPS, by Caddy); repeatable."),
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Renew an exported folder. Its .env, keys and overlays stay.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Write a folder from which `docker compose up -d` runs the stack.
+
+    For a server where ccapi is not installed. The folder has all that the image is made of, the settings as they count
+    here in a file .env with comments, and a README.md that says how to go on.
+    """
+    from ccapi.commands import export as command
+
+    done = command.export_to(_settings(), directory, overlays or (), force=force)
+    if as_json:
+        output.write_json(_document(done))
+    else:
+        _say(done)
+
+
+def show() -> None:
+    """Print the compose file that `ccapi up` runs, with every value in its place.
+
+    It needs the command `docker`, and no running engine.
+    """
+    from ccapi.commands import export as command
+
+    docker, network = host_settings.docker_environment(), host_settings.network_environment()
+    output.write(command.show(_settings(), docker, network))
+
+
+def _settings() -> host_settings.Settings:
+    """Those that count here. A stack that has no ports yet gets those that most have."""
+    found = context.settings()
+    usual = {row.key: row.default for row in host_settings.TABLE if row.key in {"gateway.port", "oauth.port"}}
+    missing = {key: value for key, value in usual.items() if found.value(key) is None}
+    return context.settings(missing) if missing else found
+
+
+def _document(done: Exported) -> dict[str, Any]:
+    return {
+        "directory": str(done.directory),
+        "image": done.image,
+        "overlays": list(done.overlays),
+        "keys": list(done.keys),
+        "renewed": done.renewed,
+    }
+
+
+def _say(done: Exported) -> None:
+    directory = output.printable(str(done.directory))
+    output.note(f"{'Renewed' if done.renewed else 'Wrote'} {directory}")
+    for name in done.keys:
+        output.note(f"An API key was made for {name}: it is in .env, and its hash in keys/keys.json")
+    if done.workspace:
+        output.note(f"The agent works in {output.printable(str(done.workspace))}: see CCAPI_STACK_WORKSPACE in .env")
+    if "tls" in done.overlays:
+        output.note("Set CCAPI_SITE in .env to the name under which the API is to be reached over HTTPS")
+    output.note("Copy it to its server, and there: docker compose up -d --wait. README.md has the rest.")
