@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+import codecs
+import enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypedDict
 
 import typer
 
 from ccapi import settings as host_settings
-from ccapi.cli import context, output
-from ccapi.cli.options import OptionalScenario
+from ccapi.cli import context, output, upview
+from ccapi.cli.options import JsonLines, OptionalScenario
 from ccapi.cli.progress import ProgressView
-from ccapi.redact import redact
+from ccapi.errors import UsageError
 
 if TYPE_CHECKING:
-    from ccapi.commands.stack import Up
+    from collections.abc import Mapping
+
+    from ccapi.commands.stack import Options
+    from ccapi.commands.stackports import Chosen
     from ccapi.settings import Settings
 
-Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 
-_LOGIN = "ccapi auth claude"
+_LOG_LINES = 20
+
+
+class Pull(enum.StrEnum):
+    """When the base image of a build is pulled."""
+
+    ALWAYS = "always"
+    MISSING = "missing"
+    NEVER = "never"
 
 
 def register(app: typer.Typer) -> None:
@@ -29,7 +40,13 @@ def register(app: typer.Typer) -> None:
 
 def up(
     *,
-    port: Annotated[int | None, typer.Option(min=1, max=65535, help="Port of the API on 127.0.0.1.")] = None,
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="Port of the API; 0: one that is free, from now on.")
+    ] = None,
+    bind: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="Address of the API. Any but 127.0.0.1 or ::1 needs an API key."),
+    ] = None,
     workspace: Annotated[
         Path | None, typer.Option(help="Directory of this machine the agent works in. Default: a Docker volume.")
     ] = None,
@@ -40,52 +57,117 @@ def up(
         str | None,
         typer.Option(metavar="[SCENARIO]", help="Answer with a scripted model instead of Anthropic's. No account."),
     ] = None,
+    build: Annotated[
+        bool | None, typer.Option("--build/--no-build", help="Build the image, or never. Default: if it is missing.")
+    ] = None,
+    pull: Annotated[Pull, typer.Option(help="Pull the base image of a build. `always` looks for a newer one.")] = (
+        Pull.MISSING
+    ),
+    recreate: Annotated[bool, typer.Option("--recreate", help="Make the container anew; the volumes stay.")] = False,
+    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until the container is healthy.")] = True,
     timeout: Annotated[
         float, typer.Option(min=1, help="Seconds to wait for the container to be healthy, once its image is there.")
     ] = 120,
-    as_json: Json = False,
+    detach: Annotated[
+        bool,
+        typer.Option("--detach/--no-detach", "-d", help="Return; or show the log, and stop the stack on Ctrl-C."),
+    ] = True,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
+    as_json: JsonLines = False,
 ) -> None:
     """Start the container and the OAuth proxy.
 
     Builds the image if need be, and waits until the container is healthy. Run it again at any time: it changes only
-    what is not as wanted.
+    what is not as wanted, says what that is, and keeps the volumes.
     """
     from ccapi.commands import proxy, stack
 
-    settings = context.settings({"gateway.port": port, "stack.workspace": workspace, "stack.ca_file": ca_file})
-    network = host_settings.network_environment()
-    with ProgressView() as view:
-        result = stack.up(
-            settings,
-            docker=host_settings.docker_environment(),
-            network=network,
-            rehearsal=rehearsal,
-            timeout=timeout,
-            report=view,
+    if as_json and not detach:
+        raise UsageError(
+            "--json and --no-detach exclude each other", hint="The log as JSON: ccapi logs --follow --json"
         )
-        callback_url = proxy.ensure(settings, view)
-    if as_json:
-        output.write_json({**asdict(result), "url": f"{result.url}/v1", "oauth_proxy": callback_url})
-    else:
-        _say_up(result, settings, rehearsal, network.get("ANTHROPIC_BASE_URL"), callback_url)
-
-
-def _say_up(
-    result: Up, settings: Settings, rehearsal: str | None, model_api: str | None, callback_url: str | None
-) -> None:
-    if result.already:
-        output.note("Already running and healthy")
-    rows = {
-        "API": f"{result.url}/v1",
-        "OAuth proxy": callback_url or "not running",
-        "Workspace": str(settings.workspace or "a Docker volume"),
+    flags = {
+        "gateway.port": port or None,
+        "gateway.host": bind,
+        "stack.workspace": workspace,
+        "stack.ca_file": ca_file,
     }
-    if rehearsal:
-        rows["Model"] = f"scripted (rehearsal scenario {rehearsal}), no account needed"
+    settings, docker = context.settings(flags), host_settings.docker_environment()
+    ask: Ask = {
+        "docker": docker,
+        "network": host_settings.network_environment(),
+        "rehearsal": rehearsal,
+        "options": stack.Options(timeout=timeout, wait=wait, build=build, pull=pull.value, recreate=recreate),
+    }
+    view: upview.JsonView | ProgressView = upview.JsonView() if as_json else ProgressView()
+    with view:
+        settings, chosen = _with_ports(settings, port, docker, keep=not dry_run)
+        _say_ports(chosen, view, kept=not dry_run)
+        if dry_run:
+            plan = stack.plan(settings, **ask, report=view)
+        else:
+            result = stack.up(settings, **ask, report=view, decide=upview.decision(view))
+            callback_url = proxy.ensure(settings, view)
+    if dry_run:
+        upview.say_plan(plan, chosen, as_json=as_json)
+        return
+    summary = upview.Summary(result, settings, rehearsal, ask["network"].get("ANTHROPIC_BASE_URL"), callback_url)
+    if as_json:
+        output.write_result(summary.document())
     else:
-        if model_api:  # taken over from this shell's environment: that must not happen unseen
-            rows["Model API"] = redact(model_api)
-        if not result.signed_in:
-            rows["Sign in"] = _LOGIN
-    rows["Next"] = 'ccapi ask "hello"'
-    output.write("\n" + output.table(rows))
+        summary.say()
+    if not detach:
+        _attend(settings, docker)
+
+
+class Ask(TypedDict):
+    """What `stack.up` and `stack.plan` are asked alike."""
+
+    docker: Mapping[str, str]
+    network: Mapping[str, str]
+    rehearsal: str | None
+    options: Options
+
+
+def _with_ports(
+    settings: Settings, port: int | None, docker: Mapping[str, str], *, keep: bool
+) -> tuple[Settings, list[Chosen]]:
+    """Ports for a named stack that has none yet, and for `--port 0`; kept in its file, as the first one given is."""
+    from ccapi.commands import stackports
+
+    wanted = stackports.missing(settings)
+    if port == 0 and stackports.GATEWAY not in wanted:
+        wanted = [stackports.GATEWAY, *wanted]
+    given = stackports.remember(settings, stackports.GATEWAY, waiting=_waiting) if keep and port else None
+    if wanted:
+        settings, chosen = stackports.choose(settings, wanted, docker=docker, waiting=_waiting, keep=keep)
+    else:
+        chosen = []
+    return settings, [given, *chosen] if given else chosen
+
+
+def _waiting(holder: str) -> None:
+    output.note(f"Waiting for another ccapi to finish (PID {holder})")
+
+
+def _say_ports(chosen: list[Chosen], view: upview.View, *, kept: bool) -> None:
+    for one in chosen:
+        view(upview.note(f"{one.key}: {one.port}, {'kept' if kept else 'would be kept'} in {one.file}"))
+        if one.overridden:
+            view(upview.warning(f"{one.key} in {one.file} does not count next time: {one.overridden} says otherwise"))
+
+
+def _attend(settings: Settings, docker: Mapping[str, str]) -> None:
+    """Show the log until Ctrl-C, which stops what `up` has started, as `docker compose up` does."""
+    from ccapi.commands import logs, proxy, stack
+
+    output.note("\nThe container's log; Ctrl-C stops the stack")
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")  # a chunk may end within a character
+    try:
+        for chunk in logs.follow(settings.home, docker, tail=_LOG_LINES, timestamps=False, note=output.note):
+            output.write(output.printable(decoder.decode(chunk)))
+    except (KeyboardInterrupt, SystemExit):
+        with ProgressView() as view:
+            proxy.end(settings.home, view)
+            stack.stop(settings.home, docker=docker, report=view)
+        raise

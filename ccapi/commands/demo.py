@@ -13,6 +13,7 @@ from ccapi import paths, settings
 from ccapi.commands import stack, teardown
 from ccapi.commands import status as stack_status
 from ccapi.commands.ask import ask
+from ccapi.commands.teardown import Losses
 from ccapi.errors import StackFailed
 from ccapi.stack.progress import Progress, Report
 
@@ -55,10 +56,10 @@ def in_docker(*, on_step: Say, on_text: Say, on_comment: Say) -> None:
         wanted = settings.load({"stack.workspace": str(workspace), **_OWN}, home=home)
         say = _progress(on_step)
         try:
-            up = stack.up(wanted, docker=docker, network={}, rehearsal=SCENARIO, timeout=120, report=say)
+            up = stack.up(wanted, docker=docker, network={}, rehearsal=SCENARIO, report=say)
             ask(up.url, QUESTION, model="sonnet", on_text=on_text, on_comment=on_comment)
         finally:
-            teardown.down(wanted.home, docker=docker, volumes=not had_volumes, report=say)
+            teardown.down(wanted.home, docker=docker, losses=Losses(volumes=not had_volumes), report=say)
 
 
 def _progress(say: Say) -> Report:

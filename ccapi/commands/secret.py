@@ -41,6 +41,11 @@ def ensure(home: Home) -> str:
     return secret
 
 
+def known(home: Home) -> str | None:
+    """The secret, None if there is none; nothing is made. Raises `SettingInvalid`."""
+    return _read(path(home))
+
+
 def _read(file: Path) -> str | None:
     try:
         text = file.read_text("ascii", errors="replace")

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from ccapi import paths
 from ccapi.commands import secret
-from ccapi.errors import CcapiError, StackSecretInvalid, UsageError
+from ccapi.errors import UsageError
+from ccapi.oauth import daemon
 from ccapi.paths import Home
 from ccapi.settings import Settings
-from ccapi.stack import lifecycle
-from ccapi.stack.lifecycle import Host, Up
+from ccapi.stack import health, lifecycle
+from ccapi.stack.health import Decide, Decision
+from ccapi.stack.lifecycle import Host, Plan, Secrets, Up
 from ccapi.stack.progress import Report
-from ccapi.stack.spec import StackSpec
+from ccapi.stack.spec import Options, Pull, StackSpec
 
-__all__ = ["Up", "host", "up"]
+__all__ = ["Decision", "Options", "Plan", "Pull", "Up", "host", "plan", "stop", "up", "wanted"]
 
 
 def up(
@@ -23,14 +26,51 @@ def up(
     docker: Mapping[str, str],
     network: Mapping[str, str],
     rehearsal: str | None,
-    timeout: float,
     report: Report,
+    options: Options = Options(),  # noqa: B008 -- it is frozen
+    decide: Decide = health.leave,
 ) -> Up:
-    """`docker` and `network` are `settings.docker_environment` and `network_environment`; `timeout` in seconds."""
-    key = secret.ensure(settings.home)  # also makes the directory of the keys, before Docker does, as root's
-    spec = wanted(settings, network, rehearsal)
-    here = host(settings.home, docker)
-    return lifecycle.up(spec, here, timeout=timeout, report=report, knows_us=lambda: _knows(settings.base_url, key))
+    """`docker` and `network` are `settings.docker_environment` and `network_environment`."""
+    task = _task(wanted(settings, network, rehearsal), settings, docker, options, report)
+    return lifecycle.up(task, secrets=_secrets(settings), decide=decide)
+
+
+def plan(
+    settings: Settings,
+    *,
+    docker: Mapping[str, str],
+    network: Mapping[str, str],
+    rehearsal: str | None,
+    report: Report,
+    options: Options,
+) -> Plan:
+    """What `up` would do; nothing is made or changed."""
+    task = _task(wanted(settings, network, rehearsal), settings, docker, options, report)
+    return lifecycle.plan(task, secrets=_secrets(settings))
+
+
+def stop(home: Home, *, docker: Mapping[str, str], report: Report) -> None:
+    """Stop the container, which stays. Raises `DockerUnavailable`, `StackFailed`."""
+    lifecycle.stop(host(home, docker), report=report)
+
+
+def _task(
+    spec: StackSpec, settings: Settings, docker: Mapping[str, str], options: Options, report: Report
+) -> lifecycle.Task:
+    port = settings.oauth_port
+    if not daemon.found(settings.home, port):
+        options = replace(options, proxy_port=port)
+    return lifecycle.Task(spec, host(settings.home, docker), options, report)
+
+
+def _secrets(settings: Settings) -> Secrets:
+    def known() -> bool:
+        from ccapi.client import knock
+
+        ours = secret.known(settings.home)
+        return ours is not None and knock.is_known(settings.base_url, ours)
+
+    return Secrets(known, lambda: secret.ensure(settings.home))
 
 
 def wanted(settings: Settings, network: Mapping[str, str], rehearsal: str | None) -> StackSpec:
@@ -53,20 +93,6 @@ def wanted(settings: Settings, network: Mapping[str, str], rehearsal: str | None
         workspace=settings.workspace,
         ca_file=settings.ca_file,
     )
-
-
-def _knows(base_url: str, key: str) -> bool:
-    """Whether the gateway takes the secret that we have. One that cannot be asked is not blamed for it."""
-    from ccapi.client.internal import InternalClient
-
-    try:
-        with InternalClient(base_url, key) as gateway:
-            gateway.check()
-    except StackSecretInvalid:
-        return False
-    except CcapiError:
-        pass
-    return True
 
 
 def host(home: Home, docker: Mapping[str, str]) -> Host:

@@ -35,6 +35,28 @@ _CAUSES = (
         "The build has no way to the network. HTTP_PROXY and HTTPS_PROXY are passed on to it.",
     ),
 )
+_UNREACHABLE = re.compile(
+    r"could not resolve|failure in name resolution|network is unreachable|timed out|i/o timeout|connection refused"
+    r"|no such host|no route to host|failed to do request|connection reset by peer|TLS handshake timeout"
+    r"|failed to resolve source metadata",
+    re.IGNORECASE,
+)
+_ENGINE_WENT = re.compile(
+    r"cannot connect to the docker daemon|error during connect|is the docker daemon running|unexpected EOF"
+    r"|error reading from server|code = Unavailable|transport is closing|connection reset by peer"
+    r"|docker\.sock: connect:|http2: .*connection|closing transport|context canceled|code = Canceled",
+    re.IGNORECASE,
+)
+
+
+def is_offline(lines: Sequence[str]) -> bool:
+    """Whether a build failed because something on the network could not be reached."""
+    return bool(_UNREACHABLE.search("\n".join(lines)))
+
+
+def engine_went(text: str) -> bool:
+    """Whether a command failed because the engine, not something that it was asked for, went away."""
+    return bool(_ENGINE_WENT.search(text))
 
 
 def step(line: str) -> str | None:

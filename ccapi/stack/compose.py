@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import os
+import re
 import signal
 import subprocess
 from collections.abc import Callable, Mapping
@@ -11,6 +12,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from ccapi.errors import CcapiError, DockerUnavailable, StackFailed
+
+MINIMUM = (2, 20)  # `--progress` as an option of `docker compose` itself
 
 _TAIL = 60  # lines kept for the error
 _GRACE = 10.0  # seconds for compose to stop what it is doing
@@ -99,6 +102,20 @@ def _stop(process: subprocess.Popen[str]) -> None:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL) if groups else process.kill()
         process.communicate()
+
+
+def version(environ: Mapping[str, str]) -> tuple[int, ...]:
+    """Of the plugin. Raises `DockerUnavailable` when it, or the command itself, is not there."""
+    try:
+        said = subprocess.run(
+            ["docker", "compose", "version", "--short"], env=environ, capture_output=True, text=True, check=False
+        )
+    except FileNotFoundError:
+        raise DockerUnavailable("the docker command was not found", hint=_INSTALL) from None
+    found = re.match(r"v?(\d+)\.(\d+)\.(\d+)", said.stdout)
+    if said.returncode or not found:
+        raise DockerUnavailable("docker has no compose plugin", hint=_INSTALL_PLUGIN, detail=said.stderr or said.stdout)
+    return tuple(map(int, found.groups()))
 
 
 def _failure(what: str, lines: list[str], environ: Mapping[str, str]) -> CcapiError:

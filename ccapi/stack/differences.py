@@ -24,6 +24,7 @@ def differences(container: Container, wanted: StackSpec, image: str, compose_id:
     """What `up` would change, in the person's words; credentials in URLs are not shown."""
     pairs = [
         ("port", container.published, wanted.published),
+        ("user", container.user or str(wanted.user), str(wanted.user)),
         ("workspace", container.workspace or "a volume", str(wanted.workspace or "a volume")),
         ("image", container.image, image),
         ("docker-compose.yml", container.labels.get(spec.COMPOSE_LABEL), compose_id),

@@ -70,6 +70,11 @@ class Container:
         return self.state in {"exited", "dead", "restarting", "removing"}
 
     @property
+    def age(self) -> float:
+        """Seconds since its process was started last; 0 when it never was."""
+        return (datetime.now(UTC) - self.started).total_seconds() if self.started else 0.0
+
+    @property
     def port(self) -> int | None:
         return int(self.published.rpartition(":")[2]) if self.published else None
 
@@ -280,6 +285,17 @@ class Engine:
         with self._mapped():
             found = self._api.images(name=reference)
         return str(found[0]["Id"]) if found else None
+
+    def newest_image(self, user: str) -> str | None:
+        """The name of the image of ours that was built last for this user; None when there is none."""
+        with self._mapped():
+            found = sorted(self._api.images(filters=_OWN_IMAGES), key=lambda image: -int(image["Created"]))
+            for image in found:
+                for name in image["RepoTags"] or []:
+                    config = self._api.inspect_image(name)["Config"]  # type: ignore[no-untyped-call]
+                    if _IMAGE_OF_OURS.fullmatch(name) and config["User"] == user:
+                        return str(name)
+        return None
 
     def volumes(self) -> list[Volume]:
         with self._mapped():

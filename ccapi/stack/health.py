@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import NoReturn
+from typing import Literal, NoReturn
 
-from ccapi.errors import CcapiError, StackFailed, StackTimeout
+from ccapi.errors import CcapiError, DockerUnavailable, StackFailed, StackTimeout
 from ccapi.stack.engine import Container, Engine
 from ccapi.stack.progress import Kind
 
@@ -15,28 +15,59 @@ _POLL = 0.2  # seconds
 _LOG_LINES = 20
 
 Say = Callable[[Kind, str], None]
+Decision = Literal["wait", "stop", "leave"]
+Decide = Callable[[str], Decision]  # told what is the matter
 
 
-def wait(engine: Engine, *, timeout: float, report: Say, stop: Callable[[], None]) -> None:
+def leave(_: str) -> Decision:
+    """What is decided where nobody can be asked."""
+    return "leave"
+
+
+def wait(engine: Engine, *, timeout: float, report: Say, stop: Callable[[], None], decide: Decide = leave) -> None:
     """`stop` ends a container that crashes, which Docker would otherwise start again and again.
 
-    Raises `StackFailed` when the container's process ends, `StackTimeout` after `timeout` seconds.
+    An engine that is being restarted meanwhile is waited for. Raises `StackFailed` when the container's process ends,
+    `StackTimeout` after `timeout` seconds, unless `decide` is to wait for as long once more.
     """
-    deadline = time.monotonic() + timeout
-    said = ""
+    began = time.monotonic()
+    deadline = began + timeout
     while True:
-        container = engine.container()
+        container = _container(engine, deadline, report)
         if container is None or container.state == "removing":
-            raise StackFailed("the container was removed while it started")
+            raise StackFailed("the container was removed while it started", hint="Once more: ccapi up")
         if container.ended:
             _crashed(container, engine, report, stop)
         if container.health == "healthy":
             return
         if time.monotonic() >= deadline:
-            _timed_out(container, engine, report, timeout)
-        if said != (said := container.health or container.state):
-            report("step", said)
+            _show_logs(engine, report)
+            _decided(container, timeout, decide, stop)
+            report("phase", "Waiting for the container")
+            deadline = time.monotonic() + timeout
+        report("step", f"{_state(container)} ({time.monotonic() - began:.0f}/{deadline - began:.0f} s)")
         time.sleep(_POLL)
+
+
+def _container(engine: Engine, deadline: float, report: Say) -> Container | None:
+    """As it is now. Raises `DockerUnavailable` when the engine does not come back before the deadline."""
+    said = False
+    while True:
+        try:
+            return engine.container()
+        except DockerUnavailable:
+            if time.monotonic() >= deadline:
+                raise
+            if not said:
+                report("warning", "the Docker engine does not answer; waiting for it to come back")
+                said = True
+            time.sleep(_POLL)
+
+
+def _state(container: Container) -> str:
+    if container.state == "running":
+        return f"health: {container.health or 'starting'}"
+    return container.state
 
 
 def _crashed(container: Container, engine: Engine, report: Say, stop: Callable[[], None]) -> NoReturn:
@@ -45,16 +76,20 @@ def _crashed(container: Container, engine: Engine, report: Say, stop: Callable[[
         stop()
     why = "it ran out of memory" if container.oom_killed else f"exit code {container.exit_code}"
     detail = f" ({container.error})" if container.error else ""
-    raise StackFailed(f"the container ended while it started: {why}{detail}")
+    hint = "Its log: ccapi logs\nOnce that is mended: ccapi up"
+    raise StackFailed(f"the container ended while it started: {why}{detail}", hint=hint)
 
 
-def _timed_out(container: Container, engine: Engine, report: Say, timeout: float) -> NoReturn:
-    _show_logs(engine, report)
+def _decided(container: Container, timeout: float, decide: Decide, stop: Callable[[], None]) -> None:
+    """Returns when it is to be waited for once more."""
     last = f"; its last health check said: {container.probe}" if container.probe else ""
-    raise StackTimeout(
-        f"the container did not become healthy within {timeout:g} s{last}",
-        hint="It is left for inspection: ccapi logs, ccapi status, ccapi down",
-    )
+    message = f"the container did not become healthy within {timeout:g} s{last}"
+    decision = decide(message)
+    if decision == "leave":
+        raise StackTimeout(message, hint="It is left for inspection: ccapi logs, ccapi status, ccapi down")
+    if decision == "stop":
+        stop()
+        raise StackTimeout(message, hint="It was stopped, and not removed: ccapi logs, ccapi up, ccapi down")
 
 
 def _show_logs(engine: Engine, report: Say) -> None:

@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal, NamedTuple
 
 from ccapi import paths
-from ccapi.errors import CcapiError, StackFailed
-from ccapi.stack import build, compose, health, lock, preflight, signin, templates
+from ccapi.errors import CcapiError, DockerUnavailable, SettingInvalid, StackFailed
+from ccapi.stack import build, compose, health, imagebuild, lock, ownership, preflight, signin, templates
 from ccapi.stack.compose import ComposeFailed
 from ccapi.stack.differences import differences
-from ccapi.stack.engine import Container, Engine
+from ccapi.stack.engine import Container
+from ccapi.stack.health import Decide
+from ccapi.stack.imagebuild import Builder
+from ccapi.stack.inspection import Document, Inspector
 from ccapi.stack.progress import Kind, Progress, Report
-from ccapi.stack.spec import Difference, StackSpec
+from ccapi.stack.signin import SignIn
+from ccapi.stack.spec import Difference, Options, StackSpec
+from ccapi.stack.templates import BuildInput
+
+_PATIENCE = 10.0  # seconds that a container which has just been started may be left to itself
+_ENGINE_BACK = 60.0  # seconds that an engine may take to come back
+_POLL = 0.2
+
+Action = Literal["nothing", "create", "start", "recreate"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,59 +50,177 @@ class Up:
     url: str
     image: str
     already: bool
+    healthy: bool
     changed: list[Difference]
-    signed_in: bool
+    sign_in: SignIn
 
 
-def up(wanted: StackSpec, host: Host, *, timeout: float, report: Report, knows_us: Callable[[], bool]) -> Up:
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What `up` would do."""
+
+    url: str
+    action: Action
+    build: bool
+    image: str
+    changed: list[Difference]
+    warnings: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Secrets:
+    """The stack's secret and the directory of the keys.
+
+    `known`: whether a gateway that runs reads the directory that is wanted. It does not if that was removed and made
+    anew: a container keeps the directory that was there when it started. `make`: have them, if they are not there.
+    """
+
+    known: Callable[[], bool]
+    make: Callable[[], object]
+
+
+class Task(NamedTuple):
+    """What is to be done, where, how, and who is told of it."""
+
+    wanted: StackSpec
+    host: Host
+    options: Options
+    report: Report
+
+
+def up(task: Task, *, secrets: Secrets, decide: Decide = health.leave) -> Up:
     """Make the stack what is wanted, and wait until it is healthy. Does nothing when it is already.
 
-    `knows_us`: whether a gateway that runs reads the keys directory that is wanted. It does not if that was removed
-    and made anew: a container keeps the directory that was there when it started.
-    `timeout` is in seconds; its clock starts when the image is there. Raises `DockerUnavailable`, `PortBusy`,
-    `StackTimeout`, `SettingInvalid`, `StackFailed`. When the wait fails the container stays, for a look at it.
+    `decide`: what becomes of a container that is not healthy in time; left to itself it stays, for a look at it.
+    Raises `DockerUnavailable`, `PortBusy`, `StackTimeout`, `SettingInvalid`, `StackFailed`; for several problems that
+    are known before, one error that tells of all.
     """
-    preflight.check_workspace(wanted.workspace)
-    preflight.check_keys(wanted)
-    with Engine(host.environ, host.stack) as engine, locked(host, report):
-        return _Starter(wanted, host, engine, report, knows_us).up(timeout)
+    with _ready(task.wanted, task.host) as (engine, inputs), locked(task.host, task.report):
+        return _Starter(task, engine, inputs).up(secrets, decide)
+
+
+def plan(task: Task, *, secrets: Secrets) -> Plan:
+    """What `up` would do; nothing is changed. Raises what `up` would raise before it changes anything."""
+    with _ready(task.wanted, task.host) as (engine, inputs):
+        return _Starter(task, engine, inputs).plan(secrets)
+
+
+def stop(host: Host, *, report: Report) -> None:
+    """Stop the container, which stays. Raises `DockerUnavailable`, `StackFailed`."""
+    with locked(host, report):
+        report(Progress("phase", "Stopping the container"))
+        compose.run(
+            "stop",
+            stack=host.stack,
+            text=templates.compose_text(start_interval=False),
+            environ=host.environ,
+            variables={"CCAPI_STACK": host.stack},
+            directory=paths.templates_dir() / "compose",
+        )
+        report(Progress("done", "Stopped"))
+
+
+@contextmanager
+def _ready(wanted: StackSpec, host: Host) -> Iterator[tuple[Inspector, BuildInput]]:
+    """The engine answers, and what is wanted makes sense; what else is in the way is told as well if not."""
+    problems = list(preflight.of_settings(wanted))
+    try:
+        inputs = templates.build_input(wanted.base_image, wanted.ca_file)
+    except SettingInvalid as error:
+        problems.append(error)
+    try:
+        engine = Inspector(host.environ, host.stack)
+    except DockerUnavailable as error:
+        problems.append(error)
+        problems += [one for one in preflight.of_docker(host.environ, host.cache) if one.message != error.message]
+        problems += preflight.of_ports(wanted, None)
+        raise preflight.joined(problems) from error
+    with engine:
+        if problems:
+            raise preflight.joined(problems)
+        yield engine, inputs
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """How the stack is, and what has to be done about it."""
+
+    found: Container | None
+    changed: list[Difference] = field(default_factory=list)
+    estranged: bool = False
+    build: bool = False
+    action: Action = "create"
 
 
 class _Starter:
     """One run of `up`: what its steps share."""
 
-    def __init__(
-        self, wanted: StackSpec, host: Host, engine: Engine, report: Report, knows_us: Callable[[], bool]
-    ) -> None:
-        self.wanted = wanted
-        self.host = host
+    def __init__(self, task: Task, engine: Inspector, inputs: BuildInput) -> None:
+        self._info: Document | None = None
         self.engine = engine
-        self._report = report
-        self._knows_us = knows_us
-        self.inputs = templates.build_input(wanted.base_image, wanted.ca_file)
+        self.wanted, workspace = task.wanted, task.wanted.workspace
+        if workspace and workspace.stat().st_uid != self.wanted.user.uid:
+            self.wanted = replace(self.wanted, user=ownership.container_user(workspace, self.info))
+        self.host = task.host
+        self.options = task.options
+        self.inputs = replace(inputs, user=self.wanted.user)
         self.image = self.inputs.image
         self.text = templates.compose_text(start_interval=engine.knows_start_interval)
         self.compose_id = templates.compose_id(self.text)
+        self._report = task.report
 
-    def up(self, timeout: float) -> Up:
-        found = self._found()
-        changed = differences(found, self.wanted, self.image, self.compose_id) if found else []
-        runs = found is not None and found.state == "running" and found.health == "healthy"
-        estranged = runs and not self._knows_us()
-        if runs and not changed and not estranged:
+    @property
+    def info(self) -> Document:
+        """`docker info`; only for what is not as it mostly is, since it takes a moment."""
+        if self._info is None:
+            self._info = self.engine.info()
+        return self._info
+
+    def up(self, secrets: Secrets, decide: Decide) -> Up:
+        look = self._look(secrets)
+        if look.action == "nothing" and not look.build:
             return self._result(already=True, changed=[])
-        if estranged:
+        for warning in self._preflight(look):
+            self.report("warning", warning)
+        if look.estranged:
             self.report("note", "The container reads a directory of keys that is no longer there; it is made anew")
-        self._check(found, changed)
-        if not self.engine.has_image(self.image):
+        for change in look.changed:
+            self.report("note", f"{change.what}: {change.running} → {change.wanted}")
+        secrets.make()
+        if look.build:
             self._build()
-        self._start(timeout, recreate=estranged or (found is not None and _is_stuck(found)))
+            if look.action == "nothing" and look.found and self.engine.image_id(self.image) == look.found.image_id:
+                return self._result(already=True, changed=[])
+        self._start(look, decide)
         with suppress(CcapiError):  # tidying up: no reason to fail
             self.engine.remove_old_images(keep=self.image)
-        return self._result(already=False, changed=changed)
+        return self._result(already=False, changed=look.changed)
+
+    def plan(self, secrets: Secrets) -> Plan:
+        look = self._look(secrets)
+        warnings = self._preflight(look) if look.action != "nothing" or look.build else []
+        return Plan(self.wanted.url, look.action, look.build, self.image, look.changed, warnings)
 
     def report(self, kind: Kind, text: str) -> None:
         self._report(Progress(kind, text))
+
+    # --- how it is
+
+    def _look(self, secrets: Secrets) -> _Look:
+        found = self._found()
+        build_it = imagebuild.needed(self.engine, self.image, self.options)
+        if found is None:
+            return _Look(None, build=build_it)
+        changed = differences(found, self.wanted, self.image, self.compose_id)
+        healthy = found.state == "running" and found.health == "healthy"
+        estranged = healthy and not secrets.known()
+        if changed or estranged or self.options.recreate or self._is_stuck(found):
+            action: Action = "recreate"
+        elif healthy or (found.state == "running" and not self.options.wait):
+            action = "nothing"
+        else:
+            action = "start"
+        return _Look(found, changed, estranged, build_it, action)
 
     def _found(self) -> Container | None:
         found = self.engine.container()
@@ -101,64 +231,119 @@ class _Starter:
             )
         return found
 
-    def _check(self, found: Container | None, changed: list[Difference]) -> None:
-        for difference in changed:
-            self.report("note", f"{difference.what}: {difference.running} → {difference.wanted}")
-        for warning in preflight.warnings(self.wanted):
-            self.report("warning", warning)
-        ours = found is not None and found.state in {"running", "paused"} and found.port == self.wanted.port
-        if not ours:
-            preflight.check_port(self.wanted.port, self.engine)
+    def _is_stuck(self, container: Container) -> bool:
+        """Whether it would not become healthy by being left alone, as compose does with what runs as wanted.
+
+        One that has just begun, after a reboot or by another `up --no-wait`, gets a moment.
+        """
+        if container.state in {"paused", "restarting", "dead"}:
+            return True
+        if container.state != "running" or container.health == "healthy" or not self.options.wait:
+            return False
+        deadline = time.monotonic() + _PATIENCE - container.age
+        while container.health == "starting" and time.monotonic() < deadline:
+            time.sleep(_POLL)
+            now = self.engine.container()
+            if now is None or now.id != container.id or now.state != "running":
+                break
+            container = now
+        return container.health != "healthy"
+
+    def _preflight(self, look: _Look) -> list[str]:
+        """The warnings. Raises what is in the way, all of it."""
+        problems = [
+            *preflight.of_docker(self.host.environ, self.host.cache),
+            *preflight.of_engine(self.info, self.host.environ, build=look.build),
+        ]
+        found = look.found
+        if found is None or found.port != self.wanted.port or found.state not in {"running", "paused"}:
+            problems += preflight.of_ports(self.wanted, self.engine)
+        if problems:  # alone it is no reason not to start
+            problems += preflight.of_proxy(self.options.proxy_port, self.engine)
+            raise preflight.joined(problems)
+        return list(preflight.warnings(self.wanted, self.info, self.host.environ))
+
+    # --- what is done
 
     def _build(self) -> None:
-        began = time.monotonic()
-        preflight.check_snap(self.host.environ, self.host.cache)
-        self.report("phase", "Building the image")
-        lines: list[str] = []
-
-        def on_line(line: str) -> None:
-            lines.append(line)
-            if step := build.step(line):
-                self.report("step", step)
-
+        log, cache = self.host.state / "build.log", self.host.cache
+        builder = Builder(self.inputs, self.engine, self._compose, self.options, cache, log, self.report)
         try:
-            with self.inputs.staged(self.host.cache) as directory:
-                self._compose("build", directory=directory, on_line=on_line)
-        except ComposeFailed as error:
-            raise self._build_failed(lines, error) from error
-        except KeyboardInterrupt:
-            self.report("note", "Interrupted; nothing but the builder's cache has changed")
-            raise
-        self.report("done", f"Image built in {time.monotonic() - began:.0f} s")
+            self.image = builder.make()
+        except StackFailed as error:
+            if not build.engine_went(error.detail or ""):
+                raise
+            self._await_engine()
+            self.image = builder.make()
 
-    def _build_failed(self, lines: list[str], error: ComposeFailed) -> StackFailed:
-        for line in build.failed_output(lines):
-            self.report("log", line)
-        log = self.host.state / "build.log"
-        log.touch(0o600)
-        log.write_text("\n".join(lines) + "\n", "utf-8")
-        advice = build.hint(lines)
-        hint = "\n".join(filter(None, [advice, f"All of the build's output: {log}"]))
-        return StackFailed("the image could not be built", hint=hint, detail=error.detail)
-
-    def _start(self, timeout: float, *, recreate: bool) -> None:
+    def _start(self, look: _Look, decide: Decide) -> None:
         began = time.monotonic()
+        anew = ["--force-recreate"] if look.action == "recreate" else []
         self.report("phase", "Starting the container")
         try:
-            self._compose("up", "--detach", "--no-build", "--pull=never", *(["--force-recreate"] if recreate else []))
-            health.wait(self.engine, timeout=timeout, report=self.report, stop=lambda: self._compose("stop"))
+            if self._may_be_foreign(look.found):
+                self._across_restarts("create", "--no-build", "--pull=never", *anew)
+                anew = []
+                self._hand_over()
+            self._across_restarts("up", "--detach", "--no-build", "--pull=never", *anew)
+            if self.options.wait:
+                health.wait(
+                    self.engine,
+                    timeout=self.options.timeout,
+                    report=self.report,
+                    stop=lambda: self._compose("stop"),
+                    decide=decide,
+                )
         except ComposeFailed as error:
             raise self._start_failed(error) from error
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, SystemExit):
             self.report("note", "Interrupted; the container is left as it is: ccapi status, ccapi logs, ccapi down")
             raise
-        self.report("done", f"Healthy after {time.monotonic() - began:.1f} s")
+        took = f"{time.monotonic() - began:.1f} s"
+        self.report("done", f"Healthy after {took}" if self.options.wait else f"Started in {took}; not waited for")
+
+    def _may_be_foreign(self, found: Container | None) -> bool:
+        """Whether a volume may be there that belongs to another user than the container shall have."""
+        same = found is not None and found.user == str(self.wanted.user)
+        if same and found is not None and bool(found.workspace) == bool(self.wanted.workspace):
+            return False
+        return bool(self.engine.volumes())
+
+    def _hand_over(self) -> None:
+        """The new container is there and does not run; the one before, if there was one, is gone."""
+        if volumes := ownership.foreign(self.engine, self.wanted):
+            user = self.wanted.user
+            ownership.hand_over(self.engine, self.image, volumes, user)
+            self.report("note", f"The volumes belong to user {user.uid} now: {', '.join(volumes)}")
 
     def _start_failed(self, error: ComposeFailed) -> CcapiError:
         """Between our check and Docker's bind, another process may have taken the port."""
         if any("already allocated" in line or "address already in use" in line for line in error.lines):
-            return preflight.port_busy(self.wanted.port, self.engine)
+            return preflight.port_busy(self.wanted.port, self.engine, host=self.wanted.host)
         return error
+
+    def _across_restarts(self, *command: str) -> None:
+        """Once more, if the engine went away in the middle of it. Each of them can be given again."""
+        try:
+            self._compose(*command)
+        except ComposeFailed as error:
+            if not build.engine_went("\n".join(error.lines)):
+                raise
+            self._await_engine()
+            self._compose(*command)
+
+    def _await_engine(self) -> None:
+        self.report("warning", "the Docker engine went away; waiting for it to come back")
+        deadline = time.monotonic() + _ENGINE_BACK
+        while True:
+            try:
+                self.engine.container()
+            except DockerUnavailable:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(_POLL)
+            else:
+                return
 
     def _compose(self, *command: str, directory: Path | None = None, on_line: compose.OnLine = lambda _: None) -> None:
         compose.run(
@@ -172,7 +357,9 @@ class _Starter:
         )
 
     def _result(self, *, already: bool, changed: list[Difference]) -> Up:
-        return Up(self.wanted.url, self.image, already, changed, signin.signed_in(self.engine.file))
+        found = self.engine.container() if not already and not self.options.wait else None
+        healthy = found is None or found.health == "healthy"
+        return Up(self.wanted.url, self.image, already, healthy, changed, signin.look(self.engine.file))
 
 
 def locked(host: Host, report: Report) -> AbstractContextManager[None]:
@@ -182,9 +369,3 @@ def locked(host: Host, report: Report) -> AbstractContextManager[None]:
         report(Progress("note", f"Waiting for another ccapi to finish (PID {holder})"))
 
     return lock.exclusive(host.state / "stack.lock", waiting)
-
-
-def _is_stuck(container: Container) -> bool:
-    """Whether it would not become healthy by being left alone, as compose does with what runs as wanted."""
-    unhealthy = container.state == "running" and container.health != "healthy"
-    return unhealthy or container.state in {"paused", "restarting", "dead"}

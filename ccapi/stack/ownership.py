@@ -25,7 +25,7 @@ _GIVE = "find {places} ! '(' -uid {uid} -gid {gid} ')' -exec chown --no-derefere
 
 def container_user(workspace: Path | None, info: Info) -> User:
     """The workspace's owner, as far as that is an ordinary user whose number means the same in a container."""
-    if workspace is None or mapped(info):
+    if workspace is None or not workspace.is_dir() or mapped(info):
         return User()
     status = workspace.stat()
     return User(status.st_uid, status.st_gid or status.st_uid) if status.st_uid else User()

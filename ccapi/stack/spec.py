@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from ccapi import settings
 
@@ -90,6 +90,25 @@ class StackSpec:
             "CCAPI_STACK_WORKSPACE": str(self.workspace or ""),
             **({"CLAUDE_AGENT_SDK_VERSION": self.claude} if self.claude else {}),
         }
+
+
+Pull = Literal["always", "missing", "never"]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How `up` goes about it; what shall come of it is the `StackSpec`.
+
+    `timeout`: seconds until the container must be healthy, from when its image is there. `build`: None builds an image
+    that is not there. `pull`: of the base image. `proxy_port`: a port that the OAuth proxy will want besides.
+    """
+
+    timeout: float = 120
+    wait: bool = True
+    build: bool | None = None
+    pull: Pull = "missing"
+    recreate: bool = False
+    proxy_port: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from ccapi.errors import SettingInvalid, StackFailed
+from ccapi.errors import CcapiError, PortBusy, SettingInvalid
 from ccapi.stack import build, preflight
 from ccapi.stack.differences import differences
 from ccapi.stack.spec import Difference, StackSpec
@@ -126,47 +128,128 @@ def test_what_is_not_as_wanted(tmp_path: Path) -> None:
 # --- before anything is started
 
 
+def said(problems: Iterable[CcapiError]) -> list[str]:
+    return [problem.message for problem in problems]
+
+
 def test_the_workspace_must_be_there(tmp_path: Path) -> None:
     """Docker would make it, as root."""
     (tmp_path / "file").touch()
     (tmp_path / "a:b").mkdir()
-    preflight.check_workspace(tmp_path)
-    preflight.check_workspace(None)
-    for name, said in (("none", "does not exist"), ("file", "not a directory"), ("a:b", "colon")):
-        with pytest.raises(SettingInvalid, match=said):
-            preflight.check_workspace(tmp_path / name)
+    assert said(preflight.of_settings(wanted(tmp_path))) == []
+    assert said(preflight.of_settings(wanted())) == []
+    for name, reason in (("none", "does not exist"), ("file", "not a directory"), ("a:b", "colon")):
+        (problem,) = preflight.of_settings(wanted(tmp_path / name))
+        assert isinstance(problem, SettingInvalid)
+        assert reason in problem.message
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.1", "::"])
+def test_other_machines_need_a_key(tmp_path: Path, host: str) -> None:
+    """Published for them without one, nothing is started; on this machine's own addresses it may."""
+    problem = "other machines would reach the gateway, and there is no API key"
+    spec = replace(wanted(), keys=tmp_path)
+    assert said(preflight.of_settings(replace(spec, host=host))) == [f"gateway.host {host}: {problem}"]
+    for own in ("127.0.0.1", "::1"):
+        assert said(preflight.of_settings(replace(spec, host=own))) == []
+
+
+def test_several_problems_are_one_error() -> None:
+    """All of them, each with its way out; code and exit code are the first one's. One alone is itself."""
+    first, second = PortBusy("port 1 is taken", hint="a\nb"), SettingInvalid("no such file")
+    assert preflight.joined([first]) is first
+    both = preflight.joined([first, second])
+    assert isinstance(both, PortBusy)
+    assert both.message == "2 things are in the way"
+    assert both.hint == "1. port 1 is taken\n   a\n   b\n2. no such file"
 
 
 @pytest.mark.parametrize(
-    ("variables", "said"),
+    ("info", "said_of_it"),
+    [
+        ({"Architecture": "x86_64"}, []),
+        ({"Architecture": "aarch64"}, []),
+        ({"Architecture": "riscv64"}, ["the engine's processor is riscv64"]),
+    ],
+)
+def test_the_engines_processor(info: dict[str, object], said_of_it: list[str]) -> None:
+    """Claude Code is there for two kinds."""
+    problems = said(preflight.of_engine(info, {}, build=True))
+    assert [problem.partition(";")[0] for problem in problems] == said_of_it
+
+
+@pytest.mark.parametrize(
+    ("prints", "reason"),
+    [
+        ("2.19.1", "the compose plugin is 2.19.1, and 2.20 is needed"),
+        ("nonsense", "docker has no compose plugin"),
+    ],
+)
+def test_a_plugin_that_will_not_do(fake_docker: FakeDocker, tmp_path: Path, prints: str, reason: str) -> None:
+    """Too old, or not there; with where to get one."""
+    (problem,) = preflight.of_docker(fake_docker.says(f"echo {prints}"), tmp_path)
+    assert problem.message == reason
+    assert problem.exit_code == 5
+    assert problem.hint
+
+
+def test_a_plugin_that_will_do(fake_docker: FakeDocker, tmp_path: Path) -> None:
+    """As Debian, Docker and Docker Desktop write their versions; Docker from snap is another matter."""
+    for version in ("2.20.0", "v2.26.1", "2.26.1-4", "v2.40.3-desktop.1", "5.0.0"):
+        assert said(preflight.of_docker(fake_docker.says(f"echo {version}"), tmp_path / ".cache")) == []
+
+
+def test_no_docker_command(tmp_path: Path) -> None:
+    """The engine may answer all the same."""
+    assert said(preflight.of_docker({"PATH": str(tmp_path)}, tmp_path)) == ["the docker command was not found"]
+
+
+@pytest.mark.parametrize(
+    ("variables", "reason"),
     [
         ({"HTTPS_PROXY": "http://user:pass@proxy:3128"}, "`docker inspect` shows"),
         ({"ANTHROPIC_BASE_URL": "http://localhost:4000"}, "the container itself"),
     ],
 )
-def test_warnings(variables: dict[str, str], said: str) -> None:
+def test_warnings(variables: dict[str, str], reason: str) -> None:
     """What will not do what was hoped; the password itself is not repeated."""
-    (warning,) = preflight.warnings(wanted(None, **variables))
-    assert said in warning
+    (warning,) = preflight.warnings(wanted(None, **variables), {}, {})
+    assert reason in warning
     assert "pass@" not in warning
 
 
+@pytest.mark.parametrize(
+    ("info", "environ", "reason"),
+    [
+        ({"MemTotal": 1_000_000_000}, {}, "has 1.0 GB of memory, and 2.0 GB are needed"),
+        ({"Architecture": "x86_64"}, {"DOCKER_DEFAULT_PLATFORM": "linux/arm64"}, "all would be emulated"),
+    ],
+)
+def test_warnings_of_the_engines_machine(info: dict[str, object], environ: dict[str, str], reason: str) -> None:
+    """It will work, slowly or not for long."""
+    (warning,) = preflight.warnings(wanted(), info, environ)
+    assert reason in warning
+
+
+def test_what_other_machines_reach_is_warned_of() -> None:
+    """They need a key, and yet."""
+    (warning,) = preflight.warnings(replace(wanted(), host="0.0.0.0"), {}, {})
+    assert "not encrypted" in warning
+
+
 def test_nothing_to_warn_of() -> None:
-    """An ordinary proxy and base URL."""
-    assert not list(preflight.warnings(wanted(HTTP_PROXY="http://proxy:3128", ANTHROPIC_BASE_URL="https://gateway")))
-
-
-def test_docker_from_snap_cannot_read_hidden_directories(fake_docker: FakeDocker, tmp_path: Path) -> None:
-    """It would say that the build context is empty. Any other Docker can."""
-    environ = fake_docker.says("exit 0")
-    preflight.check_snap(environ, tmp_path / ".cache")
+    """An ordinary proxy and base URL, an ordinary machine."""
+    spec = wanted(HTTP_PROXY="http://proxy:3128", ANTHROPIC_BASE_URL="https://gateway")
+    info = {"Architecture": "x86_64", "MemTotal": 8_000_000_000}
+    assert not list(preflight.warnings(spec, info, {"DOCKER_DEFAULT_PLATFORM": "linux/amd64"}))
 
 
 @pytest.mark.skipif(not Path("/snap/bin/docker").exists(), reason="Docker is not from snap here")
 def test_docker_from_snap_is_told_so(tmp_path: Path) -> None:
     """With the way out."""
-    with pytest.raises(StackFailed, match="from snap"):
-        preflight.check_snap({"PATH": "/snap/bin"}, tmp_path / ".cache")
+    problem = preflight.snap({"PATH": "/snap/bin"}, tmp_path / ".cache")
+    assert problem
+    assert "from snap" in problem.message
 
 
 # --- verdicts

@@ -49,7 +49,7 @@ MCP = b'{"mcpOAuth": {"demo|1": {"accessToken": "a", "refreshToken": "r"}}}'
 def test_what_counts(logins: bytes | None, credentials: bytes | None, expected: bool) -> None:
     """Claude's own login, or a credential with a value; logins to MCP servers, which lie in the same file, do not."""
     files = {f"{spec.CONFIG}/.credentials.json": logins, f"{spec.CONFIG}/credentials.env": credentials}
-    assert signin.signed_in(files.__getitem__) == expected
+    assert signin.look(files.get).signed_in == expected
 
 
 def tar(kind: bytes, content: bytes) -> bytes:

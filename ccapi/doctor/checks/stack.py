@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from ccapi.errors import GatewayUnreachable, KeyInvalid
 if TYPE_CHECKING:
     from ccapi.stack.engine import Container, Stray
     from ccapi.stack.inspection import Document, Inspector
+    from ccapi.stack.spec import User
 
 _LOOP = 3  # restarts, the last of them less than a minute ago
 _RECENT = 3600  # seconds
@@ -190,7 +192,13 @@ def _wanted_image(facts: Facts) -> str:
     from ccapi.stack import templates
 
     settings = facts.settings()
-    return templates.build_input(settings.base_image, settings.ca_file).image
+    return templates.build_input(settings.base_image, settings.ca_file, _wanted_user(facts)).image
+
+
+def _wanted_user(facts: Facts) -> User:
+    from ccapi.stack import ownership
+
+    return ownership.container_user(facts.settings().workspace, facts.engine_info())
 
 
 def _version_inside(facts: Facts) -> str | None:
@@ -211,6 +219,7 @@ def settings_(facts: Facts) -> Finding:
     compose_id = templates.compose_id(text) if made_from else made_from or ""
     # `--rehearsal` is no setting: with it or without, the container is as somebody wanted it.
     wanted = stack.wanted(facts.settings(), facts.network_environment, found.environment.get("CCAPI_REHEARSAL"))
+    wanted = replace(wanted, user=_wanted_user(facts))
     changed = differences(found, wanted, found.image, compose_id)
     if not changed:
         return ok("the container was made with the settings of now")
