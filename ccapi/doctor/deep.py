@@ -107,7 +107,8 @@ def _start(facts: Facts, wanted: Settings) -> str:
             facts.say(progress.text)
 
     docker, network = facts.docker_environment, facts.network_environment
-    result = stack.up(wanted, docker=docker, network=network, rehearsal=_SCENARIO, timeout=_HEALTHY, report=report)
+    options = stack.Options(timeout=_HEALTHY)
+    result = stack.up(wanted, docker=docker, network=network, rehearsal=_SCENARIO, options=options, report=report)
     return result.image
 
 
