@@ -59,8 +59,8 @@ def claude(
 
     flags: dict[Way, bool] = {"subscription": subscription, "console": console, "token": token, "api-key": api_key}
     way = _chosen(flags, with_token=with_token)
-    secret = _piped(way) if with_token else None
     with inside.opened(host_settings.docker_environment(), context.home().stack) as container:
+        secret = _piped(way) if with_token else None  # nobody types a secret that has nowhere to go
         sign_in(container, way or _guessed(secret), secret, open_browser=not no_browser, force=force)
 
 
@@ -112,7 +112,7 @@ def sign_in(
 
 def _may_replace(before: State) -> bool:
     who = f" ({output.printable(before.account)})" if before.account else ""
-    output.note(f"Claude is signed in already: {before.billing}{who}")
+    output.say(f"Claude is signed in already: {before.billing}{who}")
     if not output.interactive():
         raise InputNeeded("replacing a sign-in needs a yes", hint="If it may go, say so: --force")
     return prompt.confirm("Replace it?")
@@ -132,7 +132,7 @@ def _secret(container: Inside, way: Way) -> str:
     if way == "token":
         _offer_setup(container)
     else:
-        output.note(f"Make a key: {output.link('https://platform.claude.com/settings/keys')}")
+        output.say(f"Make a key: {output.link('https://platform.claude.com/settings/keys')}")
     return claudeauth.check(_VARIABLES[way], prompt.hidden(f"Your {_NAMES[way]} (it does not show)"))
 
 
@@ -145,7 +145,7 @@ def _offer_setup(container: Inside) -> None:
     code = attach.run(container, *NO_BROWSER, "setup-token")
     if code:
         raise LoginFailed("no token was made", hint="Try again: ccapi auth claude --token")
-    output.note("Now give the token that is shown above to ccapi; then clear the terminal, as it stays in its history.")
+    output.say("Now give the token that is shown above to ccapi; then clear the terminal, as it stays in its history.")
 
 
 # --- a login in the browser
@@ -158,16 +158,16 @@ def _browser(container: Inside, *, console: bool, open_browser: bool) -> None:
     with claudeauth.login(container, console=console) as login:
         url = login.url()
         what = "Your browser opens this page" if opens else "Open this page in a browser"
-        output.note(f"{what}, to sign Claude in; it then shows a code:\n\n{output.link(url)}\n")
+        output.say(f"{what}, to sign Claude in; it then shows a code:\n\n{output.link(url)}\n")
         if opens:
-            browser.open_(url, lambda: output.note("No browser could be opened: open the page yourself"))
+            browser.open_(url, lambda: output.say("No browser could be opened: open the page yourself"))
         while True:
             code = prompt.hidden("Code (it does not show)")
             output.note("Signing in …")
             try:
                 return login.submit(code)
             except CodeIncomplete as problem:
-                output.note(f"Once more: {problem.message}")
+                output.say(f"Once more: {problem.message}")
 
 
 # --- what came of it
@@ -183,8 +183,8 @@ def _report(container: Inside, way: Way, *, force: bool) -> None:
     for credential in now.over(expected):
         _overridden(container, credential, force=force)
     if now.login == "helper":
-        output.note(
-            "warning: an apiKeyHelper in Claude's settings.json wins over a subscription. Look at it:\n"
+        output.warn(
+            "an apiKeyHelper in Claude's settings.json wins over a subscription. Look at it:\n"
             f"  docker exec {context.home().stack} sh -c 'cat $CLAUDE_CONFIG_DIR/settings.json'"
         )
     now = claudeauth.state(container)
@@ -201,14 +201,14 @@ def _overridden(container: Inside, credential: Credential, *, force: bool) -> No
     from ccapi.commands import claudeauth
 
     paid = claudeauth.BILLING[credential.method]
-    output.note(f"warning: {credential.name} in the {_where(credential)} wins over this sign-in. Billing: {paid}.")
+    output.warn(f"{credential.name} in the {_where(credential)} wins over this sign-in. Billing: {paid}.")
     if credential.place == "environment":
-        output.note("  It comes from the compose file that started the container: take it out there.")
+        output.say("  It comes from the compose file that started the container: take it out there.")
     elif force or (output.interactive() and prompt.confirm(f"Remove {credential.name}?", default=True)):
         claudeauth.forget(container, credential.name)
         output.note(f"Removed {credential.name}")
     else:
-        output.note("  Remove it: ccapi auth claude --force, or ccapi auth logout claude")
+        output.say("  Remove it: ccapi auth claude --force, or ccapi auth logout claude")
 
 
 def _where(credential: Credential) -> str:
