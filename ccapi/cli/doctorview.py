@@ -72,6 +72,8 @@ def results_text(results: Sequence[Result], *, every: bool) -> str:
     lines: list[str] = []
     for category, members in groupby(results, lambda result: result.check.category):
         lines += _category(category, list(members), every=every)
+    if not every:
+        lines += _skipped([result for result in results if result.finding.status == "skip"])
     return "\n".join(lines) + "\n\n" if lines else ""
 
 
@@ -97,17 +99,10 @@ def _category(category: str, results: list[Result], *, every: bool) -> Iterator[
 
     statuses = {result.finding.status for result in results}
     worst = next(status for status in _WORST if status in statuses)
-    yield f"{_mark(worst)} {_bold(CATEGORIES[category])}{_note(results, every=every)}"
+    yield f"{_mark(worst)} {_bold(CATEGORIES[category])}"
     for result in results:
         if every or result.finding.status in {"fail", "warn"}:
             yield from _result(result)
-    if not every:
-        yield from _skipped([result for result in results if result.finding.status == "skip"])
-
-
-def _note(results: list[Result], *, every: bool) -> str:
-    good = sum(result.finding.status in {"ok", "info"} for result in results)
-    return _dim(f"  {good} of {len(results)} as they should be") if good and good < len(results) and not every else ""
 
 
 def _result(result: Result) -> Iterator[str]:
@@ -133,7 +128,7 @@ def _skipped(results: Sequence[Result]) -> Iterator[str]:
     """By reason, which is mostly one."""
     reasons = Counter(result.finding.summary for result in results)
     for reason, count in reasons.items():
-        yield from _wrapped(f"{count} not looked at: {reason}", f"  {_mark('skip')} ", "    ")
+        yield from _wrapped(f"{_counted(count, 'check')} left out: {reason}", f"{_mark('skip')} ", "  ")
 
 
 def _wrapped(text: str, first: str, rest: str) -> list[str]:
@@ -156,10 +151,6 @@ def _mark(status: str) -> str:
 
 def _bold(text: str) -> str:
     return _styled(text, "1")
-
-
-def _dim(text: str) -> str:
-    return _styled(text, "2")
 
 
 def _styled(text: str, sgr: str) -> str:

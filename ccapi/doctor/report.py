@@ -52,7 +52,7 @@ def report(results: Sequence[Result], facts: Facts) -> str:
         _section("Log of the OAuth proxy", _tail(daemon.log_path(facts.home))),
         _section("Log of the last build that failed", _tail(facts.state_dir / "build.log")),
     ]
-    return scrub("\n".join(parts))
+    return scrub("\n".join(parts)) + "\n"
 
 
 class _Scrubber:

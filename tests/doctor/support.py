@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from ccapi import settings
 from ccapi.doctor import registry, runner
 from ccapi.doctor.facts import Facts
 from ccapi.doctor.runner import Result
-from tests.cli.support import DEADLINE, clean_environ
+from tests.cli.support import DEADLINE, clean_environ, command
 from tests.doctor import troubleshooting
 from tests.doctor.troubleshooting import Row
 
@@ -51,6 +52,29 @@ class Doctor:
         facts = self.facts(environ, project=project)
         known = registry.every()
         return runner.run(registry.select(checks, known), known, facts, timeout=self.timeout)
+
+    def do(self, result: Result, *, only: str = "") -> None:
+        """What doctor says to do: the commands of its fix (those that begin like this), as a person would paste them.
+
+        Root, as which tests may run, needs no sudo.
+        """
+        fix = result.finding.fix
+        assert fix is not None
+        commands = [line for line in (fix.command or "").splitlines() if line.startswith(only)]
+        assert commands, f"no command to copy: {fix}"
+        ccapi = " ".join(command())
+        script = f'sudo() {{ "$@"; }}\nccapi() {{ {ccapi} "$@"; }}\n' + "\n".join(commands)
+        done = subprocess.run(
+            ["bash", "-e", "-c", script],
+            cwd=self.directory,
+            env=self.environ,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=DEADLINE,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
 
     def facts(self, environ: Mapping[str, str] | None = None, *, project: str | None = None) -> Facts:
         """What the checks look at."""
