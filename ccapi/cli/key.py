@@ -82,7 +82,13 @@ def _explain(created: Created) -> None:
     output.note(f"Key {record.id}{called}: {_allows(record.policy)}. It is not shown again.")
     output.note("Send it as the header `Authorization: Bearer KEY`: what clients of OpenAI's API do with their key.")
     if _open_without():
-        output.note("Requests without a key are answered as before. To end that: ccapi config set api.require_key true")
+        output.note(f"Requests without a key are answered as before. To end that: {_to_end_that()}")
+
+
+def _to_end_that() -> str:
+    if host_settings.in_container():  # the folder of `ccapi compose export` makes its keys there
+        return "CCAPI_API_REQUIRE_KEY=on in .env, then docker compose up -d --wait"
+    return "ccapi config set api.require_key true"
 
 
 def _open_without() -> bool:

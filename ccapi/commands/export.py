@@ -138,7 +138,7 @@ def _names(value: object) -> tuple[str, ...]:
 def _secrets(chosen: Sequence[Overlay], before: _Before) -> tuple[dict[str, str], wire.KeyFile, tuple[str, ...]]:
     """Values for `.env`, the keys' hashes, and the names of the keys that are new. What is there already stays."""
     there = before.environment or {}
-    given: dict[str, str] = {}
+    given = {"CCAPI_API_REQUIRE_KEY": "on"} if chosen else {}  # the overlays say so as well, whatever is in `.env`
     ring, made = before.keys, []
     for overlay in chosen:
         for name in overlay.secrets:
