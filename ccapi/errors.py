@@ -2,14 +2,13 @@
 
 Every failure a user can meet is one of these classes. `code` is a stable slug: the gateway sends it in its JSON error
 and `from_code` turns it back into the same class on the host. `exit_code` is what the command line exits with,
-`status` what the gateway answers with, `type` the OpenAI error type. The message says what happened, the hint what to
-do about it.
+`status` what the gateway answers with, `type` the OpenAI error type. `category` is the part of the whole that it is
+about, for programs that read a command's JSON; `retryable` says whether the same may work a little later, with nothing
+changed. The message says what happened, the hint what to do about it.
 """
 
 from __future__ import annotations
 
-import os
-import socket
 from typing import ClassVar
 
 _BY_CODE: dict[str, type[CcapiError]] = {}
@@ -22,6 +21,8 @@ class CcapiError(Exception):
     exit_code: ClassVar[int] = 1
     status: ClassVar[int] = 500
     type: ClassVar[str] = "server_error"
+    category: ClassVar[str] = "general"
+    retryable: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -56,6 +57,12 @@ class OutputFailed(CcapiError):
     code = "output_failed"
 
 
+class UnexpectedFailure(CcapiError):
+    """A defect of ccapi itself."""
+
+    code = "unexpected"
+
+
 # --- what the person typed, or the client sent
 
 
@@ -64,6 +71,7 @@ class UsageError(CcapiError):
     exit_code = 2
     status = 400
     type = "invalid_request_error"
+    category = "usage"
 
 
 class InputNeeded(CcapiError):
@@ -71,17 +79,20 @@ class InputNeeded(CcapiError):
 
     code = "input_needed"
     exit_code = 3
+    category = "input"
 
 
 class SettingInvalid(CcapiError):
     code = "setting_invalid"
     exit_code = 2
+    category = "settings"
 
 
 class InvalidRequest(CcapiError):
     code = "invalid_request"
     status = 400
     type = "invalid_request_error"
+    category = "request"
 
 
 class ContextTooLong(InvalidRequest):
@@ -94,6 +105,7 @@ class NotFound(CcapiError):
     code = "not_found"
     status = 404
     type = "invalid_request_error"
+    category = "request"
 
 
 class ModelNotFound(NotFound):
@@ -109,6 +121,7 @@ class SessionInUse(InvalidRequest):
 
     code = "session_in_use"
     status = 409
+    retryable = True
 
 
 class ResponseNotFound(NotFound):
@@ -122,6 +135,7 @@ class KeyInvalid(CcapiError):
     exit_code = 4
     status = 401
     type = "authentication_error"
+    category = "key"
 
 
 class KeysUnreadable(CcapiError):
@@ -129,6 +143,7 @@ class KeysUnreadable(CcapiError):
 
     code = "keys_unreadable"
     status = 503
+    category = "key"
 
 
 class NotPermitted(InvalidRequest):
@@ -144,6 +159,8 @@ class TooManyRequests(CcapiError):
     code = "rate_limit_exceeded"
     status = 429
     type = "rate_limit_error"
+    category = "key"
+    retryable = True
 
 
 class MethodNotAllowed(InvalidRequest):
@@ -183,12 +200,15 @@ class NotSignedIn(CcapiError):
     exit_code = 4
     status = 401
     type = "authentication_error"
+    category = "sign-in"
 
 
 class RateLimited(CcapiError):
     code = "rate_limited"
     status = 429
     type = "rate_limit_error"
+    category = "model"
+    retryable = True
 
 
 class Busy(CcapiError):
@@ -197,6 +217,8 @@ class Busy(CcapiError):
     code = "busy"
     status = 429
     type = "rate_limit_error"
+    category = "gateway"
+    retryable = True
 
 
 class UpstreamFailed(CcapiError):
@@ -204,6 +226,8 @@ class UpstreamFailed(CcapiError):
 
     code = "upstream_failed"
     status = 502
+    category = "model"
+    retryable = True
 
 
 class Overloaded(UpstreamFailed):
@@ -215,6 +239,7 @@ class UpstreamDenied(UpstreamFailed):
     code = "upstream_denied"
     status = 403
     type = "invalid_request_error"
+    retryable = False
 
 
 class ModelUnavailable(UpstreamFailed):
@@ -223,11 +248,13 @@ class ModelUnavailable(UpstreamFailed):
     code = "model_unavailable"
     status = 404
     type = "invalid_request_error"
+    retryable = False
 
 
 class ClaudeNotFound(CcapiError):
     code = "claude_not_found"
     status = 503
+    category = "claude"
 
 
 class ClaudeFailed(CcapiError):
@@ -235,6 +262,7 @@ class ClaudeFailed(CcapiError):
 
     code = "claude_failed"
     status = 502
+    category = "claude"
 
 
 class StructuredOutputFailed(CcapiError):
@@ -242,6 +270,8 @@ class StructuredOutputFailed(CcapiError):
 
     code = "structured_output_failed"
     status = 502
+    category = "model"
+    retryable = True
 
 
 class WorkspaceUnusable(CcapiError):
@@ -249,6 +279,7 @@ class WorkspaceUnusable(CcapiError):
 
     code = "workspace_unusable"
     status = 503
+    category = "gateway"
 
 
 class StoreFailed(CcapiError):
@@ -256,17 +287,22 @@ class StoreFailed(CcapiError):
 
     code = "store_failed"
     status = 503
+    category = "gateway"
 
 
 class GatewayStopping(CcapiError):
     code = "gateway_stopping"
     status = 503
+    category = "gateway"
+    retryable = True
 
 
 class RunTimeout(CcapiError):
     code = "run_timeout"
     exit_code = 124
     status = 504
+    category = "model"
+    retryable = True
 
 
 # --- the host's side
@@ -275,12 +311,14 @@ class RunTimeout(CcapiError):
 class DockerUnavailable(CcapiError):
     code = "docker_unavailable"
     exit_code = 5
+    category = "docker"
 
 
 class StackFailed(CcapiError):
     """The container could not be built, started, or made healthy."""
 
     code = "stack_failed"
+    category = "stack"
 
 
 class PortBusy(StackFailed):
@@ -291,6 +329,9 @@ class PortBusy(StackFailed):
 
 def port_busy(host: str, port: int, error: OSError) -> CcapiError:
     """For an `OSError` of a server's start; asyncio puts a sentence of its own into `strerror`."""
+    import os
+    import socket
+
     if isinstance(error, socket.gaierror):
         return UsageError(f"--host {host}: {error.strerror}")
     reason = os.strerror(error.errno) if error.errno else str(error)
@@ -301,22 +342,26 @@ def port_busy(host: str, port: int, error: OSError) -> CcapiError:
 class StackTimeout(StackFailed):
     code = "stack_timeout"
     exit_code = 124
+    retryable = True
 
 
 class GatewayUnreachable(CcapiError):
     code = "gateway_unreachable"
+    category = "gateway"
 
 
 class GatewaySilent(GatewayUnreachable):
     """Somebody is there and says nothing."""
 
     code = "gateway_silent"
+    retryable = True
 
 
 class GatewayProtocol(CcapiError):
     """What answered is not a ccapi gateway, or the answer broke off."""
 
     code = "gateway_protocol"
+    category = "gateway"
 
 
 class StackSecretInvalid(CcapiError):
@@ -325,6 +370,7 @@ class StackSecretInvalid(CcapiError):
     code = "stack_secret_invalid"
     status = 401
     type = "authentication_error"
+    category = "gateway"
 
 
 # --- MCP logins
@@ -334,6 +380,7 @@ class LoginRefused(InvalidRequest):
     """An authorization URL, or a redirect URI, that is not relayed."""
 
     code = "login_refused"
+    category = "sign-in"
 
 
 class LoginKnown(LoginRefused):
@@ -347,12 +394,14 @@ class LoginNotFound(NotFound):
     """No such login waits; it may be over."""
 
     code = "login_not_found"
+    category = "sign-in"
 
 
 class LoginFailed(CcapiError):
     """A login came to an end without success: denied, expired, refused by the server."""
 
     code = "login_failed"
+    category = "sign-in"
 
 
 class LoginNeeded(CcapiError):
@@ -360,6 +409,7 @@ class LoginNeeded(CcapiError):
 
     code = "login_needed"
     exit_code = 4
+    category = "sign-in"
 
 
 class NoRegistration(LoginNeeded):
@@ -377,18 +427,21 @@ class CodeIncomplete(UsageError):
 class LoginTimeout(LoginFailed):
     code = "login_timeout"
     exit_code = 124
+    retryable = True
 
 
 class ProxyUnreachable(CcapiError):
     """The OAuth proxy does not run, or what has its port is another program."""
 
     code = "proxy_unreachable"
+    category = "proxy"
 
 
 class ProxyFailed(CcapiError):
     """The OAuth proxy could not be started, stopped or installed."""
 
     code = "proxy_failed"
+    category = "proxy"
 
 
 class ScenarioInvalid(CcapiError):
@@ -396,3 +449,4 @@ class ScenarioInvalid(CcapiError):
 
     code = "scenario_invalid"
     exit_code = 2
+    category = "usage"

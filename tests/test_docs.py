@@ -35,12 +35,14 @@ from ccapi.wire.authorization import FIRST_PORT
 from ccapi.wire.keys import TRANSCRIPTS
 from tests.cli.readme import README, Page, bash, below, check_answer, content_of
 from tests.cli.support import DEADLINE, ROOT, Cli, Gateway, clean_environ, gateway, read_line
+from tests.docs import covered
 from tests.oauth.proxyprocess import free_port
 
 API, MCP, SETTINGS, OPERATION, REHEARSAL = (
     Page(f"docs/{name}.md") for name in ("api", "mcp", "settings", "operations", "rehearsal")
 )
-DOCS = (API, MCP, SETTINGS, OPERATION, REHEARSAL)
+MORE = {Page(f"docs/{name}.md"): tests for name, tests in covered.COVERED.items()}  # in tests/docs/
+DOCS = (API, MCP, SETTINGS, OPERATION, REHEARSAL, *MORE)
 ALL = (README, *DOCS, Page("CHANGELOG.md"), Page("templates/compose/README.md"))
 
 SIGNED_IN = "cli/test_cli_journey.py::test_sign_in_to_mcp_servers"
@@ -85,6 +87,7 @@ COVERED = {
         "Reload": "test_reload",
     },
     REHEARSAL: {"The rehearsal model": "test_rehearsal"},
+    **MORE,
 }
 COUNT = 1  # the number of its question in `check_answer`
 
@@ -225,7 +228,7 @@ def test_every_example_has_a_test() -> None:
 @pytest.mark.parametrize("page", [README, *DOCS], ids=lambda page: page.path.name)
 def test_every_block_is_of_a_kind_that_is_tested(page: Page) -> None:
     """Commands stand in console blocks after `$ `, and nowhere else; the other kinds have a test each."""
-    assert {found.language for found in page.blocks} <= {"console", "text", "python", "toml", "json"}
+    assert {found.language for found in page.blocks} <= {"console", "text", "python", "toml", "json", "mermaid"}
     for text in (found.text for found in page.blocks if found.language == "console"):
         continued = False
         for line in text.splitlines():
@@ -237,14 +240,14 @@ def test_every_block_is_of_a_kind_that_is_tested(page: Page) -> None:
 @pytest.mark.parametrize("page", ALL, ids=lambda page: page.path.parent.name + "/" + page.path.name)
 def test_commands_in_the_text_exist(page: Page) -> None:
     """`ccapi something` in a sentence is a command of this version, with options that it has."""
-    from typer.main import get_command
 
-    from ccapi.cli.app import app
+    from ccapi.cli.app import root
 
     for found in re.findall(r"`ccapi ([^`]+)`", page.prose):
         if "COMMAND" in found:
             continue
-        known, words = get_command(app), shlex.split(found)
+        words = shlex.split(found)
+        known: Any = root()
         while hasattr(known, "commands"):
             if words and words[0] in known.commands:
                 known = known.commands[words.pop(0)]

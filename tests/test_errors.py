@@ -25,6 +25,7 @@ TABLE = {
     "not_signed_in": ("NotSignedIn", 4, 401, "authentication_error"),
     "rate_limited": ("RateLimited", 1, 429, "rate_limit_error"),
     "gateway_stopping": ("GatewayStopping", 1, 503, SERVER),
+    "unexpected": ("UnexpectedFailure", 1, 500, SERVER),
     "output_failed": ("OutputFailed", 1, 500, SERVER),
     "busy": ("Busy", 1, 429, "rate_limit_error"),
     "context_length_exceeded": ("ContextTooLong", 1, 400, INVALID),
@@ -110,3 +111,16 @@ def test_what_an_error_carries() -> None:
 def test_exit_codes_are_the_documented_ones() -> None:
     """No error leaves the list that docs/operations.md gives."""
     assert {kind.exit_code for kind in tree()} <= {1, 2, 3, 4, 5, 124, 130}
+
+
+def test_categories_and_retries() -> None:
+    """Both are promises as well: the parts that there are, and when it is worth trying again unchanged."""
+    assert {kind.category for kind in tree()} == {
+        "general", "usage", "input", "settings", "request", "key", "sign-in", "model", "gateway", "claude", "docker",
+        "stack", "proxy",
+    }  # fmt: skip
+    assert {kind.code for kind in tree() if kind.retryable} == {
+        "busy", "gateway_silent", "gateway_stopping", "login_timeout", "rate_limit_exceeded", "rate_limited",
+        "run_timeout", "session_in_use", "stack_timeout", "structured_output_failed", "upstream_failed",
+        "upstream_overloaded",
+    }  # fmt: skip

@@ -1,60 +1,77 @@
-"""The typer application: one place where all commands are registered."""
+"""The command `ccapi`: the table of its commands, each in a module that is imported only when it is needed."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from functools import cache
 
 import typer
 
 from ccapi import __version__
-from ccapi.cli import ask, auth, config, down, key, logs, output, proxy, serve, status, up
+from ccapi.cli import output
+from ccapi.cli.frame import Commands, Root, Row
 
-app = typer.Typer(
-    name="ccapi",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,  # `main` is the boundary; tracebacks with locals would print secrets
-    rich_markup_mode=None,  # plain help is there in half the time
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+_HELP = """Claude Code in a container behind an OpenAI-compatible API.
+
+Start with `ccapi demo` (needs no account), then `ccapi up` and `ccapi ask "..."`.
+"""
+
+# Name: module, and the first line of the command's own help (a test compares them).
+TABLE: dict[str, Row] = {
+    "ask": Row("ccapi.cli.ask", "Ask Claude Code and see every step of its answer."),
+    "demo": Row("ccapi.cli.ask", "See it work: no account, no Docker, half a minute."),
+    "up": Row("ccapi.cli.up", "Start the container and the OAuth proxy."),
+    "down": Row("ccapi.cli.down", "Stop the container and the OAuth proxy; the volumes stay."),
+    "status": Row("ccapi.cli.status", "Say how the container is, and whether the OAuth proxy runs."),
+    "logs": Row("ccapi.cli.logs", "Show the container's log."),
+    "doctor": Row("ccapi.cli.doctor", "Say what is wrong, and how to mend it."),
+    "auth": Row("ccapi.cli.auth", "Sign in to MCP servers: `ccapi auth notion`, or any with --url."),
+    "proxy": Row("ccapi.cli.proxy", "The OAuth proxy: it brings MCP sign-ins into the container."),
+    "key": Row("ccapi.cli.key", "API keys: make, list and revoke them."),
+    "config": Row("ccapi.cli.config", "Settings: look at them and change them."),
+    "compose": Row("ccapi.cli.compose", "The stack for plain `docker compose`, without ccapi."),
+    "gateway": Row("ccapi.cli.serve", "Run the API on this machine, in the foreground, without Docker."),
+    "rehearsal": Row("ccapi.cli.serve", "Run the scripted model, a stand-in for Anthropic's API."),
+}
 
 
-def _version(value: bool) -> None:
+def _version(context: object, parameter: object, value: bool) -> None:
+    del context, parameter
     if value:
         output.write(f"ccapi {__version__}\n")
         raise typer.Exit
 
 
-@app.callback()
-def options(
-    version: Annotated[
-        bool, typer.Option("--version", "-V", callback=_version, is_eager=True, help="Show the version and exit.")
-    ] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of a failure.")] = False,
-) -> None:
-    """Claude Code in a container behind an OpenAI-compatible API.
+@cache
+def root() -> Root:
+    """The command `ccapi`, with all others behind it."""
+    from typer.core import TyperOption
 
-    Start with `ccapi demo` (needs no account), then `ccapi up` and `ccapi ask "..."`.
-    """
-    del version, debug  # handled before: --debug by `main`, wherever it stands
+    version = TyperOption(
+        param_decls=["--version", "-V"],
+        is_flag=True,
+        is_eager=True,
+        expose_value=False,
+        callback=_version,
+        help="Show the version and exit.",
+    )
+    return Root(
+        name="ccapi",
+        commands=Commands(TABLE),  # type: ignore[arg-type] # a mapping that makes what is asked of it
+        params=[version],
+        help=_HELP,
+        no_args_is_help=True,
+        rich_markup_mode=None,
+    )
 
 
 def run(args: list[str]) -> int:
-    """Run one command; the exit code. `CcapiError`s pass through to `main`."""
+    """Run one command; the exit code.
+
+    `CcapiError`s and what typer raises for a mistyped command line (`TyperException`) pass through.
+    """
     try:
-        app(args=args, prog_name="ccapi")
+        code = root().main(args=args, prog_name="ccapi", standalone_mode=False)
     except SystemExit as end:
-        return end.code if isinstance(end.code, int) else 1
-    return 0
-
-
-ask.register(app)
-up.register(app)
-down.register(app)
-status.register(app)
-logs.register(app)
-auth.register(app)
-proxy.register(app)
-key.register(app)
-config.register(app)
-serve.register(app)
+        code = end.code
+        return code if isinstance(code, int) else 1
+    return code if isinstance(code, int) else 0

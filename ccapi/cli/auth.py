@@ -8,6 +8,8 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from ccapi.cli import auth_claude, auth_manage, output
+from ccapi.cli.frame import first_word
+from ccapi.cli.options import JsonLines
 from ccapi.errors import InputNeeded, UsageError
 
 _LOGIN = "NAME"  # the command behind every word that is no subcommand
@@ -20,7 +22,7 @@ class AuthGroup(TyperGroup):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         args = ["--paste" if arg == "--paste=-" else arg for arg in args]
         args = [arg for before, arg in zip(["", *args], args, strict=False) if (before, arg) != ("--paste", "-")]
-        word = next((arg for arg in args if not arg.startswith("-")), None)
+        word = first_word(args)
         subcommand = word in self.commands and word != _LOGIN
         if not subcommand and (word is not None or not set(args) & set(_HELP)):
             args = [_LOGIN, *args]
@@ -96,7 +98,7 @@ def login(
         ),
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask; the same as --force.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="JSON on standard output, one document a line.")] = False,
+    as_json: JsonLines = False,
 ) -> None:
     """Sign in to MCP servers: `ccapi auth notion`, or any with --url.
 

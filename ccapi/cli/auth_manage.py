@@ -139,7 +139,7 @@ def show_status(
 
     report = authstatus.look(container, seen, home=home, port=port)
     if as_json:
-        output.write_json(_document(report))
+        output.write_json(_document(report), ok=report.fine)
     else:
         _say_status(report)
     return report.fine
@@ -281,9 +281,9 @@ def _sign_out_claude(container: Inside) -> None:
     if page := _CLAUDE_PAGES.get(before.method):
         output.note(f"What it had still counts at Anthropic; revoke it: {page}")
     for credential in after.credentials:
-        output.note(f"warning: {credential.name} is still in the container's environment, and is used")
+        output.warn(f"{credential.name} is still in the container's environment, and is used")
     if after.login == "helper":
-        output.note("warning: the apiKeyHelper of Claude's settings.json is still there, and is used")
+        output.warn("the apiKeyHelper of Claude's settings.json is still there, and is used")
 
 
 def _table(rows: Sequence[tuple[str, ...]]) -> str:

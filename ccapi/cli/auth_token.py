@@ -105,13 +105,13 @@ def _typed(target: Target, given: Given) -> str:
     """From a hidden prompt, beside the page where such a token is made."""
     guide = target.entry.token if target.entry else None
     if guide and guide.how:
-        output.note(f"{guide.how}\n")
+        output.say(f"{guide.how}\n")
     if guide and guide.page:
         opens = browser.opens(wanted=given.browser)
         what = "Your browser opens the page where tokens are made" if opens else "Tokens are made on this page"
-        output.note(f"{what}:\n\n{output.link(guide.page)}\n")
+        output.say(f"{what}:\n\n{output.link(guide.page)}\n")
         if opens:
-            browser.open_(guide.page, lambda: output.note("No browser could be opened: open the page yourself"))
+            browser.open_(guide.page, lambda: output.say("No browser could be opened: open the page yourself"))
     return prompt.hidden(f"Token for {target.title} (it does not show)")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -145,7 +144,7 @@ class _SignIn:
     def _tell(self, *, dim: bool) -> None:
         """What a person must know beforehand, once."""
         if self._entry and self._entry.guide and output.interactive() and not self._told:
-            output.note(output.styled(self._entry.guide, "2") if dim else f"{self._entry.guide}\n")
+            output.say(output.styled(self._entry.guide, "2") if dim else f"{self._entry.guide}\n")
         self._told = True
 
     def _other_ways(self) -> Iterator[Way]:
@@ -186,7 +185,7 @@ class _SignIn:
         except NoRegistration:
             if not output.interactive():
                 raise
-            output.note(f"{self._name} lets no program in that it does not know.\n")
+            output.say(f"{self._name} lets no program in that it does not know.\n")
             self._take(self._asked())
         else:
             self._report(done)
@@ -239,7 +238,7 @@ class _SignIn:
             client_id = prompt.text("Client ID")
         elif output.interactive():
             self._tell(dim=True)
-            output.note(output.styled(f"Redirect URI that the app must have: {self._redirect_uri}", "2"))
+            output.say(output.styled(f"Redirect URI that the app must have: {self._redirect_uri}", "2"))
         if not client_id or not client_id.isascii() or not client_id.isprintable():
             raise UsageError("that is no client id")
         self._by_browser(client_id, _client_secret())
@@ -247,10 +246,10 @@ class _SignIn:
     def _explain_app(self) -> None:
         guide = self._entry.client if self._entry else None
         if guide and guide.page:
-            output.note(f"{output.link(guide.page)}\n")
+            output.say(f"{output.link(guide.page)}\n")
         if guide and guide.how:
-            output.note(f"{guide.how}\n")
-        output.note(f"Redirect URI (or callback URL) to register: {self._redirect_uri}\n")
+            output.say(f"{guide.how}\n")
+        output.say(f"Redirect URI (or callback URL) to register: {self._redirect_uri}\n")
 
     @property
     def _redirect_uri(self) -> str:
@@ -302,5 +301,4 @@ def _tick() -> str:
 
 def _write_result(name: str, found: tuple[str, ...] | None, **more: Any) -> None:
     known = None if found is None else list(found)
-    document = {"type": "result", "name": name, "status": "connected", "tools": known, **more}
-    output.write(json.dumps(document) + "\n")
+    output.write_result({"name": name, "status": "connected", "tools": known, **more})

@@ -17,9 +17,7 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON document on standar
 
 
 def register(app: typer.Typer) -> None:
-    group = typer.Typer(
-        no_args_is_help=True, help="The stack for plain `docker compose`: a folder for a server without ccapi."
-    )
+    group = typer.Typer(no_args_is_help=True, help="The stack for plain `docker compose`, without ccapi.")
     group.command()(export)
     group.command()(show)
     app.add_typer(group, name="compose")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -11,12 +10,35 @@ if TYPE_CHECKING:
     from ccapi.settings import Settings
 
 
-@dataclass(slots=True)
 class Mode:
-    """The options that every command has."""
+    """What the options that every command has came to; `ccapi.cli.frame` fills it in, everybody else reads it.
 
-    project: str | None = None
-    config: str | None = None
+    `project` and `config`: which stack, and whose settings. `quiet`: data and errors only. `verbose`: how often -v was
+    given. `debug`: the traceback of a failure is wanted. `no_input`: nobody is to be asked. `color`: auto, always or
+    never. `json`: standard output is for a program; `stream`: in lines of JSON. `command`: what was called, such as
+    `auth status`. `warnings`: what was warned of so far.
+    """
+
+    __slots__ = (
+        "color", "command", "config", "debug", "json", "no_input", "project", "quiet", "stream", "verbose", "warnings"
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        self.begin()
+
+    def begin(self) -> None:
+        """As it is before any option was read."""
+        self.project: str | None = None
+        self.config: str | None = None
+        self.quiet = False
+        self.verbose = 0
+        self.debug = False
+        self.no_input = False
+        self.color = "auto"
+        self.json = False
+        self.stream = False
+        self.command = ""
+        self.warnings: list[str] = []
 
 
 mode = Mode()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import getpass
-import json
 import os
 import sys
 from collections.abc import Callable
@@ -93,14 +92,14 @@ class LoginView:
                 f"{self.name} is signed in to already, and works",
                 hint=f"To sign in again, which ends that login at once: {self._again} --force",
             )
-        output.note(f"You are signed in to {self.name}, and it works{tools(working)}.")
-        output.note("A new login ends that one at once, even if you do not finish it.")
+        output.say(f"You are signed in to {self.name}, and it works{tools(working)}.")
+        output.say("A new login ends that one at once, even if you do not finish it.")
         return prompt.confirm("Sign in again?")
 
     def invite(self, invitation: Invitation) -> None:
         self.pause()
         if self._ways.as_json:
-            output.write(json.dumps(_document(invitation)) + "\n")
+            output.write_line_json(_document(invitation))
         elif not output.terminal(sys.stderr):
             output.write(f"{invitation.login.url}\n")
         if output.terminal(sys.stderr):
@@ -116,16 +115,16 @@ class LoginView:
     def _explain(self, invitation: Invitation) -> None:
         url = invitation.login.url
         if self._ways.qr:
-            output.note(_qr(url))
+            output.say(_qr(url))
         opens = browser.opens(wanted=self._ways.browser)
         what = "Your browser opens this page" if opens else "Open this page in a browser"
-        output.note(f"{what}, to sign in to {self.name} ({output.printable(invitation.login.site)}):\n")
-        output.note(f"{output.link(url)}\n")
+        output.say(f"{what}, to sign in to {self.name} ({output.printable(invitation.login.site)}):\n")
+        output.say(f"{output.link(url)}\n")
         if self._seat.remote:
             self._explain_ssh(invitation)
         if self.can_paste:
             begin = "If the browser shows an error at the end" if invitation.relayed else "When you have allowed access"
-            output.note(f"{begin}, copy the address of that page and paste it here, then press Enter.")
+            output.say(f"{begin}, copy the address of that page and paste it here, then press Enter.")
         if opens:
             browser.open_(url, lambda: self.warn("no browser could be opened: open the page yourself"))
 
@@ -133,8 +132,8 @@ class LoginView:
         if not invitation.relayed:
             return
         port = invitation.login.redirect.port
-        output.note("You are here over SSH. For the browser's answer to arrive, run this on your own machine first:\n")
-        output.note(f"ssh -L {port}:localhost:{port} {_user()}@{self._seat.remote}\n")
+        output.say("You are here over SSH. For the browser's answer to arrive, run this on your own machine first:\n")
+        output.say(f"ssh -L {port}:localhost:{port} {_user()}@{self._seat.remote}\n")
 
 
 def tools(names: tuple[str, ...] | None) -> str:

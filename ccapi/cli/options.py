@@ -1,12 +1,18 @@
-"""Option forms that typer does not know."""
+"""Option forms that typer does not know, and options that several commands have."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
+import typer
 from typer.core import TyperCommand
 
 REHEARSAL_DEFAULT = "default"
+JSON = "One JSON document on standard output."
+JSON_LINES = "JSON on standard output, one document a line."
+
+Json = Annotated[bool, typer.Option("--json", help=JSON)]
+JsonLines = Annotated[bool, typer.Option("--json", help=JSON_LINES)]
 
 
 class OptionalScenario(TyperCommand):

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import io
-import json
 import os
-import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
+from ccapi.cli.context import mode
 from ccapi.errors import CcapiError, OutputFailed
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+SCHEMA_VERSION = 1  # of the JSON documents' envelope; what `data` holds may get more members at any time
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_CONTROL = dict.fromkeys({*range(0x20), *range(0x7F, 0xA0)} - {ord("\n"), ord("\t")})
 
 
 def prepare() -> None:
@@ -43,13 +43,56 @@ def write(text: str) -> None:
         raise OutputFailed(f"Standard output cannot be written: {error.strerror}") from None
 
 
-def write_json(value: Any) -> None:
-    """One JSON document on stdout; never through rich, which would wrap it."""
-    write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+def write_json(data: Any, *, ok: bool = True, warnings: Sequence[str] = ()) -> None:
+    """The one JSON document of a command; never through rich, which would wrap it. `ok` False: what it tells is bad."""
+    _write_document(_envelope(data, ok=ok, warnings=warnings))
+
+
+def write_line_json(event: Mapping[str, Any]) -> None:
+    """One line of a stream, at once; `event` has a `type`."""
+    import json
+
+    write(json.dumps(event, ensure_ascii=False) + "\n")
+
+
+def write_result(data: Any, *, ok: bool = True, warnings: Sequence[str] = ()) -> None:
+    """The last line of a stream: what a command without a stream has as its one document."""
+    write_line_json({"type": "result", **_envelope(data, ok=ok, warnings=warnings)})
+
+
+def _envelope(
+    data: Any, *, ok: bool, warnings: Sequence[str] = (), error: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    return {
+        "schemaVersion": SCHEMA_VERSION,
+        "command": mode.command,
+        "status": "ok" if ok else "failed",
+        "data": data,
+        "warnings": [*mode.warnings, *warnings],
+        "error": error,
+    }
+
+
+def _write_document(document: Mapping[str, Any]) -> None:
+    import json
+
+    write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
 
 
 def note(text: str) -> None:
-    """A line for the person, on stderr."""
+    """A line for the person, on stderr; none with --quiet."""
+    if not mode.quiet:
+        say(text)
+
+
+def warn(text: str) -> None:
+    """What a person should know of, although it went on. In a JSON document it stands among the warnings."""
+    mode.warnings.append(text)
+    say(f"{styled('warning:', '33')} {printable(text)}")
+
+
+def say(text: str) -> None:
+    """A line that must be seen, on stderr: errors, and what a question or a sign-in cannot do without."""
     if sys.stderr is None:
         return
     sys.stderr.write(text + "\n")
@@ -70,7 +113,7 @@ def terminal(stream: TextIO | None) -> bool:
 
 def printable(text: str) -> str:
     """`text` of others without what would command the terminal: only newlines and tabs stay."""
-    return _CONTROL.sub("", text.replace("\r\n", "\n"))
+    return text.replace("\r\n", "\n").translate(_CONTROL)
 
 
 def table(rows: Mapping[str, str]) -> str:
@@ -80,11 +123,19 @@ def table(rows: Mapping[str, str]) -> str:
 
 
 def failure(error: CcapiError) -> None:
-    """One line that says what happened, and what to do next."""
-    note(f"{styled('error:', '1;31')} {printable(error.message)}")
+    """One line that says what happened, and what to do next; for a program that asked for JSON that, too."""
+    say(f"{styled('error:', '1;31')} {printable(error.message)}")
     if error.hint:
         for line in printable(error.hint).splitlines():
-            note(f"  {line}")
+            say(f"  {line}")
+    if mode.json:
+        from ccapi.cli import problem
+
+        document = _envelope(None, ok=False, error=problem.document(error))
+        if mode.stream:
+            write_line_json({"type": "result", **document})
+        else:
+            _write_document(document)
 
 
 def styled(text: str, sgr: str, stream: TextIO | None = None) -> str:
@@ -99,11 +150,13 @@ def link(url: str) -> str:
     return f"\x1b]8;;{url}\x1b\\{url}\x1b]8;;\x1b\\" if shown else url
 
 
-def colour(stream: TextIO) -> bool:
-    """Whether to colour: https://no-color.org, FORCE_COLOR, TERM=dumb, and only on a terminal."""
+def colour(stream: TextIO | None) -> bool:
+    """Whether to colour: --color, then https://no-color.org, FORCE_COLOR and CLICOLOR_FORCE, TERM=dumb, a terminal."""
+    if mode.color != "auto":
+        return mode.color == "always"
     if os.environ.get("NO_COLOR"):
         return False
-    if os.environ.get("FORCE_COLOR"):
+    if any(os.environ.get(name, "0") not in {"", "0"} for name in ("FORCE_COLOR", "CLICOLOR_FORCE")):
         return True
     return terminal(stream) and os.environ.get("TERM") != "dumb"
 
@@ -112,9 +165,18 @@ def console(*, stderr: bool = True) -> Console:
     """A rich console; imported late, as it costs half of a command's start-up time."""
     from rich.console import Console
 
-    return Console(stderr=stderr, highlight=False)
+    stream = sys.stderr if stderr else sys.stdout
+    shown = colour(stream)
+    # Said outright: by itself rich takes FORCE_COLOR for a terminal, and keeps bold type under NO_COLOR.
+    return Console(
+        stderr=stderr,
+        highlight=False,
+        no_color=not shown,
+        color_system="auto" if shown else None,
+        force_terminal=terminal(stream),
+    )
 
 
 def interactive() -> bool:
-    """Whether a person can be asked: stdin and stderr are terminals, and this is no CI."""
-    return terminal(sys.stdin) and terminal(sys.stderr) and not os.environ.get("CI")
+    """Whether a person can be asked: stdin and stderr are terminals, this is no CI, and there was no --no-input."""
+    return not mode.no_input and terminal(sys.stdin) and terminal(sys.stderr) and not os.environ.get("CI")

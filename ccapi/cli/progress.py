@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from ccapi.cli import output
+from ccapi.cli.context import mode
 
 if TYPE_CHECKING:
     from rich.progress import Progress as LiveLine
@@ -30,6 +31,10 @@ class ProgressView:
 
     def __call__(self, progress: Progress) -> None:
         text = progress.text
+        if progress.kind == "warning":
+            mode.warnings.append(text)
+        elif mode.quiet:
+            return
         match progress.kind:
             case "phase":
                 self._begin(text)
@@ -69,7 +74,7 @@ class ProgressView:
 
     def _line(self, text: str) -> None:
         if not self._live:
-            output.note(text)
+            output.say(text)
             return
         from rich.text import Text
 

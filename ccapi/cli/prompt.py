@@ -45,6 +45,7 @@ def select(question: str, options: Sequence[Option], *, hint: str | None = None)
         use_jk_keys=not long,
         instruction="(arrow keys, or type to search)" if long else None,
         output=_on_stderr(),
+        **_colours(),
     )
     return str(asked.unsafe_ask())
 
@@ -64,6 +65,12 @@ def _on_stderr() -> Any:
     from prompt_toolkit.output import create_output
 
     return create_output(stdout=sys.stderr)
+
+
+def _colours() -> dict[str, Any]:
+    from prompt_toolkit.output import ColorDepth
+
+    return {} if output.colour(sys.stderr) else {"color_depth": ColorDepth.MONOCHROME}
 
 
 def confirm(question: str, *, default: bool = False, hint: str | None = None) -> bool:
@@ -99,10 +106,10 @@ def _own_line() -> Iterator[None]:
     try:
         yield
     except (KeyboardInterrupt, EOFError):
-        output.note("")
+        output.say("")
         raise
     except typer.Abort as abort:
-        output.note("")
+        output.say("")
         raise abort.__context__ or abort from None
 
 

@@ -90,7 +90,7 @@ def status(
 
     result = proxy.status(context.settings())
     if as_json and not quiet:
-        output.write_json(_document(result))
+        output.write_json(_document(result), ok=result.healthy)
     elif not quiet:
         _say_status(result)
     raise typer.Exit(0 if result.healthy else 1)

@@ -44,7 +44,7 @@ def status(
 def _say_unavailable(error: DockerUnavailable, *, as_json: bool, quiet: bool) -> None:
     verdict = f"docker unavailable: {error.message}"
     if as_json and not quiet:
-        output.write_json({"state": "docker_unavailable", "verdict": verdict, "hint": error.hint})
+        output.write_json({"state": "docker_unavailable", "verdict": verdict, "hint": error.hint}, ok=False)
     elif not quiet:
         output.write(f"{verdict}\n")
         for line in (error.hint or "").splitlines():
@@ -53,7 +53,7 @@ def _say_unavailable(error: DockerUnavailable, *, as_json: bool, quiet: bool) ->
 
 def _say_status(result: Status, callback_url: str | None, *, as_json: bool) -> None:
     if as_json:
-        output.write_json({**_status_document(result), "oauth_proxy": callback_url})
+        output.write_json({**_status_document(result), "oauth_proxy": callback_url}, ok=result.state == "healthy")
         return
     rows = {**_status_rows(result), "OAuth proxy": callback_url or "stopped"}
     output.write(f"{result.verdict}\n{output.table(rows)}")

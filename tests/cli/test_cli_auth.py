@@ -5,13 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from typer.main import get_command
 
-from ccapi.cli.app import app
+from ccapi.cli.app import root
 from tests.cli.support import Cli
 from tests.stack.support import cli_without_engine
 
-AUTH = get_command(app).commands["auth"]  # type: ignore[attr-defined] # it is a group
+AUTH = root().commands["auth"]
 COMMANDS = {name: command for name, command in AUTH.commands.items() if not command.hidden}
 PARAMETERS = [
     pytest.param(parameter, id=f"{name} {parameter.name}")

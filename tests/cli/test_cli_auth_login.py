@@ -373,8 +373,9 @@ def test_a_script_that_reads_json(auth: Auth) -> None:
         out, _ = process.communicate(timeout=DEADLINE)
     assert invitation["type"] == "authorization"
     assert invitation["redirect_uri"] == f"http://localhost:{auth.stage.port}/callback"
-    assert json.loads(out) == {
-        "type": "result",
+    result = json.loads(out)
+    assert (result["type"], result["status"]) == ("result", "ok")
+    assert result["data"] == {
         "name": "demo",
         "status": "connected",
         "tools": ["read_page", "search"],

@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.main import get_command
 
 from ccapi.cli import authmenu
-from ccapi.cli.app import app
+from ccapi.cli.app import root
 from ccapi.commands import authstatus, claudeauth, mcpservers
 from ccapi.oauth import catalogue
 from ccapi.paths import Home
@@ -22,7 +21,7 @@ from tests.oauth.servers import access_token, mcp_server
 from tests.test_claudeauth import KEY, SUBSCRIPTION, TOKEN
 
 NOWHERE = "http://127.0.0.1:9/mcp"
-COMMANDS: dict[str, Any] = get_command(app).commands["auth"].commands  # type: ignore[attr-defined] # both are groups
+COMMANDS: dict[str, Any] = root().commands["auth"].commands
 MINE = ("claude", "list", "logout", "status")
 
 
@@ -61,7 +60,7 @@ def test_help(cli: Cli, name: str) -> None:
 def test_the_group_lists_them(cli: Cli) -> None:
     """None cut off."""
     done = cli.run("auth", "--help", environ={"COLUMNS": "80"})
-    lines = done.stdout.partition("Commands:\n")[2].splitlines()
+    lines = done.stdout.partition("Commands:\n")[2].partition("\n\n")[0].splitlines()
     assert {line.split()[0] for line in lines} >= set(MINE)
     assert not [line for line in lines if line.endswith("...")]
 
@@ -87,7 +86,7 @@ def test_list(driven: Driven, url: str) -> None:
 def test_list_as_json(driven: Driven, url: str) -> None:
     """The same, for programs."""
     add(driven, "mine", url)
-    found = json.loads(driven.run("list", as_json=True).stdout)
+    found = json.loads(driven.run("list", as_json=True).stdout)["data"]
     assert found["checked"] == catalogue.load().checked
     mine, github = found["servers"][:2]
     assert mine == {
@@ -121,6 +120,7 @@ def test_the_menu(driven: Driven, keys: bytes, chosen: str) -> None:
     add(driven, "mine", NOWHERE)
     with driven.terminal("menu") as terminal:
         terminal.read_until("Known servers")
+        terminal.read_until("github")
         assert terminal.text.index("claude") < terminal.text.index("mine") < terminal.text.index("github")
         assert "! needs a login" in terminal.text
         terminal.type(keys)
@@ -216,7 +216,7 @@ def test_status_as_json(driven: Driven, url: str) -> None:
     add(driven, "demo", url)
     done = driven.run("status", as_json=True)
     assert done.returncode == 1
-    found = json.loads(done.stdout)
+    found = json.loads(done.stdout)["data"]
     assert found["ok"] is False
     assert found["proxy"] == {"state": "stopped", "port": 1}
     assert found["servers"] == [

@@ -307,7 +307,7 @@ def _from_a_script(reader: Reader, url: str) -> None:
         assert process.wait(DEADLINE) == 0
     shown = [json.loads(line) for line in MCP.block("json", "From a script").splitlines()]
     assert [list(json.loads(line)) for line in lines] == [list(one) for one in shown]
-    assert json.loads(lines[1]) == {**shown[1], "name": "notion"}
+    assert json.loads(lines[1]) == {**shown[1], "data": {**shown[1]["data"], "name": "notion"}}
 
 
 def _by_hand(reader: Reader) -> None:

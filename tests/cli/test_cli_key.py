@@ -12,13 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.main import get_command
 
-from ccapi.cli.app import app
+from ccapi.cli.app import root
 from ccapi.wire import keys
 from tests.cli.support import DEADLINE, Cli, command
 
-COMMANDS: dict[str, Any] = get_command(app).commands["key"].commands  # type: ignore[attr-defined] # both are groups
+COMMANDS: dict[str, Any] = root().commands["key"].commands
 KEY = re.compile(r"ccapi-[A-Za-z0-9_-]{43}\n")
 
 
@@ -41,7 +40,7 @@ def create(cli: Cli, *args: str) -> str:
 def listed(cli: Cli) -> list[dict[str, Any]]:
     done = cli.run("key", "list", "--json")
     assert (done.returncode, done.stderr) == (0, "")
-    found: list[dict[str, Any]] = json.loads(done.stdout)["keys"]
+    found: list[dict[str, Any]] = json.loads(done.stdout)["data"]["keys"]
     return found
 
 
@@ -164,7 +163,7 @@ def test_a_key_in_the_place_of_a_name_is_not_repeated(cli: Cli) -> None:
 def test_create_as_json(cli: Cli) -> None:
     """One document, the key in it."""
     done = cli.run("key", "create", "--name", "ci", "--rate", "5", "--json")
-    document = json.loads(done.stdout)
+    document = json.loads(done.stdout)["data"]
     assert keys.digest(document.pop("key")) == stored(cli).keys[0].hash
     assert [document] == listed(cli)
 
@@ -300,7 +299,7 @@ def test_revoke(cli: Cli, by: str) -> None:
     if by != "key":
         again = cli.run("key", "revoke", wanted, "--json")
         assert again.returncode == 0
-        assert json.loads(again.stdout)["already"] is True
+        assert json.loads(again.stdout)["data"]["already"] is True
     assert file(cli).read_bytes() == before
     assert keys.digest(key) not in everything_written(cli)
 

@@ -19,12 +19,15 @@ from tests.oauth.proxyprocess import until
 # A command that asks, as the real ones do: behind typer, and behind `main`.
 _PROGRAM = """
 import sys, typer
-from ccapi.cli import app, main, output, prompt
+from typer.main import get_command
+from ccapi.cli import app, frame, main, output, prompt
 
 def asks():
     output.write(repr({question}) + "\\n")
 
-app.app.command()(asks)
+asking = typer.Typer()
+asking.command()(asks)
+app.root().commands["asks"] = get_command(frame.framed(asking))
 sys.exit(main.main(["asks"]))
 """
 QUESTIONS = {

@@ -18,8 +18,8 @@ import typer
 from ccapi import settings as host_settings
 from ccapi.cli import authways, output
 from ccapi.cli.authways import Wishes
+from ccapi.cli.boundary import end_in_order
 from ccapi.cli.loginview import LoginView
-from ccapi.cli.main import _end_in_order
 from ccapi.commands.login import Parts
 from ccapi.errors import CcapiError
 from ccapi.settings import Settings
@@ -28,7 +28,7 @@ from tests.oauth.loginstage import found
 
 def main(directory: str, proxy_url: str, secret_file: str, wishes: str) -> int:
     output.prepare()
-    _end_in_order()
+    end_in_order()
     secret = Path(secret_file).read_text("ascii").strip() if secret_file else ""
 
     @contextmanager

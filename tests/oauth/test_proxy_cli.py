@@ -49,7 +49,7 @@ def test_status_when_it_does_not_run(cli: Ccapi) -> None:
     assert done.returncode == 1
     assert done.stdout.startswith("stopped\n")
     assert done.stderr == "Start it: ccapi proxy start\n"
-    document = json.loads(cli.proxy("status", "--json").stdout)
+    document = json.loads(cli.proxy("status", "--json").stdout)["data"]
     assert (document["running"], document["healthy"], document["pid"]) == (False, False, None)
     assert document["port"] == cli.port
     assert refuses(cli.port)
@@ -63,7 +63,7 @@ def test_status_without_a_gateway(cli: Ccapi) -> None:
     assert done.stdout.startswith("degraded: The gateway does not answer\n")
     assert str(cli.pid()) in done.stdout
     assert done.stderr == "Look at the container: ccapi status\n"
-    assert json.loads(cli.proxy("status", "--json").stdout)["problem"] == "gateway_unreachable"
+    assert json.loads(cli.proxy("status", "--json").stdout)["data"]["problem"] == "gateway_unreachable"
 
 
 def test_status_with_a_gateway_that_rejects_the_secret(cli: Ccapi) -> None:
@@ -76,7 +76,7 @@ def test_status_with_a_gateway_that_rejects_the_secret(cli: Ccapi) -> None:
         as_json = cli.proxy("status", "--json")
     assert (done.returncode, done.stderr) == (1, "Run: ccapi up\n")
     assert done.stdout.startswith("degraded: The gateway does not know this stack's secret\n")
-    document = json.loads(as_json.stdout)
+    document = json.loads(as_json.stdout)["data"]
     assert (document["healthy"], document["problem"]) == (False, "stack_secret_invalid")
 
 
@@ -95,7 +95,7 @@ def test_status_when_all_is_well(cli: Ccapi) -> None:
     assert f"auth.example, port {port}: pending, " in done.stdout
     assert f"http://localhost:{cli.port}/oauth/callback" in done.stdout
     assert str(cli.log) in done.stdout
-    document = json.loads(as_json.stdout)
+    document = json.loads(as_json.stdout)["data"]
     assert document["healthy"] is True
     (login,) = document["logins"]
     assert 0 < login.pop("expires_in") <= 300
@@ -116,7 +116,7 @@ def test_status_after_a_login(cli: Ccapi) -> None:
         alone = cli.proxy("status")
         register(cli, waiting, state="an0ther-state")
         both = cli.proxy("status")
-        document = json.loads(cli.proxy("status", "--json").stdout)
+        document = json.loads(cli.proxy("status", "--json").stdout)["data"]
     assert re.search(r"(?m)^ *Logins +none$", alone.stdout)
     assert "auth.example" not in alone.stdout
     assert re.search(r"(?m)^ *Logins +1$", both.stdout)
@@ -128,7 +128,7 @@ def test_status_after_a_login(cli: Ccapi) -> None:
 def test_status_of_one_on_another_port(cli: Ccapi) -> None:
     """The setting was changed meanwhile: what runs is told, not what is set."""
     cli.proxy("start")
-    document = json.loads(cli.proxy("status", "--json", CCAPI_OAUTH_PORT="1234").stdout)
+    document = json.loads(cli.proxy("status", "--json", CCAPI_OAUTH_PORT="1234").stdout)["data"]
     assert (document["running"], document["port"]) == (True, cli.port)
 
 

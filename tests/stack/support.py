@@ -91,7 +91,7 @@ class Stack:
         return done
 
     def status(self) -> dict[str, Any]:
-        document: dict[str, Any] = json.loads(self.cli("status", "--json").stdout)
+        document: dict[str, Any] = json.loads(self.cli("status", "--json").stdout)["data"]
         return document
 
     def inside(self, script: str) -> str:

@@ -36,7 +36,7 @@ def test_status_without_an_engine(cli: Cli) -> None:
     assert done.stdout.startswith("docker unavailable: ")
     as_json = cli.run("status", "--json")
     assert as_json.returncode == 5
-    assert json.loads(as_json.stdout)["state"] == "docker_unavailable"
+    assert json.loads(as_json.stdout)["data"]["state"] == "docker_unavailable"
     quiet = cli.run("status", "-q")
     assert (quiet.returncode, quiet.stdout, quiet.stderr) == (5, "", "")
 
@@ -61,7 +61,7 @@ def test_status_answers_when_docker_hangs(cli: Cli, tmp_path: Path) -> None:
         (["--rehearsal", "no-such"], "no rehearsal scenario is called 'no-such'"),
         (["--rehearsal=./own.toml"], "no rehearsal scenario is called './own.toml'"),
         (["--workspace", "none"], "none: does not exist"),
-        (["--port", "0"], "--port"),
+        (["--port", "65536"], "--port"),
         (["--timeout", "0"], "--timeout"),
     ],
 )

@@ -67,7 +67,7 @@ def test_up_again_changes_nothing(running: Stack) -> None:
 
 def test_up_as_json(running: Stack) -> None:
     """One document on stdout that a script can take the address from."""
-    document = json.loads(running.up("--json").stdout)
+    document = json.loads(running.up("--json").stdout)["data"]
     assert document["url"] == f"http://127.0.0.1:{running.port}/v1"
     assert document["already"] is True
 

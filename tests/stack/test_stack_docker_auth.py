@@ -26,7 +26,7 @@ def cli(running: Stack) -> Cli:
 
 
 def status(cli: Cli) -> dict[str, Any]:
-    document: dict[str, Any] = json.loads(cli.run("auth", "status", "--json").stdout)
+    document: dict[str, Any] = json.loads(cli.run("auth", "status", "--json").stdout)["data"]
     return document
 
 

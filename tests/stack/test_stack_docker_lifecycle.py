@@ -84,15 +84,15 @@ def test_down_cleans_up_after_hands(running: Stack) -> None:
 
 def test_the_proxy_runs_with_the_stack(running: Stack) -> None:
     """From `up` to `down`, and asks this gateway, which knows its secret; after `up --port` the one there."""
-    proxy = json.loads(running.cli("proxy", "status", "--json").stdout)
+    proxy = json.loads(running.cli("proxy", "status", "--json").stdout)["data"]
     assert proxy["healthy"] is True
     await_that(lambda: f":{running.port} is asked for logins" in running.cli("proxy", "logs").stdout, "the question")
     other = free_port()
-    moved = json.loads(running.cli("up", "--rehearsal", "--port", str(other), "--json").stdout)
+    moved = json.loads(running.cli("up", "--rehearsal", "--port", str(other), "--json").stdout)["data"]
     assert moved["oauth_proxy"] == f"http://localhost:{running.oauth_port}/oauth/callback"
     await_that(lambda: f":{other} is asked for logins" in running.cli("proxy", "logs").stdout, "the question there")
     assert "Already running" in running.cli("proxy", "start").stderr, "the container's port counts, not the setting"
-    down = json.loads(running.cli("down", "--json").stdout)
+    down = json.loads(running.cli("down", "--json").stdout)["data"]
     assert down["oauth_proxy_stopped"] is True
     assert running.status()["oauth_proxy"] is None
 
@@ -112,7 +112,7 @@ def test_a_state_directory_that_was_made_anew(running: Stack) -> None:
     done = running.up()
     assert "a directory of keys that is no longer there" in done.stderr
     assert running.cli("proxy", "status").stdout.startswith("running (healthy)\n")
-    assert json.loads(running.up("--json").stdout)["already"] is True
+    assert json.loads(running.up("--json").stdout)["data"]["already"] is True
 
 
 def test_up_goes_on_without_the_proxy(absent: Stack) -> None:

@@ -1,0 +1,71 @@
+"""The one boundary where exceptions become a line on stderr, a JSON document for a program, and an exit code."""
+
+from __future__ import annotations
+
+import signal
+import sys
+
+from typer.exceptions import Abort, TyperException
+
+from ccapi.cli import output
+from ccapi.cli.context import mode
+from ccapi.errors import CcapiError, UnexpectedFailure, UsageError
+
+
+def run(args: list[str]) -> int:
+    """Run the command line and return the exit code."""
+    mode.begin()
+    output.prepare()
+    end_in_order()
+    try:
+        return _command(args)
+    except CcapiError as error:
+        return _failed(error)
+    except TyperException as error:
+        return _failed(_mistyped(error, args))
+    except (KeyboardInterrupt, Abort):
+        return 130
+    except Exception as error:  # noqa: BLE001 # a defect of ours is one line, too
+        message = f"ccapi failed unexpectedly: {type(error).__name__}: {error}"
+        failure = UnexpectedFailure(message, hint="Run it again with --debug to see where.")
+        failure.__cause__ = error
+        return _failed(failure)
+
+
+def end_in_order() -> None:
+    """A terminated command cleans up like an interrupted one (and exits with 128 + the signal, as shells expect)."""
+
+    def leave(number: int, _: object) -> None:
+        sys.exit(128 + number)
+
+    for name in ("SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), leave)
+
+
+def _command(args: list[str]) -> int:
+    from ccapi.cli import app
+
+    return app.run(args)
+
+
+def _failed(error: CcapiError) -> int:
+    from ccapi.cli import trail
+
+    unexpected = isinstance(error, UnexpectedFailure)
+    cause = error.__cause__ if unexpected and error.__cause__ else error
+    if mode.debug:
+        output.say(trail.text(cause).rstrip())
+    if (unexpected or mode.debug) and (file := trail.keep(cause)):
+        error.hint = f"The whole of it is in {file}"
+    output.failure(error)
+    return error.exit_code
+
+
+def _mistyped(error: TyperException, args: list[str]) -> UsageError:
+    """What typer has to say of a command line, in our words: with how it is meant, and where to read on."""
+    before = args[: args.index("--")] if "--" in args else args
+    mode.json = mode.json or "--json" in before  # also where there is no command yet that would have the option
+    context = getattr(error, "ctx", None)
+    hint = f"{context.get_usage()}\nHelp: {context.command_path} --help" if context else "Help: ccapi --help"
+    return UsageError(error.format_message(), hint=hint)
