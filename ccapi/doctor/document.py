@@ -20,7 +20,7 @@ def document(results: Sequence[Result], facts: Facts, *, strict: bool) -> dict[s
     return {
         "ok": not unsound(results, strict=strict),
         "summary": summary(results),
-        "checks": [_entry(result) for result in results],
+        "checks": [entry(result) for result in results],
         "environment": environment(facts),
     }
 
@@ -83,7 +83,8 @@ def _docker(facts: Facts) -> dict[str, Any] | None:
     }
 
 
-def _entry(result: Result) -> dict[str, Any]:
+def entry(result: Result) -> dict[str, Any]:
+    """One result."""
     return {
         "id": result.check.id,
         "category": result.check.category,

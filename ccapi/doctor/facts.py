@@ -98,7 +98,8 @@ class Facts:
         )
 
     @property
-    def _share(self) -> float:
+    def share(self) -> float:
+        """Seconds that one of the things may take that a check asks."""
         return self.timeout * _SHARE
 
     # --- this machine
@@ -145,7 +146,7 @@ class Facts:
         """A connection of one's own, to be closed: `with facts.engine() as engine`. Raises `DockerUnavailable`."""
         from ccapi.stack.inspection import Inspector
 
-        return Inspector(self.docker_environment, self.stack, timeout=self._share)
+        return Inspector(self.docker_environment, self.stack, timeout=self.share)
 
     @once
     def engine_info(self) -> Document:
@@ -196,7 +197,7 @@ class Facts:
         from ccapi.stack.container import Container as Inside
 
         with self.engine() as engine:
-            return Inside(engine).run(*argv, stdin=stdin, timeout=timeout or self._share)
+            return Inside(engine).run(*argv, stdin=stdin, timeout=timeout or self.share)
 
     # --- the model's API, and the machines that a build needs
 
@@ -211,8 +212,8 @@ class Facts:
         from ccapi.client.outside import look
 
         with suppress(SettingInvalid):
-            return look(url, environ=self.environ, extra_ca=self.settings().ca_file, timeout=self._share)
-        return look(url, environ=self.environ, extra_ca=None, timeout=self._share)
+            return look(url, environ=self.environ, extra_ca=self.settings().ca_file, timeout=self.share)
+        return look(url, environ=self.environ, extra_ca=None, timeout=self.share)
 
     # --- the gateway
 
@@ -237,4 +238,4 @@ class Facts:
     def _ask(self, path: str, bearer: str | None = None) -> Answer:
         from ccapi.client.status import ask
 
-        return ask(self.base_url(), path, bearer=bearer, timeout=self._share)
+        return ask(self.base_url(), path, bearer=bearer, timeout=self.share)

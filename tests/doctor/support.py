@@ -11,9 +11,10 @@ import re
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from ccapi import settings
-from ccapi.doctor import registry, runner
+from ccapi.doctor import document, registry, runner
 from ccapi.doctor.facts import Facts
 from ccapi.doctor.runner import Result
 from tests.cli.support import DEADLINE, clean_environ, command
@@ -24,6 +25,7 @@ WRITE = bool(os.environ.get("CCAPI_WRITE_DOCS"))
 _ANY = (
     (re.compile(r"\bPID \d+"), "PID 4242"),
     (re.compile(r"\bkill \d+"), "kill 4242"),
+    (re.compile(r"sudo (?:dnf|zypper) install"), "sudo apt-get install"),
     (re.compile(r"(?<![\d.])\d+\.\d+\.\d+(?!\.?\d)(?:[-+~][\w.+~-]+)?"), "1.2.3"),
     (re.compile(r"\b\d+(?:\.\d+)? ([KMGT]B)\b"), r"10 \1"),
 )
@@ -89,35 +91,55 @@ class Table:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
 
-    def add(self, condition: str, broken: Result, mended: Result, *, replace: Mapping[str, str] | None = None) -> None:
+    def add(
+        self,
+        condition: str,
+        broken: Result,
+        mended: Result,
+        *,
+        replace: Mapping[str, str] | None = None,
+        exact: bool = False,
+    ) -> None:
         """A row: `condition` in a person's words, what doctor found in it, and after it was mended as doctor says.
 
-        `replace`: what differs from run to run (ports, names), and what stands for it in the document. Fails when
-        doctor did not find it, when it does not say what to do, when that did not help, and when the document does
-        not have exactly this row.
+        `replace`: what differs from run to run (ports, names), and what stands for it in the document. `exact`:
+        versions and sizes are the test's own, and stay. Fails when doctor did not find it, when it does not say what
+        to do, when that did not help, and when the document does not have exactly this row.
         """
-        assert broken.check == mended.check
-        assert broken.finding.status in {"fail", "warn"}, broken.finding
-        assert broken.finding.fix is not None, "doctor does not say what to do"
-        assert mended.finding.status in {"ok", "info"}, mended.finding
-        fix = broken.finding.fix
-        advice = [fix.text, *(f"`{line}`" for line in (fix.command or "").splitlines())]
+        self.add_document(condition, document.entry(broken), document.entry(mended), replace=replace, exact=exact)
+
+    def add_document(
+        self,
+        condition: str,
+        broken: Mapping[str, Any],
+        mended: Mapping[str, Any],
+        *,
+        replace: Mapping[str, str] | None = None,
+        exact: bool = False,
+    ) -> None:
+        """The same, with entries of `checks` in what `ccapi doctor --json` printed."""
+        assert broken["id"] == mended["id"]
+        assert broken["status"] in {"fail", "warn"}, broken
+        assert broken["fix"] is not None, "doctor does not say what to do"
+        assert mended["status"] in {"ok", "info"}, mended
+        fix = broken["fix"]
+        advice = [fix["text"], *(f"`{line}`" for line in (fix["command"] or "").splitlines())]
         row = Row(
-            check=broken.check.id,
+            check=broken["id"],
             condition=condition,
-            says=self._normal(f"{broken.finding.status}: {broken.finding.summary}", replace),
-            fix=self._normal("<br>".join(filter(None, advice)).replace("\n", "<br>"), replace),
-            then=self._normal(f"{mended.finding.status}: {mended.finding.summary}", replace),
+            says=self._normal(f"{broken['status']}: {broken['summary']}", replace, exact=exact),
+            fix=self._normal("<br>".join(filter(None, advice)).replace("\n", "<br>"), replace, exact=exact),
+            then=self._normal(f"{mended['status']}: {mended['summary']}", replace, exact=exact),
         )
         if WRITE:
             troubleshooting.write(row)
         assert row in troubleshooting.rows(), f"not in {troubleshooting.FILE.name}; CCAPI_WRITE_DOCS=1 writes it: {row}"
 
-    def _normal(self, text: str, replace: Mapping[str, str] | None) -> str:
+    def _normal(self, text: str, replace: Mapping[str, str] | None, *, exact: bool) -> str:
         for found, shown in (replace or {}).items():
             text = text.replace(found, shown)
         for part in (self._directory / "home", self._directory):
             text = text.replace(str(part), "~")
-        for pattern, shown in _ANY:
+        for pattern, shown in () if exact else _ANY:
             text = pattern.sub(shown, text)
         return text

@@ -197,7 +197,7 @@ def test_mending_looks_again() -> None:
 
     class Facts2(Facts):
         @once
-        def state(self) -> bool:
+        def state(self: Facts) -> bool:
             return broken[0]
 
         def again(self) -> Facts2:
@@ -235,13 +235,13 @@ def test_a_fact_is_found_out_once() -> None:
 
     class Slow(Facts):
         @once
-        def value(self) -> int:
+        def value(self: Facts) -> int:
             asked.append("value")
             time.sleep(0.05)
             return 7
 
         @once
-        def broken(self) -> int:
+        def broken(self: Facts) -> int:
             asked.append("broken")
             raise StackFailed("no")
 

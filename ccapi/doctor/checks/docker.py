@@ -36,7 +36,7 @@ def _command(facts: Facts) -> Finding:
             "It is looked for in the directories of PATH.",
             Fix(f"Install Docker Engine with its command and the compose plugin: {_INSTALL}", hint),
         )
-    said = program.ask(found, "--version", environ=environ, timeout=facts.timeout)
+    said = program.ask(found, "--version", environ=environ, timeout=facts.share)
     if not said.ok:
         why = said.stderr or f"exit code {said.code}"
         return fail(f"{found} does not run: {why}", fix=Fix(f"Install Docker anew: {_INSTALL}"))
@@ -165,7 +165,7 @@ def _server(facts: Facts) -> Finding:
 def _compose(facts: Facts) -> Finding:
     """The plugin, and not the old `docker-compose`."""
     environ = facts.docker_environment
-    said = program.ask("docker", "compose", "version", "--short", environ=environ, timeout=facts.timeout)
+    said = program.ask("docker", "compose", "version", "--short", environ=environ, timeout=facts.share)
     if said.code is None:
         return fail(f"`docker compose version` does not answer: {said.stderr}")
     version = said.stdout.removeprefix("v")
@@ -186,7 +186,7 @@ def _compose(facts: Facts) -> Finding:
 
 def _buildx(facts: Facts) -> Finding:
     """BuildKit's command. Without it the old builder is used, which newer versions of Docker no longer have."""
-    said = program.ask("docker", "buildx", "version", environ=facts.docker_environment, timeout=facts.timeout)
+    said = program.ask("docker", "buildx", "version", environ=facts.docker_environment, timeout=facts.share)
     if said.code is None:
         return warn(f"`docker buildx version` does not answer: {said.stderr}")
     if not said.ok:
