@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Callable, Mapping, MutableMapping
 from pathlib import Path
 from typing import Any
 
+from ccapi import tomlfile
 from ccapi.errors import SettingInvalid
+from ccapi.tomlfile import Unreadable
 
 _Leaves = dict[tuple[str, ...], Any]
 
@@ -19,7 +20,7 @@ def with_value(text: str, key: str, value: Any, file: Path) -> str:
     Raises `SettingInvalid`, which names the `file`, if the text is no TOML or has no place for the key.
     """
     path = tuple(key.split("."))
-    expected = _without_leaf(_leaves_of(text, file), path) | _leaves(value, path)
+    expected = _without_leaf(_leaves_of(text, file), path) | _leaves_at(path, value)
     return _edited(text, file, expected, lambda document: _set(document, path, value))
 
 
@@ -38,18 +39,22 @@ def _edited(text: str, file: Path, expected: _Leaves, edit: Callable[[Any], None
     import tomlkit
     from tomlkit.exceptions import TOMLKitError
 
+    mark = "\ufeff" if text.startswith("\ufeff") else ""  # of Windows' editors, which want it back
+    text = text.removeprefix(mark)
     try:
         document = tomlkit.parse(text if text.endswith("\n") or not text else text + "\n")
         edit(document)
         result = tomlkit.dumps(document)
         if "\r\n" in text:
             result = re.sub(r"(?<!\r)\n", "\r\n", result)
-        understood = _leaves(tomllib.loads(result))
-    except (TOMLKitError, tomllib.TOMLDecodeError, TypeError, KeyError, AttributeError):
+        understood = _leaves(tomlfile.loads(result))
+    except (TOMLKitError, Unreadable, TypeError, KeyError, AttributeError):
         understood = None  # a table where a value is, or the other way round; dotted keys in a form that it cannot edit
     if understood != expected:
-        raise SettingInvalid(f"{file}: cannot be changed without touching more than that", hint="Edit it by hand.")
-    return result
+        raise SettingInvalid(
+            f"{file}: cannot be changed without touching more than that", hint="Edit it by hand: ccapi config edit"
+        )
+    return mark + result
 
 
 def _set(document: MutableMapping[str, Any], path: tuple[str, ...], value: Any) -> None:
@@ -81,15 +86,17 @@ def _delete(document: MutableMapping[str, Any], path: tuple[str, ...]) -> None:
 
 def _leaves_of(text: str, file: Path) -> _Leaves:
     try:
-        return _leaves(tomllib.loads(text))
-    except tomllib.TOMLDecodeError as error:
-        raise SettingInvalid(f"{file}: not valid TOML: {error}") from None
+        return _leaves(tomlfile.loads(text))
+    except Unreadable as error:
+        raise SettingInvalid(tomlfile.complaint(file, error)) from None
 
 
-def _leaves(value: Any, path: tuple[str, ...] = ()) -> _Leaves:
-    if not isinstance(value, Mapping):
-        return {path: value}
-    return {place: leaf for name, inner in value.items() for place, leaf in _leaves(inner, (*path, name)).items()}
+def _leaves(document: Mapping[str, Any], path: tuple[str, ...] = ()) -> _Leaves:
+    return {leaf.key: leaf.value for leaf in tomlfile.leaves(document, path)}
+
+
+def _leaves_at(path: tuple[str, ...], value: Any) -> _Leaves:
+    return _leaves(value, path) if isinstance(value, Mapping) else {path: value}
 
 
 def _without_leaf(leaves: _Leaves, path: tuple[str, ...]) -> _Leaves:

@@ -56,6 +56,12 @@ def loads(text: str) -> dict[str, Any]:
         raise Unreadable("nested too deeply") from None
 
 
+def complaint(file: Path, error: Unreadable) -> str:
+    """`FILE:LINE:COLUMN: not valid TOML: ...`, as editors know such a place."""
+    place = ":".join(str(part) for part in (file, error.line, error.column) if part is not None)
+    return f"{place}: not valid TOML: {error.message}"
+
+
 def _unreadable(said: str, text: str) -> Unreadable:
     """The parser's words, without the place, which it has at the end: `... (at line 3, column 7)`."""
     import re

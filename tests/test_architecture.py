@@ -32,7 +32,14 @@ def uses(name: str) -> Iterator[str]:
         ("subprocess.Popen", {"stack/compose.py", "commands/demo.py", "cli/browser.py"}),
         (
             "subprocess.run",
-            {"stack/compose.py", "portowner.py", "oauth/daemon.py", "oauth/service.py", "commands/gh.py"},
+            {
+                "stack/compose.py",
+                "portowner.py",
+                "oauth/daemon.py",
+                "oauth/service.py",
+                "commands/gh.py",
+                "cli/editor.py",
+            },
         ),
     ],
 )

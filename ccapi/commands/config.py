@@ -1,34 +1,33 @@
-"""The settings' use cases: look at them, and change them in one of the two files."""
+"""The settings' use cases: look at them, check them, and change them in one of the files."""
 
 from __future__ import annotations
 
-import difflib
-import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from ccapi import configfile, files, paths, settings
+from ccapi import configfile, files, paths, settings, tomlfile
 from ccapi.errors import CcapiError, OutputFailed, SettingInvalid, UsageError
 from ccapi.paths import Home
-from ccapi.settings import TABLE, Resolved, Setting, Settings
+from ccapi.settings import TABLE, Resolved, Setting, Settings, check, problems
+from ccapi.settings.problems import Problem
+from ccapi.settings.table import BY_KEY
 from ccapi.stack import lock
-
-# The gateway is not told of these, but the container is made from them.
-_OF_THE_CONTAINER = ("gateway.", "stack.", "oauth.port")
+from ccapi.tomlfile import Unreadable
 
 Waiting = Callable[[str], None]  # told the PID of another ccapi that is changing settings at this moment
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
-    """What became of a change. `value` is what counts now, from wherever; None if `problem` says why nothing does."""
+class Change(NamedTuple):
+    """What became of a change. `value` is what counts now, from wherever; None if `problem` says why nothing does.
+
+    `row`: the setting; None for a key that is none, which was taken out.
+    """
 
     key: str
     file: Path
     changed: bool
-    restart: bool  # a running stack goes on with the old value until `ccapi up`
+    row: Setting | None
     value: Resolved | None
     problem: CcapiError | None = None
 
@@ -38,27 +37,101 @@ class Change:
         return self.value is not None and self.value.origin not in {str(self.file), "default"}
 
 
+class Origin(NamedTuple):
+    """Where a value comes from. `kind`: flag, environment, file or default. `line` counts from 1."""
+
+    kind: str
+    file: Path | None = None
+    line: int | None = None
+    variable: str | None = None
+
+    def __str__(self) -> str:
+        if self.file:
+            return f"{self.file}:{self.line}" if self.line else str(self.file)
+        return f"environment {self.variable}" if self.variable else self.kind
+
+
+class Report(NamedTuple):
+    """What was checked, what is wrong with it, and what only looks like a slip."""
+
+    files: list[Path]
+    problems: list[Problem]
+    warnings: list[Problem]
+
+
+# --- look
+
+
 def value(wanted: Settings, key: str) -> Resolved:
     """One setting. Raises `UsageError` for an unknown one."""
-    return wanted.resolved[_row(key).key]
+    return wanted.resolved[row(key).key]
 
 
-def file(home: Home, *, local: bool = False) -> Path:
-    """Where a change goes; the file need not exist. `local`: the current directory's."""
+def row(key: str) -> Setting:
+    """A row of the table. Raises `UsageError`, which tells what is near."""
+    if key not in BY_KEY:
+        hint = problems.did_you_mean(key)
+        known = "See them all: ccapi config show" if hint.startswith("Known") else hint
+        raise UsageError(f"no setting is called {key!r}", hint=known)
+    return BY_KEY[key]
+
+
+def origins(found: Mapping[str, Resolved]) -> dict[str, Origin]:
+    """Where each value comes from, with the lines of files."""
+    texts: dict[str, str] = {}
+    return {key: _origin(key, resolved.origin, texts) for key, resolved in found.items()}
+
+
+def _origin(key: str, origin: str, texts: dict[str, str]) -> Origin:
+    if origin == "environment":
+        return Origin(origin, variable=BY_KEY[key].env)
+    if origin in {"flag", "default"}:
+        return Origin(origin)
+    if origin not in texts:
+        texts[origin] = read(Path(origin))
+    return Origin("file", Path(origin), tomlfile.line_of(texts[origin], tuple(key.split("."))))
+
+
+def file(home: Home, *, local: bool = False, key: str | None = None) -> Path:
+    """Where a change goes (of `key`); the file need not exist. `local`: the current directory's."""
     if local:
         return Path.cwd() / settings.PROJECT_FILE
-    return paths.project_config_file(home) or paths.config_file(home)
+    own = paths.project_config_file(home) if key != "stack.project" else None  # which cannot name itself
+    return own or paths.config_file(home)
+
+
+# --- check
+
+
+def validate(home: Home, *, one: Path | None = None) -> Report:
+    """Look at all files that count here and at the environment, or at `one` file.
+
+    Raises `UsageError` if that is not there.
+    """
+    if one is None:
+        return Report(check.places(home), check.everything(home), check.unread())
+    if not one.is_file():
+        raise UsageError(f"{one}: there is no such file")
+    return Report([one], check.text_of(one, read(one), of_stack=of_stack(home, one)), [])
+
+
+def of_stack(home: Home, place: Path) -> bool:
+    """Whether a file is that of one of several stacks."""
+    any_of_them = paths.project_config_file(home._replace(project="any"))
+    return any_of_them is not None and place.resolve().parent == any_of_them.resolve().parent
+
+
+# --- change
 
 
 def set_value(home: Home, key: str, text: str, *, local: bool, waiting: Waiting) -> Change:
     """Write a setting down. Raises `UsageError`, `SettingInvalid` and `OutputFailed`, and has written nothing then."""
-    row = _row(key)
-    written = _as_toml(_parsed(row, text))
+    parsed = _as_toml(_parsed(row(key), text))
 
     def edit(content: str, place: Path) -> str:
-        return configfile.with_value(content, key, written, place)
+        return configfile.with_value(content, key, parsed, place)
 
-    return _change(home, row.key, edit, local=local, waiting=waiting)
+    return _change(home, key, edit, local=local, waiting=waiting)
 
 
 def unset(home: Home, key: str, *, local: bool, waiting: Waiting) -> Change:
@@ -69,26 +142,70 @@ def unset(home: Home, key: str, *, local: bool, waiting: Waiting) -> Change:
 
     def edit(content: str, place: Path) -> str:
         remaining = configfile.without(content, key, place)
-        if remaining == content or any(row.key.startswith(f"{key}.") for row in TABLE):
-            _row(key)  # a word that is no setting, or a table with settings in it
+        if remaining == content or any(setting.key.startswith(f"{key}.") for setting in TABLE):
+            row(key)  # a word that is no setting, or a table with settings in it
         return remaining
 
     return _change(home, key, edit, local=local, waiting=waiting)
 
 
+def remember(home: Home, chosen: Mapping[str, Any], waiting: Waiting) -> Path:
+    """Write down what ccapi has chosen for this stack, all of it or nothing, in the stack's own file, which it names.
+
+    (The user's file, for the stack without a name.) `chosen`: values by the keys of the table, as the program has
+    them. Raises `SettingInvalid` and `OutputFailed`, and has written nothing then.
+    """
+    place = file(home)
+
+    def edit(content: str) -> str:
+        for key, wanted in chosen.items():
+            content = configfile.with_value(content, key, _as_toml(row(key).parse(wanted)), place)
+        return content
+
+    _edited(home, place, edit, waiting)
+    return place
+
+
+def replace(home: Home, place: Path, before: str, after: str, waiting: Waiting) -> None:
+    """Put a whole new text in the place of `before`. Raises `OutputFailed`, also if that is no longer what is there."""
+
+    def edit(content: str) -> str:
+        if content != before:
+            raise OutputFailed(f"{place} was changed by somebody else meanwhile")
+        return after
+
+    _edited(home, place, edit, waiting)
+
+
+def read(place: Path) -> str:
+    """The text of a file of settings, empty if there is none. Raises `SettingInvalid`."""
+    try:
+        return tomlfile.read(place) or ""
+    except Unreadable as error:
+        raise SettingInvalid(tomlfile.complaint(place, error)) from None
+    except OSError as error:
+        raise SettingInvalid(f"{place}: cannot be read: {error.strerror}") from None
+
+
 def _change(home: Home, key: str, edit: Callable[[str, Path], str], *, local: bool, waiting: Waiting) -> Change:
-    place, guarded = file(home, local=local), paths.state_dir(home) / "config.lock"
+    place = file(home, local=local, key=key)
+    changed = _edited(home, place, lambda content: edit(content, place), waiting)
+    resolved, problem = _resolved(home, key)
+    return Change(key, place, changed, BY_KEY.get(key), resolved, problem)
+
+
+def _edited(home: Home, place: Path, edit: Callable[[str], str], waiting: Waiting) -> bool:
+    """Whether that made a difference. One at a time, whichever stack and file: they share files."""
+    guarded = paths.state_dir(home._replace(project=None)) / "config.lock"
     try:
         with lock.exclusive(guarded, waiting):
-            before = _read(place)
-            after = edit(before, place)
+            before = read(place)
+            after = edit(before)
             if after != before:
                 files.replace(place, after)
     except OSError as error:  # the lock's: reading and writing the file have errors of their own
         raise OutputFailed(f"{guarded}: {error.strerror}") from error
-    restart = any(row.gateway or row.key.startswith(_OF_THE_CONTAINER) for row in TABLE if row.key == key)
-    resolved, problem = _resolved(home, key)
-    return Change(key, place, after != before, restart, resolved, problem)
+    return after != before
 
 
 def _resolved(home: Home, key: str) -> tuple[Resolved | None, CcapiError | None]:
@@ -99,21 +216,12 @@ def _resolved(home: Home, key: str) -> tuple[Resolved | None, CcapiError | None]
         return None, error
 
 
-def _row(key: str) -> Setting:
-    rows = {row.key: row for row in TABLE}
-    if key not in rows:
-        near = difflib.get_close_matches(key, rows, 1)
-        known = f"Did you mean {near[0]}?" if near else "See them all: ccapi config show"
-        raise UsageError(f"no setting is called {key!r}", hint=known)
-    return rows[key]
-
-
-def _parsed(row: Setting, text: str) -> Any:
+def _parsed(setting: Setting, text: str) -> Any:
     """The value that was typed: as the environment would have it, or a table as TOML would."""
     try:
-        return row.parse(tomllib.loads(f"value = {text}")["value"] if text.lstrip()[:1] in {"{", "["} else text)
-    except (ValueError, tomllib.TOMLDecodeError):
-        raise SettingInvalid(f"{row.key}: expected {row.expected}, not {text!r}") from None
+        return setting.parse(tomlfile.loads(f"value = {text}")["value"] if text.lstrip()[:1] in {"{", "["} else text)
+    except ValueError:
+        raise problems.Place("command").value(setting, text).error() from None
 
 
 def _as_toml(value: Any) -> Any:
@@ -123,14 +231,3 @@ def _as_toml(value: Any) -> Any:
     if isinstance(value, float) and value.is_integer():
         return int(value)
     return dict(value) if isinstance(value, Mapping) else value
-
-
-def _read(place: Path) -> str:
-    try:
-        return place.read_bytes().decode("utf-8")  # with the line ends that it has
-    except FileNotFoundError:
-        return ""
-    except UnicodeDecodeError as error:
-        raise SettingInvalid(f"{place}: not valid TOML: {error}") from None
-    except OSError as error:
-        raise SettingInvalid(f"{place}: cannot be read: {error.strerror}") from None

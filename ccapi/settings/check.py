@@ -32,14 +32,9 @@ def everything(home: Home, *, environ: Mapping[str, str] | None = None, director
     ]
 
 
-def file(place: Path) -> list[Problem]:
-    """All that is wrong in one file, whatever it is called."""
-    return of(layers.of_file(place))
-
-
-def text(content: str, place: Path, *, of_stack: bool = False) -> list[Problem]:
-    """All that would be wrong in `place` if this was in it."""
-    return of(layers.of_text(content, place, of_stack=of_stack))
+def text_of(place: Path, text: str, *, of_stack: bool = False) -> list[Problem]:
+    """All that is wrong in a file with this text. `of_stack`: it is the file of one of several stacks."""
+    return of(layers.of_text(text, place, of_stack=of_stack))
 
 
 def of(layer: Layer) -> list[Problem]:

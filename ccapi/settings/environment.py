@@ -40,6 +40,21 @@ def given(names: Iterable[str], environ: Mapping[str, str] | None = None) -> lis
     return [name for name in names if environ.get(name)]
 
 
+def editor(environ: Mapping[str, str] | None = None) -> list[str] | None:
+    """The person's editor, as a command that is given the file: `$VISUAL`, else `$EDITOR`. Raises `SettingInvalid`."""
+    import shlex
+
+    environ = own(environ)
+    name = next((name for name in ("VISUAL", "EDITOR") if environ.get(name, "").strip()), None)
+    if name is None:
+        return None
+    try:
+        words = shlex.split(environ[name], posix=sys.platform != "win32")
+    except ValueError as error:
+        raise SettingInvalid(f"{name}: this is no command: {error}") from None
+    return [word.strip('"') for word in words]
+
+
 def docker_environment(environ: Mapping[str, str] | None = None) -> dict[str, str]:
     """What `docker` and the Docker SDK get of this process's environment: how to reach the engine, and nothing else.
 

@@ -60,7 +60,8 @@ class Place(NamedTuple):
             return self.key(tuple(row.key.split(".")), f"{row.key}: {message}", hint, row.key)
         if self.origin == "environment":
             return Problem(message, hint, row.key, variable=row.env)
-        return Problem(f"{_OPTIONS.get(row.key, row.key)}: {message}", hint, row.key)
+        name = _OPTIONS.get(row.key, row.key) if self.origin == "flag" else row.key
+        return Problem(f"{name}: {message}", hint, row.key)
 
     def unknown(self, key: Key) -> Problem:
         """A key that is no setting's."""

@@ -154,6 +154,21 @@ def environment(value: Any) -> str:
     return format(value, ".15g") if isinstance(value, float) else str(value)
 
 
+def toml(value: Any) -> str:
+    """A value as TOML writes it, on one line."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{_string(str(name))} = {toml(inner)}" for name, inner in value.items()) + "}"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return format(value, ".15g") if isinstance(value, int | float) else _string(str(value))
+
+
+def _string(text: str) -> str:
+    import json
+
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")  # which TOML does not take as it is
+
+
 def quoted(value: Any) -> str:
     """A value in a message: on one line, and not too long."""
     if isinstance(value, bool):
