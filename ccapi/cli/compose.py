@@ -23,11 +23,22 @@ def register(app: typer.Typer) -> None:
     app.add_typer(group, name="compose")
 
 
+def _names(incomplete: str) -> list[str]:
+    from ccapi.stack import overlays
+
+    return [name for name in overlays.NAMES if name.startswith(incomplete)]
+
+
 def export(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="The folder; new, empty, or with --force renewed.")],
     overlays: Annotated[
         list[str] | None,
-        typer.Option("--with", metavar="OVERLAY", help="Also open-webui, or tls (HTTPS, by Caddy); repeatable."),
+        typer.Option(
+            "--with",
+            metavar="OVERLAY",
+            help="Also open-webui, or tls (HTTPS, by Caddy); repeatable.",
+            autocompletion=_names,
+        ),
     ] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Renew an exported folder. Its .env, keys and overlays stay.")
@@ -49,9 +60,9 @@ def export(
 
 
 def show() -> None:
-    """Print the compose file that `ccapi up` runs, with every value in its place.
+    """Print the compose file that `ccapi up` runs.
 
-    It needs the command `docker`, and no running engine.
+    Every value is in its place. It needs the command `docker`, and no running engine.
     """
     from ccapi.commands import export as command
 

@@ -14,6 +14,7 @@ from ccapi.stack.spec import StackSpec
 
 _PLAIN = re.compile(r"[A-Za-z0-9_./:@%+,=-]+")
 _ASSIGNMENT = re.compile(r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)=(.*)")
+_QUOTED = re.compile(r"""(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")\s*(?:#.*)?""")
 _WIDTH = 100
 
 _HEAD = """\
@@ -93,7 +94,7 @@ def read(content: bytes, place: Path) -> dict[str, str]:
     """What such a file assigns, each value as it is written there, quotes and all. Raises `SettingInvalid`."""
     found = {}
     try:
-        lines = content.decode("utf-8").splitlines()
+        lines = content.decode("utf-8").replace("\r\n", "\n").split("\n")
     except UnicodeDecodeError:
         raise SettingInvalid(f"{place}: not UTF-8 text") from None
     for number, line in enumerate(lines, 1):
@@ -119,8 +120,7 @@ def quoted(value: str) -> str:
 
 
 def _unclosed(raw: str) -> bool:
-    quote = raw.strip()[:1]
-    return quote in {"'", '"'} and not re.search(rf"{quote}\s*(?:#.*)?$", raw.strip()[1:])
+    return raw.lstrip()[:1] in {"'", '"'} and not _QUOTED.fullmatch(raw.strip())
 
 
 def _groups(spec: StackSpec, overlays: Sequence[Overlay]) -> list[tuple[str, Iterable[Variable]]]:
