@@ -36,9 +36,8 @@ _CAUSES = (
     ),
 )
 _UNREACHABLE = re.compile(
-    r"could not resolve|failure in name resolution|network is unreachable|timed out|i/o timeout|connection refused"
-    r"|no such host|no route to host|failed to do request|connection reset by peer|TLS handshake timeout"
-    r"|failed to resolve source metadata",
+    r"could not resolve|temporary failure|name or service not known|network is unreachable|timed out|i/o timeout"
+    r"|connection refused|no such host|no route to host|failed to do request|TLS handshake timeout|NewConnectionError",
     re.IGNORECASE,
 )
 _ENGINE_WENT = re.compile(

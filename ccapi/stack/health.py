@@ -13,6 +13,7 @@ from ccapi.stack.progress import Kind
 
 _POLL = 0.2  # seconds
 _LOG_LINES = 20
+_STOPPING = 5.0  # seconds that an engine may need to go, after it has stopped a container
 
 Say = Callable[[Kind, str], None]
 Decision = Literal["wait", "stop", "leave"]
@@ -31,13 +32,17 @@ def wait(engine: Engine, *, timeout: float, report: Say, stop: Callable[[], None
     `StackTimeout` after `timeout` seconds, unless `decide` is to wait for as long once more.
     """
     began = time.monotonic()
-    deadline = began + timeout
+    deadline, seen = began + timeout, began
     while True:
         container = _container(engine, deadline, report)
         if container is None or container.state == "removing":
             raise StackFailed("the container was removed while it started", hint="Once more: ccapi up")
         if container.ended:
+            if _was_stopped(container) and time.monotonic() - seen < _STOPPING:
+                time.sleep(_POLL)
+                continue
             _crashed(container, engine, report, stop)
+        seen = time.monotonic()
         if container.health == "healthy":
             return
         if time.monotonic() >= deadline:
@@ -70,11 +75,18 @@ def _state(container: Container) -> str:
     return container.state
 
 
+def _was_stopped(container: Container) -> bool:
+    """By somebody, or by an engine that is about to end: one that ends by itself would be restarted."""
+    return container.state == "exited" and container.exit_code in {0, 137, 143} and not container.oom_killed
+
+
 def _crashed(container: Container, engine: Engine, report: Say, stop: Callable[[], None]) -> NoReturn:
     _show_logs(engine, report)
     with suppress(CcapiError):
         stop()
     why = "it ran out of memory" if container.oom_killed else f"exit code {container.exit_code}"
+    if _was_stopped(container):
+        why = "somebody stopped it"
     detail = f" ({container.error})" if container.error else ""
     hint = "Its log: ccapi logs\nOnce that is mended: ccapi up"
     raise StackFailed(f"the container ended while it started: {why}{detail}", hint=hint)

@@ -10,6 +10,7 @@ import pytest
 
 from ccapi.gateway.settings import GatewaySettings
 from tests.gateway.harness import Gateway, Model, in_thread, scripted
+from tests.stack.secondengine import Frozen, SecondEngine, copied, possible
 from tests.stack.support import NAME, FakeDocker, Stack, docker, inspect, refuse_to_harm
 
 COMMANDS = """
@@ -66,6 +67,46 @@ def absent(stack: Stack) -> Stack:
     """The stack, with neither container nor volumes."""
     stack.cli("down", "--volumes", "--yes")
     return stack
+
+
+@pytest.fixture(scope="session")
+def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of ccapi's sources, which nobody edits meanwhile."""
+    return copied(tmp_path_factory.mktemp("package"))
+
+
+@pytest.fixture(scope="session")
+def second_engine(
+    docker_engine: None, package: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[SecondEngine]:
+    """An engine that may be stopped, with the image of `package`, and with no network for whatever runs there."""
+    if reason := possible():
+        pytest.skip(reason)
+    directory = tmp_path_factory.mktemp("e")  # short: a socket's path may have 107 characters
+    builder = Frozen(directory / "builder", package, project="second")
+    engine = SecondEngine(directory / "engine")
+    engine.directory.mkdir()
+    try:
+        builder.up("--no-wait")
+        image = builder.inspect()["Config"]["Image"]
+        engine.start()
+        docker("save", "--output", str(directory / "image.tar"), image, "debian:trixie-slim")
+        engine.docker("load", "--input", str(directory / "image.tar"))
+        builder.remove()
+        yield engine
+    finally:
+        builder.remove()
+        engine.remove()
+
+
+@pytest.fixture
+def elsewhere(second_engine: SecondEngine, package: Path, tmp_path: Path) -> Iterator[Frozen]:
+    """`ccapi` with that engine, on which there is nothing of it yet."""
+    cli = Frozen(tmp_path / "elsewhere", package, engine=second_engine)
+    try:
+        yield cli
+    finally:
+        cli.remove()
 
 
 @pytest.fixture
