@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.doctor.stage import Stage
 from tests.doctor.support import Doctor, Table
+from tests.stack.support import NAME, docker
 
 
 @pytest.fixture
@@ -16,6 +20,37 @@ def doctor(tmp_path: Path) -> Doctor:
 
 
 @pytest.fixture
+def collected() -> Iterator[None]:
+    """What is left to the garbage collector goes here and now, and not in another test."""
+    yield
+    gc.collect()
+
+
+@pytest.fixture
 def table(tmp_path: Path) -> Table:
     """Of docs/troubleshooting.md, for this test's rows."""
     return Table(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def images(docker_engine: None) -> Iterator[None]:
+    """At the end, the images are gone that tests of this directory have built."""
+    before = _images()
+    yield
+    for image in _images() - before:
+        docker("rmi", image)
+
+
+@pytest.fixture(scope="module")
+def stage(images: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """A stack of its own; see `Stage`. No container of it is left for tests elsewhere to stumble over."""
+    stage = Stage(tmp_path_factory.mktemp("stage"))
+    try:
+        yield stage
+    finally:
+        stage.remove_everything()
+
+
+def _images() -> set[str]:
+    names = docker("images", "--filter", f"label=ccapi.image={NAME}", "--format", "{{.Repository}}:{{.Tag}}")
+    return set(names.splitlines())

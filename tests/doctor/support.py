@@ -6,12 +6,15 @@ holds each of them against the table in docs/troubleshooting.md; with CCAPI_WRIT
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from ccapi import settings
 from ccapi.doctor import document, registry, runner
@@ -21,6 +24,11 @@ from tests.cli.support import DEADLINE, clean_environ, command
 from tests.doctor import troubleshooting
 from tests.doctor.troubleshooting import Row
 
+# For tests without an engine: the SDK leaves the sockets of a failed start to the garbage collector.
+NO_ENGINE = [
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning"),
+    pytest.mark.usefixtures("collected"),
+]
 WRITE = bool(os.environ.get("CCAPI_WRITE_DOCS"))
 _ANY = (
     (re.compile(r"\bPID \d+"), "PID 4242"),
@@ -64,8 +72,12 @@ class Doctor:
         assert fix is not None
         commands = [line for line in (fix.command or "").splitlines() if line.startswith(only)]
         assert commands, f"no command to copy: {fix}"
+        self.do_commands("\n".join(commands))
+
+    def do_commands(self, commands: str) -> None:
+        """Lines for a shell."""
         ccapi = " ".join(command())
-        script = f'sudo() {{ "$@"; }}\nccapi() {{ {ccapi} "$@"; }}\n' + "\n".join(commands)
+        script = f'sudo() {{ "$@"; }}\nccapi() {{ {ccapi} "$@"; }}\n{commands}'
         done = subprocess.run(
             ["bash", "-e", "-c", script],
             cwd=self.directory,
@@ -77,6 +89,24 @@ class Doctor:
             check=False,
         )
         assert done.returncode == 0, done.stdout + done.stderr
+
+    def look_as(self, user: int, check: str, environ: Mapping[str, str] | None = None) -> dict[str, Any]:
+        """What the command finds that another user runs, who owns nothing: its entry in the document. Needs root."""
+        who = ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups"]
+        # Python itself may lie where that user cannot read.
+        who += [f"--{kind}=-all,+dac_read_search" for kind in ("inh-caps", "ambient-caps")]
+        done = subprocess.run(
+            [*who, *command("doctor", check, "--json", "--timeout", str(DEADLINE))],
+            cwd="/",
+            env={**self.environ, **(environ or {})},
+            capture_output=True,
+            text=True,
+            timeout=DEADLINE,
+            check=False,
+        )
+        assert done.stdout, done.stderr
+        (found,) = json.loads(done.stdout)["data"]["checks"]
+        return dict(found)
 
     def facts(self, environ: Mapping[str, str] | None = None, *, project: str | None = None) -> Facts:
         """What the checks look at."""

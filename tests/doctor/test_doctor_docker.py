@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import os
 import platform
@@ -16,17 +15,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from ccapi.doctor.check import Finding
-from tests.cli.support import DEADLINE, command
-from tests.doctor.support import Doctor, Table
+from tests.cli.support import DEADLINE
+from tests.doctor.support import NO_ENGINE, Doctor, Table
 from tests.stack.support import FakeDocker
 
-# The SDK leaves the sockets of a failed start to the garbage collector.
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
+pytestmark = NO_ENGINE
 
 ENGINE = "docker.engine"
 HOST = "DOCKER_HOST"
@@ -37,13 +34,6 @@ NOBODY = 65534
 def fake_docker(tmp_path: Path) -> FakeDocker:
     """A `docker` command in the place of the real one."""
     return FakeDocker(tmp_path / "bin")
-
-
-@pytest.fixture(autouse=True)
-def collected() -> Iterator[None]:
-    """Here and now, and not in another test."""
-    yield
-    gc.collect()
 
 
 @contextmanager
@@ -262,7 +252,7 @@ def test_no_permission(doctor: Doctor, table: Table, tmp_path: Path) -> None:
     file = tmp_path / "d.sock"
     with engine(file):
         file.chmod(0o600)
-        broken = as_nobody(doctor, file)
+        broken = doctor.look_as(NOBODY, ENGINE, {HOST: f"unix://{file}"})
         assert broken["status"] == "fail"
         assert broken["summary"] == f"no permission to use the Docker engine (unix://{file})"
         assert "chmod" not in json.dumps(broken["fix"])
@@ -271,27 +261,9 @@ def test_no_permission(doctor: Doctor, table: Table, tmp_path: Path) -> None:
         assert found.finding.status == "ok"
         os.chown(file, 0, NOBODY)
         file.chmod(0o660)
-        mended = as_nobody(doctor, file)
+        mended = doctor.look_as(NOBODY, ENGINE, {HOST: f"unix://{file}"})
     assert mended["status"] == "ok"
     table.add_document("No permission on the engine's socket", broken, mended)
-
-
-def as_nobody(doctor: Doctor, socket_file: Path) -> dict[str, Any]:
-    """What the command says of the engine to a user who owns nothing."""
-    who = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
-    may = [f"--{kind}=-all,+dac_read_search" for kind in ("inh-caps", "ambient-caps")]  # to read Python, wherever it is
-    done = subprocess.run(
-        [*who, *may, *command("doctor", ENGINE, "--json", "--timeout", str(DEADLINE))],
-        cwd="/",
-        env={**doctor.environ, HOST: f"unix://{socket_file}"},
-        capture_output=True,
-        text=True,
-        timeout=DEADLINE,
-        check=False,
-    )
-    assert done.stdout, done.stderr
-    (found,) = json.loads(done.stdout)["data"]["checks"]
-    return dict(found)
 
 
 def test_an_engine_that_is_too_old(doctor: Doctor, table: Table, tmp_path: Path) -> None:
