@@ -28,9 +28,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from ccapi import errors, settings
 from ccapi.gateway import access, content, fetch, fields, formats, operations, requests, responses_request
 from ccapi.gateway import logins as container_logins
-from ccapi.gateway.settings import from_environment
 from ccapi.oauth import catalogue, log, registration, registry
 from ccapi.oauth.login import Status
+from ccapi.settings import check
 from ccapi.wire.authorization import FIRST_PORT
 from ccapi.wire.keys import TRANSCRIPTS
 from tests.cli.readme import README, Page, bash, below, check_answer, content_of
@@ -530,15 +530,26 @@ def test_exit_codes_of_a_login() -> None:
 
 
 def test_config(cli: Cli) -> None:
-    """Set, look, take out: in the user's file, and in that of a directory."""
+    """Set, look, take out, check: in the user's file, and in that of a directory."""
     commands = [shlex.split(command, comments=True)[1:] for command in SETTINGS.commands()]
-    show, max_runs, port, get, unset, path = (cli.run(*command) for command in commands)
-    assert all(done.returncode == 0 for done in (show, max_runs, port, get, unset, path))
-    assert [line.split(" = ")[0] for line in show.stdout.splitlines()]
+    done = [cli.run(*command, environ={"EDITOR": "true"}) for command in commands]
+    assert [one.returncode for one in done] == [0] * 8, [one.stderr for one in done]
+    show, _, _, get, _, path, edit, validate = done
+    assert all(" = " in line or "is not set" in line for line in show.stdout.splitlines())
     assert get.stdout == "8001\n"
     user = Path(path.stdout.strip())
     assert tomllib.loads(user.read_text("utf-8")) == {"gateway": {"max_runs": 4}}
     assert "port" not in (cli.directory / "ccapi.toml").read_text("utf-8")
+    assert edit.stderr == f"Nothing was changed in {user}\n"
+    assert validate.stdout.count("nothing is wrong") == 2
+
+
+def test_what_is_said_of_a_wrong_value(cli: Cli) -> None:
+    """The example of a message, for a file that is wrong in that way."""
+    example = SETTINGS.block("text")
+    (cli.directory / "ccapi.toml").write_text('[gateway]\nport = 8001\n\n[log]\nlevel = "WARN"\n', "utf-8")
+    said = cli.run("config", "show").stderr
+    assert said == example.replace("/srv/shop", str(cli.directory))
 
 
 def test_the_example_of_a_settings_file(tmp_path: Path) -> None:
@@ -549,58 +560,17 @@ def test_the_example_of_a_settings_file(tmp_path: Path) -> None:
     assert found.value("models.map") == {"gpt-4o": "sonnet"}
 
 
-def test_every_setting_is_listed() -> None:
-    """Name, variable, default and meaning of each setting are those of the program, in its order."""
-
-    def default(value: object) -> str:
-        if value is None or value == {}:
-            return "none"
-        if isinstance(value, bool):
-            return f"`{str(value).lower()}`"
-        return f"`{value:g}`" if isinstance(value, float) else f"`{value}`"
-
-    def meaning(row: settings.Setting) -> str:
-        return f"{row.help} One of {row.expected[7:]}." if row.expected.startswith("one of ") else row.help
-
-    expected = [[f"`{row.key}`", f"`{row.env}`", default(row.default), meaning(row)] for row in settings.TABLE]
-    assert SETTINGS.table("The settings") == expected
-
-
-OTHER_VALUES = {
-    "gateway.host": "192.0.2.1",
-    "gateway.permission_mode": "plan",
-    "gateway.default_workspace": "elsewhere",
-    "models.map": "a=sonnet",
-    "models.small": "opus",
-    "log.level": "DEBUG",
-    "log.format": "json",
-    "api.require_key": "true",
-    "models.fallback": "false",
-}
-
-
-@pytest.mark.parametrize(
-    "row", [row for row in settings.TABLE if row.gateway or row.key == "gateway.port"], ids=lambda row: row.key
-)
-def test_every_setting_of_the_gateway_is_used(row: settings.Setting) -> None:
-    """Another value makes another gateway. (The rest of the table is the container's: see tests/stack.)"""
-    value = OTHER_VALUES.get(row.key, "7")
-    changed, usual = from_environment({row.env: value}), from_environment({})
-    differing = {name for name in usual.__dataclass_fields__ if getattr(changed, name) != getattr(usual, name)}
-    assert differing - {"environ"}
-
-
 def test_every_other_variable_is_listed() -> None:
-    """All that the program reads of its environment, and nothing that it does not."""
+    """All that the program reads of its environment, and nothing that it does not. (The page is made from the list.)"""
     found = {
         name
         for file in (ROOT / "ccapi").rglob("*.py")
         for name in re.findall(r"CCAPI_[A-Z_]+", file.read_text("utf-8"))
     }
     found -= {row.env for row in settings.TABLE}
-    found -= {"CCAPI_IMAGE", "CCAPI_COMPOSE_ID"}  # for the compose file
+    found -= check.of_compose() - {"CCAPI_HOME", "CCAPI_KEYS_DIR", "CCAPI_REHEARSAL"}  # what is for compose alone
     found -= {"CCAPI_PROCESS", "CCAPI_STARTED"}  # for what is started in the container
-    assert sorted(row[0].strip("`") for row in SETTINGS.table("Other variables")) == sorted(found)
+    assert {variable.name for variable in settings.VARIABLES} == found
 
 
 # --- operation

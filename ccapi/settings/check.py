@@ -13,8 +13,6 @@ from ccapi.settings.layers import Layer
 from ccapi.settings.problems import Problem
 from ccapi.settings.table import BY_KEY, VARIABLES
 
-_OF_COMPOSE = ("CCAPI_STACK", "CCAPI_IMAGE", "CCAPI_COMPOSE_ID")  # docker-compose.yml's, run by hand
-
 
 def places(home: Home, directory: Path | None = None) -> list[Path]:
     """The files of settings that count for this stack and that there are."""
@@ -50,4 +48,14 @@ def of(layer: Layer) -> list[Problem]:
 
 def unread(environ: Mapping[str, str] | None = None) -> list[Problem]:
     """Variables that are called nearly like one of a setting, and that nothing reads."""
-    return problems.variables(own(environ), {*(one.name for one in VARIABLES), *_OF_COMPOSE})
+    known = {variable.name for variable in VARIABLES}
+    found = problems.variables(own(environ), known)
+    return [one for one in found if one.variable not in of_compose()] if found else []
+
+
+def of_compose() -> set[str]:
+    """What the compose files read, for those who run them by hand."""
+    import re
+
+    texts = (file.read_text("utf-8") for file in paths.templates_dir().rglob("*.y*ml"))
+    return {name for text in texts for name in re.findall(r"CCAPI_[A-Z_]+", text)}

@@ -22,11 +22,14 @@ _SWITCHES = {
 
 
 def word(text: str, words: Iterable[str], *, cutoff: float = 0.6) -> str | None:
-    """The one of `words` that looks like `text`, whatever the case."""
+    """The one of `words` that looks like `text`, or alone begins like it, whatever the case."""
     import difflib
 
     known = {word.lower(): word for word in words}
     found = difflib.get_close_matches(text.lower(), known, 1, cutoff)
+    if not found and len(text) > 2:
+        beginning = [word for word in known if word.startswith(text.lower())]
+        found = beginning if len(beginning) == 1 else []
     return known[found[0]] if found else None
 
 

@@ -26,6 +26,7 @@ PARTS = (
     Part("reference", "docs/reference.md", reference.text),
     Part("checks", "docs/troubleshooting.md", checks.sections),
     Part("settings", "docs/settings.md", settings.table),
+    Part("variables", "docs/settings.md", settings.variables),
 )  # fmt: skip
 
 

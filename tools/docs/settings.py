@@ -1,15 +1,26 @@
-"""docs/settings.md: the table of settings."""
+"""docs/settings.md: the table of settings, and that of the variables that are none."""
 
 from __future__ import annotations
 
-from ccapi.settings import TABLE, Setting
+from ccapi.settings import TABLE, VARIABLES, Setting
 from tools.docs.markdown import table as markdown
 
 
 def table() -> str:
     """One line a setting, in the order of the program's table."""
-    rows = [(f"`{row.key}`", f"`{row.env}`", _default(row.default), _meaning(row)) for row in TABLE]
-    return markdown(("setting", "environment", "default", ""), rows)
+    rows = [
+        (f"`{row.key}`", f"`{row.env}`", _default(row.default), _APPLIED[row.takes], _meaning(row)) for row in TABLE
+    ]
+    return markdown(("setting", "environment", "default", "applied by", ""), rows)
+
+
+def variables() -> str:
+    """One line a variable."""
+    rows = [(f"`{variable.name}`", variable.reader, variable.help) for variable in VARIABLES]
+    return markdown(("environment", "who reads it", ""), rows)
+
+
+_APPLIED = {"up": "`ccapi up`", "proxy": "`ccapi proxy restart`", "next": "the next command"}
 
 
 def _default(value: object) -> str:
