@@ -72,6 +72,13 @@ def _verdict(state: State, container: Container) -> str:
             return f"stopped (exit code {container.exit_code})"
 
 
+def base_url(container: Container) -> str:
+    """Where the gateway of a running container answers on this machine, by what Docker has published."""
+    host, _, port = (container.published or "127.0.0.1:0").rpartition(":")
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host.strip("[]"), host.strip("[]"))  # noqa: S104
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+
 def logs(environ: Mapping[str, str], stack: str, *, tail: int, timestamps: bool) -> bytes:
     """The last lines. Raises `StackFailed` when there is no container."""
     with Engine(environ, stack) as engine:

@@ -2,49 +2,94 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
 
-from ccapi import paths
-from ccapi.stack import compose, templates
-from ccapi.stack.engine import Engine, Volume
+from ccapi.errors import StackFailed
+from ccapi.stack import census
+from ccapi.stack.census import Census
+from ccapi.stack.engine import Volume
 from ccapi.stack.lifecycle import Host, locked
 from ccapi.stack.progress import Progress, Report
 
 
 @dataclass(frozen=True, slots=True)
+class Losses:
+    """What shall go beside the container and its network.
+
+    `images`: what `up` built, unless another stack uses it. `orphans`: containers that others added to the same compose
+    project. `timeout`: seconds until the container is stopped by force; None: what it was made with. `grace`: answers
+    that are being written get the time that the gateway gives them (gateway.shutdown_grace), else none.
+    """
+
+    volumes: bool = False
+    images: bool = False
+    orphans: bool = False
+    timeout: int | None = None
+    grace: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Down:
-    """What `down` did. `kept` are the volumes that are still there."""
+    """What `down` did. `kept` are the volumes that are still there, `orphans` the containers of others."""
 
+    stack: str
     removed: bool
-    kept: list[Volume]
-    removed_volumes: list[Volume]
+    kept: list[Volume] = field(default_factory=list)
+    removed_volumes: list[Volume] = field(default_factory=list)
+    removed_images: list[str] = field(default_factory=list)
+    removed_orphans: list[str] = field(default_factory=list)
+    orphans: list[str] = field(default_factory=list)
 
 
-def down(host: Host, *, volumes: bool, report: Report) -> Down:
-    """Remove container and network, by our label, whatever is left of them; the volumes only if asked to.
+def down(host: Host, *, losses: Losses, report: Report) -> Down:
+    """Remove container and network, by our label, and what else shall go.
 
     Raises `DockerUnavailable`, `StackFailed`.
     """
-    with Engine(host.environ, host.stack) as engine, locked(host, report):
-        there = engine.volumes()
-        removed = bool(engine.leftovers())
-        if removed or (volumes and there):
-            report(Progress("phase", "Stopping the container"))
-            _compose_down(host, volumes=volumes)
-            engine.remove_leftovers(volumes=volumes)
-            report(Progress("done", "Stopped and removed"))
-        kept = engine.volumes()
-        return Down(removed, kept, [volume for volume in there if volume not in kept])
+    with Census(host.environ, host.stack) as engine, locked(host, report):
+        volumes, orphans = engine.volumes(), engine.orphans()
+        removed = bool(engine.containers() or engine.networks())
+        try:
+            if removed or (losses.volumes and volumes) or (losses.orphans and orphans):
+                report(Progress("phase", "Stopping the container"))
+                _remove(engine, losses, orphans if losses.orphans else [], report)
+                report(Progress("done", "Stopped and removed"))
+            images = engine.remove_images() if losses.images else []
+        except KeyboardInterrupt:
+            report(Progress("note", "Interrupted; what is left goes with another: ccapi down"))
+            raise
+        kept, left = engine.volumes(), engine.orphans()
+        return Down(
+            stack=host.stack,
+            removed=removed,
+            kept=kept,
+            removed_volumes=[volume for volume in volumes if volume not in kept],
+            removed_images=images,
+            removed_orphans=[name for name in orphans if name not in left],
+            orphans=left,
+        )
 
 
-def _compose_down(host: Host, *, volumes: bool) -> None:
-    compose.run(
-        "down",
-        "--remove-orphans",
-        *(["--volumes"] if volumes else []),
-        stack=host.stack,
-        text=templates.compose_text(start_interval=False),
-        environ=host.environ,
-        variables={"CCAPI_STACK": host.stack},
-        directory=paths.templates_dir() / "compose",
-    )
+def _remove(engine: Census, losses: Losses, orphans: Iterable[str], report: Report) -> None:
+    if not losses.grace:  # the gateway takes a second signal, which is part of the stop, for haste
+        with suppress(StackFailed):
+            engine.signal(engine.stack, "TERM")
+    for name in [*engine.containers(), *orphans]:
+        _unless_gone(partial(engine.stop, name, losses.timeout))
+        _unless_gone(partial(engine.remove_container, name))
+    for name in engine.networks():
+        if not engine.remove_network(name):
+            report(Progress("note", f"The network {name} stays: other containers are attached to it"))
+    for volume in engine.volumes() if losses.volumes else []:
+        engine.remove_volume(volume.name)
+
+
+def _unless_gone(act: Callable[[], None]) -> None:
+    try:
+        act()
+    except StackFailed as error:
+        if not census.gone(error):
+            raise
