@@ -37,6 +37,7 @@ def uses(name: str) -> Iterator[str]:
                 "portowner.py",
                 "oauth/daemon.py",
                 "oauth/service.py",
+                "commands/completion.py",
                 "commands/gh.py",
                 "cli/editor.py",
             },

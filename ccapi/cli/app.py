@@ -29,6 +29,7 @@ TABLE: dict[str, Row] = {
     "key": Row("ccapi.cli.key", "API keys: make, list and revoke them."),
     "config": Row("ccapi.cli.config", "Settings: look at them and change them."),
     "compose": Row("ccapi.cli.compose", "The stack for plain `docker compose`, without ccapi."),
+    "completion": Row("ccapi.cli.completion", "Complete commands, options and names in your shell."),
     "gateway": Row("ccapi.cli.serve", "Run the API on this machine, in the foreground, without Docker."),
     "rehearsal": Row("ccapi.cli.serve", "Run the scripted model, a stand-in for Anthropic's API."),
 }

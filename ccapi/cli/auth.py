@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from ccapi.cli import auth_claude, auth_manage, output
+from ccapi.cli import auth_claude, auth_manage, output, values
 from ccapi.cli.frame import first_word
 from ccapi.cli.options import JsonLines
 from ccapi.errors import InputNeeded, UsageError
@@ -24,9 +24,17 @@ class AuthGroup(TyperGroup):
         args = [arg for before, arg in zip(["", *args], args, strict=False) if (before, arg) != ("--paste", "-")]
         word = first_word(args)
         subcommand = word in self.commands and word != _LOGIN
-        if not subcommand and (word is not None or not set(args) & set(_HELP)):
+        completing = ctx.resilient_parsing and word is None
+        if not subcommand and not completing and (word is not None or not set(args) & set(_HELP)):
             args = [_LOGIN, *args]
         return super().parse_args(ctx, args)
+
+    def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:
+        """The subcommands, and all that can stand behind `ccapi auth` when it is a login."""
+        login = self.commands[_LOGIN]
+        names = login.params[0].shell_complete(ctx, incomplete)
+        found = [*super().shell_complete(ctx, incomplete), *login.shell_complete(ctx, incomplete), *names]
+        return list({item.value: item for item in found}.values())
 
     def format_usage(self, ctx: Any, formatter: Any) -> None:
         formatter.write_usage(ctx.command_path, "[NAME] [OPTIONS]")
@@ -55,7 +63,12 @@ def register(app: typer.Typer) -> None:
 
 def login(
     name: Annotated[
-        str | None, typer.Argument(metavar="NAME", help="The MCP server. Without it: a menu of those that are known.")
+        str | None,
+        typer.Argument(
+            metavar="NAME",
+            help="The MCP server. Without it: a menu of those that are known.",
+            autocompletion=values.servers,
+        ),
     ] = None,
     *,
     url: Annotated[str | None, typer.Option(metavar="URL", help="Its address, if it is none that ccapi knows.")] = None,

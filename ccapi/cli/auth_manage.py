@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ccapi import settings as host_settings
-from ccapi.cli import context, output
+from ccapi.cli import context, output, values
 from ccapi.errors import DockerUnavailable, StackFailed
 from ccapi.paths import Home
 
@@ -222,7 +222,9 @@ def _document(report: Report) -> dict[str, Any]:
 
 
 def logout(
-    name: Annotated[str, typer.Argument(help="The MCP server, or `claude` for Claude itself.")],
+    name: Annotated[
+        str, typer.Argument(help="The MCP server, or `claude` for Claude itself.", autocompletion=values.servers)
+    ],
     remove: Annotated[bool, typer.Option("--remove", help="Take the server out, too.")] = False,
 ) -> None:
     """Forget a sign-in, and say where to revoke it.

@@ -16,6 +16,8 @@ def run(args: list[str]) -> int:
     """Run the command line and return the exit code."""
     mode.begin()
     output.prepare()
+    if args[:1] == ["__complete"]:
+        return _complete(args[1:])
     end_in_order()
     try:
         return _command(args)
@@ -47,6 +49,17 @@ def _command(args: list[str]) -> int:
     from ccapi.cli import app
 
     return app.run(args)
+
+
+def _complete(args: list[str]) -> int:
+    """For the shell: whatever goes wrong, the person is in the middle of a line."""
+    from ccapi.cli import complete
+
+    try:
+        complete.answer(args)
+    except Exception:  # noqa: BLE001 # see above
+        return 1
+    return 0
 
 
 def _failed(error: CcapiError) -> int:

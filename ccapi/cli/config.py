@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ccapi.cli import context, output
+from ccapi.cli import context, output, values
 from ccapi.cli.options import Json
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ccapi.settings import Resolved
     from ccapi.settings.problems import Problem
 
-Key = Annotated[str, typer.Argument(help="The setting, such as gateway.port.")]
+Key = Annotated[str, typer.Argument(help="The setting, such as gateway.port.", autocompletion=values.settings)]
 Local = Annotated[
     bool, typer.Option("--local", help="In ./ccapi.toml, for this directory, not in the user's own file.")
 ]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from ccapi.cli import context, output, prompt
+from ccapi.cli import context, output, prompt, values
 from ccapi.cli.doctorview import Looking, listing, results_text, verdict
 from ccapi.cli.options import Json
 from ccapi.errors import InputNeeded, UsageError
@@ -41,7 +41,10 @@ def register(app: typer.Typer) -> None:
 
 def doctor(
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="[CHECK]...", help="Checks or categories, see --list. Default: all.")
+        list[str] | None,
+        typer.Argument(
+            metavar="[CHECK]...", help="Checks or categories, see --list. Default: all.", autocompletion=values.checks
+        ),
     ] = None,
     *,
     fix: Annotated[bool, typer.Option("--fix", help="Mend what can be mended safely; asks before each.")] = False,

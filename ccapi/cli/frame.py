@@ -39,10 +39,16 @@ def _color(context: Any, parameter: Any, value: str | None) -> None:
     _set(context, parameter, value)
 
 
-def _projects(incomplete: str) -> list[str]:
+def _complete_project(context: Any, args: list[str], incomplete: str) -> list[str]:
+    del context, args
     from ccapi.cli import values
 
     return values.projects(incomplete)
+
+
+def _complete_color(context: Any, args: list[str], incomplete: str) -> list[str]:
+    del context, args
+    return [color for color in COLORS if color.startswith(incomplete)]
 
 
 def _help(context: Any, parameter: Any, value: bool) -> None:
@@ -72,7 +78,7 @@ def _option(*names: str, help: str, callback: Any = _set, **more: Any) -> Global
 def global_options() -> tuple[GlobalOption, ...]:
     """In the order of the help."""
     return (
-        _option("--project", "-p", metavar="NAME", help="Which of several stacks.", autocompletion=_projects),
+        _option("--project", "-p", metavar="NAME", help="Which of several stacks.", autocompletion=_complete_project),
         _option("--config", metavar="FILE", help="A settings file in place of your own."),
         _option("--quiet", "-q", is_flag=True, help="No progress, no notes."),
         _option("--verbose", "-v", count=True, help="Say what is done; twice: all of it."),
@@ -83,7 +89,7 @@ def global_options() -> tuple[GlobalOption, ...]:
             metavar="|".join(COLORS),
             help="Colours. auto: on a terminal.",
             callback=_color,
-            autocompletion=lambda incomplete: [color for color in COLORS if color.startswith(incomplete)],
+            autocompletion=_complete_color,
         ),
         _option(*_HELP, is_flag=True, is_eager=True, help="Show this message and exit.", callback=_help),
     )
@@ -157,6 +163,17 @@ class Command(Framed, TyperCommand):
 
 class Group(Framed, TyperGroup):
     """A group with the global options."""
+
+    def rows(self) -> list[tuple[str, str]]:
+        """Its commands, each with what the list of commands says of it."""
+        return [(name, one.get_short_help_str(limit=200)) for name, one in self.commands.items() if not one.hidden]
+
+    def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:
+        """As typer has it, but with the whole of what is said."""
+        from typer._click.shell_completion import CompletionItem
+
+        found = [CompletionItem(name, help=text) for name, text in self.rows() if name.startswith(incomplete)]
+        return found + TyperCommand.shell_complete(self, ctx, incomplete)  # the options
 
 
 class PassingOn(Command):
@@ -248,18 +265,10 @@ class Root(Group):
 
     commands: Any  # `Commands`
 
-    @property
-    def _rows(self) -> list[tuple[str, str]]:
-        table = self.commands.table
-        return [(name, row.help) for name, row in table.items() if not row.hidden]
+    def rows(self) -> list[tuple[str, str]]:
+        return [(name, row.help) for name, row in self.commands.table.items() if not row.hidden]
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         del ctx
         with formatter.section("Commands"):
-            formatter.write_dl(self._rows)
-
-    def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:
-        from typer._click.shell_completion import CompletionItem
-
-        found = [CompletionItem(name, help=text) for name, text in self._rows if name.startswith(incomplete)]
-        return found + TyperCommand.shell_complete(self, ctx, incomplete)  # the options
+            formatter.write_dl(self.rows())

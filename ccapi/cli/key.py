@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from ccapi import settings as host_settings
-from ccapi.cli import context, output
+from ccapi.cli import context, output, values
 from ccapi.errors import CcapiError, OutputFailed
 
 if TYPE_CHECKING:
@@ -115,7 +115,12 @@ def list_(as_json: Json = False) -> None:
 
 
 def revoke(
-    key: Annotated[str, typer.Argument(metavar="ID|NAME", help="Of the key; the key itself is understood as well.")],
+    key: Annotated[
+        str,
+        typer.Argument(
+            metavar="ID|NAME", help="Of the key; the key itself is understood as well.", autocompletion=values.keys
+        ),
+    ],
     as_json: Json = False,
 ) -> None:
     """End an API key for good.

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ccapi import settings as host_settings
-from ccapi.cli import context, output
+from ccapi.cli import context, output, values
 from ccapi.cli.options import OptionalScenario
 from ccapi.errors import OutputFailed, StackFailed, port_busy
 
@@ -56,7 +56,9 @@ def gateway(
     rehearsal: Annotated[
         str | None,
         typer.Option(
-            metavar="[SCENARIO]", help="Answer with a scripted model: a shipped scenario's name or a file. No account."
+            metavar="[SCENARIO]",
+            help="Answer with a scripted model: a shipped scenario's name or a file. No account.",
+            autocompletion=values.scenarios,
         ),
     ] = None,
 ) -> None:
@@ -126,7 +128,9 @@ async def _rehearsal(name: str, stack: contextlib.AsyncExitStack) -> Callable[[G
 def rehearsal(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 8010,
     host: Host = "127.0.0.1",
-    scenario: Annotated[str, typer.Option(help="A shipped scenario's name, or a TOML file.")] = "default",
+    scenario: Annotated[
+        str, typer.Option(help="A shipped scenario's name, or a TOML file.", autocompletion=values.scenarios)
+    ] = "default",
     list_: Annotated[bool, typer.Option("--list", help="List the shipped scenarios and exit.")] = False,
 ) -> None:
     """Run the scripted model, a stand-in for Anthropic's API.

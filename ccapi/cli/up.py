@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, TypedDict
 import typer
 
 from ccapi import settings as host_settings
-from ccapi.cli import context, output, upview
+from ccapi.cli import context, output, upview, values
 from ccapi.cli.options import JsonLines, OptionalScenario
 from ccapi.cli.progress import ProgressView
 from ccapi.errors import UsageError
@@ -55,7 +55,11 @@ def up(
     ] = None,
     rehearsal: Annotated[
         str | None,
-        typer.Option(metavar="[SCENARIO]", help="Answer with a scripted model instead of Anthropic's. No account."),
+        typer.Option(
+            metavar="[SCENARIO]",
+            help="Answer with a scripted model instead of Anthropic's. No account.",
+            autocompletion=values.scenarios,
+        ),
     ] = None,
     build: Annotated[
         bool | None, typer.Option("--build/--no-build", help="Build the image, or never. Default: if it is missing.")
