@@ -31,6 +31,7 @@ OTHER: dict[str, str] = {
     "stack.workspace": "/srv/work",
     "stack.ca_file": "/etc/ca.pem",
     "stack.base_image": "debian:sid",
+    "stack.claude_version": "0.2.186",
     "oauth.port": "8889",
     "oauth.callback_port": "3118",
     "oauth.open_browser": "never",

@@ -92,6 +92,7 @@ def wanted(settings: Settings, network: Mapping[str, str], rehearsal: str | None
         environment={name: value for name, value in environment.items() if value},
         workspace=settings.workspace,
         ca_file=settings.ca_file,
+        claude=settings.value("stack.claude_version"),
     )
 
 

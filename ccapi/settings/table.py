@@ -225,6 +225,13 @@ TABLE: tuple[Setting, ...] = (
         "Extra CA certificates, for the image's build and for the container at run time.",
     ),
     Setting("stack.base_image", "debian:trixie-slim", values.IMAGE, "Debian image that the build starts from."),
+    Setting(
+        "stack.claude_version",
+        None,
+        values.RELEASE,
+        "Release of claude-agent-sdk whose Claude Code is in the image; `ccapi upgrade` sets it. Unset: the one that "
+        "this version of ccapi was tested with.",
+    ),
     Setting("oauth.port", 8888, values.PORT, "Port of the OAuth proxy on this machine's loopback address."),
     Setting(
         "oauth.callback_port",

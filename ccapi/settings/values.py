@@ -15,6 +15,7 @@ from ccapi.settings import near
 
 WORKSPACE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 DEFAULT_PROJECT = "default"  # the stack without a name of its own
+_RELEASE = re.compile(r"[0-9]+(?:\.[0-9]+)*(?:(?:a|b|rc|\.post|\.dev)[0-9]+)*")
 _PROJECT_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 _MOST_SILENCE = 30  # seconds; clients give up after a minute of it
 
@@ -103,6 +104,12 @@ def _path(value: Any) -> Path:
         raise ValueError from error
 
 
+def _release(value: Any) -> str:
+    if not isinstance(value, str) or not _RELEASE.fullmatch(value):
+        raise ValueError
+    return value
+
+
 def _text(value: Any) -> str:
     if not isinstance(value, str) or not value.strip() or any(c in value for c in "\n\r\0"):
         raise ValueError
@@ -143,6 +150,7 @@ WORKSPACE = Kind("a workspace's name, or .", _workspace)
 PROJECT = Kind("a name of a-z, 0-9, - and _, 32 at most", _project, near.project)
 DIRECTORY = Kind("a directory", _path)
 PEM = Kind("a PEM file", _path)
+RELEASE = Kind("a release, such as 0.2.187", _release)
 
 
 def environment(value: Any) -> str:

@@ -125,7 +125,7 @@ def _ready(wanted: StackSpec, host: Host) -> Iterator[tuple[Inspector, BuildInpu
     """The engine answers, and what is wanted makes sense; what else is in the way is told as well if not."""
     problems = list(preflight.of_settings(wanted))
     try:
-        inputs = templates.build_input(wanted.base_image, wanted.ca_file)
+        inputs = templates.build_input(wanted.base_image, wanted.ca_file, claude=wanted.claude)
     except SettingInvalid as error:
         problems.append(error)
     try:

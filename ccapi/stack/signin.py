@@ -8,11 +8,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 from ccapi.stack import spec
 
-Method = Literal["none", "subscription", "token", "bearer", "api-key"]  # as `ccapi auth status` has them
+Method = Literal["none", "subscription", "console", "token", "bearer", "api-key"]  # as `ccapi auth status` has them
 
 _LOGINS = f"{spec.CONFIG}/.credentials.json"  # Claude's own, and those to MCP servers
 _CREDENTIALS = f"{spec.CONFIG}/credentials.env"
@@ -45,12 +46,88 @@ def look(file: File) -> SignIn:
     return SignIn(_method(file), tuple(sorted(servers)) if isinstance(servers, dict) else ())
 
 
+ServerAuth = Literal["signed-in", "expired", "token", "none", "command"]
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """An MCP server of the configuration, and the sign-in to it that is stored.
+
+    `none`: there is none, and it may want none. `command`: a program in the container. Whether a server still takes
+    what is stored only it can say.
+    """
+
+    name: str
+    auth: ServerAuth
+
+
+@dataclass(frozen=True, slots=True)
+class Details:
+    """How Claude Code is signed in, by what is stored. `expires`: when the sign-in itself ends, if that is known."""
+
+    method: Method
+    account: str | None
+    plan: str | None
+    expires: datetime | None
+    servers: tuple[Server, ...]
+
+
+def details(file: File) -> Details:
+    """More than `look`; `file` as there."""
+    config, logins = _document(file(_CONFIG) or b""), _document(file(_LOGINS) or b"")
+    method = _method(file)
+    by_login = method in {"subscription", "console"}
+    login, account = _table(logins, "claudeAiOauth"), _table(config, "oauthAccount")
+    return Details(
+        method=method,
+        account=_text(account.get("emailAddress")) if by_login else None,
+        plan=_text(login.get("subscriptionType")) if method == "subscription" else None,
+        expires=_moment(login.get("refreshTokenExpiresAt")) if method == "subscription" else None,
+        servers=tuple(
+            Server(name, _server_auth(name, entry, _table(logins, "mcpOAuth")))
+            for name, entry in sorted(_table(config, "mcpServers").items())
+        ),
+    )
+
+
+def _server_auth(name: str, entry: Any, logins: dict[str, Any]) -> ServerAuth:
+    if not isinstance(entry, dict) or not isinstance(entry.get("url"), str):
+        return "command"
+    if any(header.lower() == "authorization" for header in _table(entry, "headers")):
+        return "token"
+    for login in logins.values():
+        if isinstance(login, dict) and login.get("serverName") == name and login.get("accessToken"):
+            expires = _moment(login.get("expiresAt"))
+            over = expires is not None and expires < datetime.now(UTC)
+            return "expired" if over and not login.get("refreshToken") else "signed-in"
+    return "none"
+
+
+def _table(document: dict[str, Any], key: str) -> dict[str, Any]:
+    found = document.get(key)
+    return found if isinstance(found, dict) else {}
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _moment(value: Any) -> datetime | None:
+    """Milliseconds since 1970."""
+    try:
+        return datetime.fromtimestamp(value / 1000, UTC)
+    except (TypeError, ValueError, OverflowError, OSError):
+        return None
+
+
 def _method(file: File) -> Method:
     there = _credentials(file(_CREDENTIALS) or b"")
     for name, method in _VARIABLES.items():
         if name in there:
             return method
-    return "subscription" if _has_login(file(_LOGINS) or b"") else "none"
+    if _has_login(file(_LOGINS) or b""):
+        return "subscription"
+    return "console" if _document(file(_CONFIG) or b"").get("primaryApiKey") else "none"
 
 
 def _has_login(content: bytes) -> bool:

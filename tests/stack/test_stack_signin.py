@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import http.server
 import io
+import json
 import tarfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -114,3 +116,63 @@ def test_a_file_of_the_container() -> None:
             found.file("/broken")
     contents = {"/file": b"content", "/empty": b"", "/full": b"x" * 1000}
     assert read == {path: contents.get(path) for path in read}
+
+
+# --- what more is stored
+
+
+def stored(**files: Any) -> signin.Details:
+    """The details by these documents; `login` and `config` are Claude Code's files."""
+    names = {"login": f"{spec.CONFIG}/.credentials.json", "config": f"{spec.CONFIG}/.claude.json"}
+    return signin.details({names[name]: json.dumps(value).encode() for name, value in files.items()}.get)
+
+
+def test_the_account_of_a_login() -> None:
+    """Its address, the plan, and when the login itself ends: the access token's own end means nothing."""
+    login = {"accessToken": "a", "refreshToken": "r", "expiresAt": 1, "subscriptionType": "max"}
+    account = {"oauthAccount": {"emailAddress": "me@example.com"}}
+    found = stored(login={"claudeAiOauth": login}, config=account)
+    assert (found.method, found.account, found.plan, found.expires) == ("subscription", "me@example.com", "max", None)
+    ends = stored(login={"claudeAiOauth": {**login, "refreshTokenExpiresAt": 1_800_000_000_000}}, config=account)
+    assert ends.expires == datetime(2027, 1, 15, 8, 0, tzinfo=UTC)
+
+
+def test_a_key_of_the_console() -> None:
+    assert stored(config={"primaryApiKey": "k", "oauthAccount": {"emailAddress": "me@e.com"}}).method == "console"
+    assert stored(config={}).method == "none"
+
+
+def test_the_sign_ins_to_mcp_servers() -> None:
+    """Of each that is configured, in the order of the names; one that can be renewed has not ended."""
+    servers = {
+        "token": {"type": "http", "url": "https://a", "headers": {"AUTHORIZATION": "Bearer x"}},
+        "stdio": {"command": "x"},
+        "open": {"type": "http", "url": "https://b"},
+        "good": {"type": "http", "url": "https://c"},
+        "renewed": {"type": "http", "url": "https://d"},
+        "over": {"type": "http", "url": "https://e"},
+        "odd": 5,
+    }
+    logins = {
+        "good|1": {"serverName": "good", "accessToken": "a"},
+        "renewed|2": {"serverName": "renewed", "accessToken": "a", "refreshToken": "r", "expiresAt": 1},
+        "over|3": {"serverName": "over", "accessToken": "a", "expiresAt": 1},
+        "open|4": {"serverName": "open", "accessToken": ""},
+        "odd|5": "x",
+    }
+    found = stored(config={"mcpServers": servers}, login={"mcpOAuth": logins}).servers
+    assert [(one.name, one.auth) for one in found] == [
+        ("good", "signed-in"),
+        ("odd", "command"),
+        ("open", "none"),
+        ("over", "expired"),
+        ("renewed", "signed-in"),
+        ("stdio", "command"),
+        ("token", "token"),
+    ]
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"{", b'{"mcpServers": [], "oauthAccount": 5}', b"\xff"])
+def test_files_of_another_form(content: bytes) -> None:
+    """The agent can write them: nothing of it is believed, and nothing fails."""
+    assert signin.details(lambda _: content) == signin.Details("none", None, None, None, ())
