@@ -53,6 +53,8 @@ def look(url: str, *, environ: Mapping[str, str], extra_ca: Path | None, timeout
     for trust in _TRIES if url.startswith("https:") else _TRIES[:1]:
         try:
             seen = _ask(url, _context(trust, environ, extra_ca), _proxy(url, environ), timeout)
+        except (httpx.InvalidURL, ValueError, ImportError) as error:  # an address, or a kind of proxy, that is none
+            return Seen(url, str(error))
         except httpx.HTTPError as error:
             if (reason := _refusal(error)) is None:
                 return Seen(url, _why(error), tls=refused)

@@ -90,13 +90,24 @@ class Doctor:
         )
         assert done.returncode == 0, done.stdout + done.stderr
 
-    def look_as(self, user: int, check: str, environ: Mapping[str, str] | None = None) -> dict[str, Any]:
-        """What the command finds that another user runs, who owns nothing: its entry in the document. Needs root."""
-        who = ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups"]
-        # Python itself may lie where that user cannot read.
-        who += [f"--{kind}=-all,+dac_read_search" for kind in ("inh-caps", "ambient-caps")]
+    def exported(self, result: Result) -> dict[str, str]:
+        """The variables of a shell that was told what doctor says to do."""
+        fix = result.finding.fix
+        assert fix is not None
         done = subprocess.run(
-            [*who, *command("doctor", check, "--json", "--timeout", str(DEADLINE))],
+            ["bash", "-e", "-c", f"{fix.command}\nenv -0"],
+            env=self.environ,
+            capture_output=True,
+            text=True,
+            timeout=DEADLINE,
+            check=True,
+        )
+        return dict(pair.partition("=")[::2] for pair in done.stdout.split("\0") if "=" in pair)
+
+    def run(self, check: str, environ: Mapping[str, str] | None = None, *prefix: str) -> dict[str, Any]:
+        """What the command finds, in a process of its own: its entry in the document."""
+        done = subprocess.run(
+            [*prefix, *command("doctor", check, "--json", "--timeout", str(DEADLINE))],
             cwd="/",
             env={**self.environ, **(environ or {})},
             capture_output=True,
@@ -107,6 +118,13 @@ class Doctor:
         assert done.stdout, done.stderr
         (found,) = json.loads(done.stdout)["data"]["checks"]
         return dict(found)
+
+    def look_as(self, user: int, check: str, environ: Mapping[str, str] | None = None) -> dict[str, Any]:
+        """What it finds for another user, who owns nothing. Needs root."""
+        who = ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups"]
+        # Python itself may lie where that user cannot read.
+        may = [f"--{kind}=-all,+dac_read_search" for kind in ("inh-caps", "ambient-caps")]
+        return self.run(check, environ, *who, *may)
 
     def facts(self, environ: Mapping[str, str] | None = None, *, project: str | None = None) -> Facts:
         """What the checks look at."""

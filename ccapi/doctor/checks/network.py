@@ -132,7 +132,7 @@ def _tls(facts: Facts) -> Finding:
             f"Signed by {issuer}. Is this machine's clock right?",
             _clock_fix(),
         )
-    if seen.tls and "ostname mismatch" in seen.tls:
+    if seen.tls and "certificate is not valid for" in seen.tls:
         return fail(f"the certificate of {facts.api_url} is another machine's", f"Signed by {issuer}; {seen.tls}")
     trusted = "This machine trusts it; the container does not." if seen.trust == "machine" else seen.tls or ""
     return fail(
