@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = 1  # of the JSON documents' envelope; what `data` holds may get more members at any time
 
+_TO_STACK = (  # the commands that are given to one stack
+    r"\bccapi (?=(?:up|down|status|logs|restart|shell|claude|upgrade|uninstall|doctor|ask|auth|proxy|key|config)\b)"
+)
 _CONTROL = dict.fromkeys({*range(0x20), *range(0x7F, 0xA0)} - {ord("\n"), ord("\t")})
 
 
@@ -95,8 +98,21 @@ def say(text: str) -> None:
     """A line that must be seen, on stderr: errors, and what a question or a sign-in cannot do without."""
     if sys.stderr is None:
         return
-    sys.stderr.write(text + "\n")
+    sys.stderr.write(addressed(text) + "\n")
     sys.stderr.flush()
+
+
+def addressed(text: str) -> str:
+    """`text` with the commands in it meant for the stack that `--project` has named."""
+    if mode.project is None:
+        return text
+    import re
+
+    lines = (
+        line if "--project" in line else re.sub(_TO_STACK, f"ccapi --project {mode.project} ", line)
+        for line in text.split("\n")
+    )
+    return "\n".join(lines)
 
 
 def write_raw(data: bytes) -> None:
@@ -131,6 +147,7 @@ def failure(error: CcapiError) -> None:
     if mode.json:
         from ccapi.cli import problem
 
+        error.hint = addressed(error.hint or "") or None
         document = _envelope(None, ok=False, error=problem.document(error))
         if mode.stream:
             write_line_json({"type": "result", **document})

@@ -84,7 +84,7 @@ def up(
     Builds the image if need be, and waits until the container is healthy. Run it again at any time: it changes only
     what is not as wanted, says what that is, and keeps the volumes.
     """
-    from ccapi.commands import proxy, stack
+    from ccapi.commands import proxy, stack, stackports
 
     if as_json and not detach:
         raise UsageError(
@@ -111,6 +111,8 @@ def up(
             plan = stack.plan(settings, **ask, report=view)
         else:
             result = stack.up(settings, **ask, report=view, decide=upview.decision(view))
+            if given := stackports.remember(settings, stackports.GATEWAY, waiting=_waiting):
+                _say_ports([given], view, kept=True)
             callback_url = proxy.ensure(settings, view)
     if dry_run:
         upview.say_plan(plan, chosen, as_json=as_json)
@@ -136,18 +138,15 @@ class Ask(TypedDict):
 def _with_ports(
     settings: Settings, port: int | None, docker: Mapping[str, str], *, keep: bool
 ) -> tuple[Settings, list[Chosen]]:
-    """Ports for a named stack that has none yet, and for `--port 0`; kept in its file, as the first one given is."""
+    """Ports for a named stack that has none yet, and for `--port 0`."""
     from ccapi.commands import stackports
 
     wanted = stackports.missing(settings)
     if port == 0 and stackports.GATEWAY not in wanted:
         wanted = [stackports.GATEWAY, *wanted]
-    given = stackports.remember(settings, stackports.GATEWAY, waiting=_waiting) if keep and port else None
-    if wanted:
-        settings, chosen = stackports.choose(settings, wanted, docker=docker, waiting=_waiting, keep=keep)
-    else:
-        chosen = []
-    return settings, [given, *chosen] if given else chosen
+    if not wanted:
+        return settings, []
+    return stackports.choose(settings, wanted, docker=docker, waiting=_waiting, keep=keep)
 
 
 def _waiting(holder: str) -> None:

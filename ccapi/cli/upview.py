@@ -122,7 +122,7 @@ class Summary:
             output.note("Already running and healthy")
         elif not self.result.healthy:
             output.note("It starts, and is not healthy yet: ccapi status")
-        output.write("\n" + output.table(self._rows()))
+        output.write("\n" + output.addressed(output.table(self._rows())))
 
     def _rows(self) -> dict[str, str]:
         rows = {"API": f"{self.result.url}/v1", "API keys": self._about_keys()}
