@@ -20,6 +20,7 @@ from typing import TypeVar
 from ccapi.commands import inside, login, loginparts, proxy, stack, teardown
 from ccapi.commands.ask import ask
 from ccapi.commands.login import Invitation, Phase, Wanted
+from ccapi.commands.teardown import Losses
 from ccapi.doctor.check import Check, Finding, Fix, Trouble, fail, ok
 from ccapi.doctor.facts import Facts
 from ccapi.errors import CcapiError, LoginFailed, StackFailed
@@ -72,7 +73,7 @@ def _trial(facts: Facts) -> _Trial:
         finally:
             facts.say("Removing the container")
             proxy.end(wanted.home, _silent)
-            teardown.down(wanted.home, docker=docker, volumes=True, report=_silent)
+            teardown.down(wanted.home, docker=docker, losses=Losses(volumes=True, grace=False), report=_silent)
     return trial
 
 

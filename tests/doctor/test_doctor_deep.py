@@ -81,7 +81,7 @@ def test_interrupted(docker_engine: None, tmp_path: Path) -> None:
         text=True,
     )
     try:
-        await_that(lambda: any("workspace" in name for name in everything()), "its volume", within=400)
+        await_that(lambda: everything() or process.poll() is not None, "something of its stack", within=400)
         process.send_signal(signal.SIGINT)
         said, _ = process.communicate(timeout=120)
     finally:
