@@ -227,6 +227,7 @@ def test_the_names_of_variables() -> None:
         "CCAPI_STACK_WORKSPACE",
         "CCAPI_STACK_CA_FILE",
         "CCAPI_STACK_BASE_IMAGE",
+        "CCAPI_STACK_CLAUDE_VERSION",
         "CCAPI_OAUTH_PORT",
         "CCAPI_OAUTH_CALLBACK_PORT",
         "CCAPI_OAUTH_OPEN_BROWSER",
