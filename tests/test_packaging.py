@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import tarfile
@@ -135,6 +136,24 @@ def test_the_installed_rehearsal_model_has_its_scenarios(run: Callable[..., subp
     """The scenario files are data of the package and are found there."""
     done = run("ccapi", "rehearsal", "--list")
     assert [f"{line.split()[0]}.toml" for line in done.stdout.splitlines()] == SCENARIOS
+
+
+def test_the_installed_command_exports_a_folder(run: Callable[..., subprocess.CompletedProcess[str]]) -> None:
+    """With everything in it that a server needs: all of it is in the wheel, and the package is not there twice."""
+    done = run("ccapi", "compose", "export", "server", "--with", "open-webui", "--with", "tls", "--json")
+    assert done.returncode == 0, done.stderr
+    folder = Path(json.loads(done.stdout)["data"]["directory"])
+    found = {str(file.relative_to(folder)) for file in folder.rglob("*") if file.is_file()}
+    assert {f"ccapi/{name}" for name in tracked("ccapi")} <= found
+    overlays = {f"overlays/{name}" for name in tracked("templates/compose/overlays")}
+    assert {
+        "Dockerfile",
+        "README.md",
+        "claude-code-api.service",
+        "templates/compose/requirements.txt",
+        *overlays,
+    } <= found
+    assert not any("_templates" in name for name in found)
 
 
 def test_the_demo_of_the_installed_command(run: Callable[..., subprocess.CompletedProcess[str]]) -> None:
