@@ -45,15 +45,17 @@ def _last(texts: Iterable[str], lines: int) -> str:
 
 def _older(file: Path) -> Iterator[str]:
     for number in reversed(range(1, KEPT)):
-        with suppress(FileNotFoundError):
+        with suppress(OSError):  # the newest one tells why
             yield Path(f"{file}.{number}").read_text("utf-8", "replace")
 
 
 def _text(file: Path) -> str:
     try:
         return file.read_text("utf-8", "replace")
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise ProxyFailed("there is no log yet", hint="Start the proxy: ccapi proxy start") from None
+    except OSError as error:
+        raise ProxyFailed(f"{file}: {error.strerror}") from None
 
 
 def _moved(file: Path, descriptor: int) -> bool:
