@@ -99,6 +99,13 @@ def templates(file: Path) -> Iterator[str]:
             yield re.sub(r"%[sdg]", "X", str(node.args[0].value))
 
 
+def test_going_back(person: Reader) -> None:
+    """A release can be named; what `ccapi up` makes of it is tried in tests/stack, pipx in test_docs_setup.py."""
+    line = PAGE.begins("ccapi config set stack.claude_version")[0]
+    assert bash(line, person.environ, person.running.workspace).returncode == 0
+    assert person.settings().value("stack.claude_version") == line.split()[-1]
+
+
 def test_limits_that_the_pages_name() -> None:
     """Sizes and times are those of the settings and of the compose file."""
     compose = (ROOT / "templates" / "compose" / "docker-compose.yml").read_text("utf-8")

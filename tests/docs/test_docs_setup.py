@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import re
 import shlex
 import subprocess
@@ -35,6 +36,27 @@ def test_install_with_uv(tmp_path: Path) -> None:
     shell(command, environ, ROOT, timeout=240)
     assert shell("command -v ccapi", environ, tmp_path).strip() == str(tmp_path / "bin" / "ccapi")
     assert shell("ccapi --version", environ, tmp_path).startswith("ccapi ")
+
+
+@pytest.mark.timeout(400)
+def test_pipx_again_and_never_more(tmp_path: Path) -> None:
+    """Installed over itself, as an update or a step back does it, and taken out."""
+    update, remove = PAGE.begins("pipx install --force")[0], PAGE.begins("pipx uninstall")[0]
+    assert Page("docs/production.md").begins("pipx install") == [update]
+    kept = {name: value for name, value in os.environ.items() if name.startswith(("PIP_", "SSL_CERT"))}
+    environ = {
+        **{name: value for name, value in clean_environ(tmp_path / "home").items() if name != "PYTHONPATH"},
+        "PATH": f"{tmp_path / 'bin'}:{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "PIPX_HOME": str(tmp_path / "pipx"),
+        "PIPX_BIN_DIR": str(tmp_path / "bin"),
+        "PIP_CACHE_DIR": str(Path(pwd.getpwuid(os.getuid()).pw_dir) / ".cache" / "pip"),
+        **kept,
+    }
+    for command in ("pipx install .", update):
+        shell(command, environ, ROOT, timeout=180)
+        assert shell("command -v ccapi", environ, tmp_path).strip() == str(tmp_path / "bin" / "ccapi")
+    shell(remove, environ, ROOT, timeout=60)
+    assert not (tmp_path / "bin" / "ccapi").exists()
 
 
 def test_completion(tmp_path: Path) -> None:
