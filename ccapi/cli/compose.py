@@ -84,6 +84,7 @@ def _document(done: Exported) -> dict[str, Any]:
         "image": done.image,
         "overlays": list(done.overlays),
         "keys": list(done.keys),
+        "to_set": list(done.to_set),
         "renewed": done.renewed,
     }
 
@@ -95,6 +96,6 @@ def _say(done: Exported) -> None:
         output.note(f"An API key was made for {name}: it is in .env, and its hash in keys/keys.json")
     if done.workspace:
         output.note(f"The agent works in {output.printable(str(done.workspace))}: see CCAPI_STACK_WORKSPACE in .env")
-    if "tls" in done.overlays:
-        output.note("Set CCAPI_SITE in .env to the name under which the API is to be reached over HTTPS")
+    if done.to_set:
+        output.note(f"Still to be set in .env, where it says what for: {', '.join(done.to_set)}")
     output.note("Copy it to its server, and there: docker compose up -d --wait. README.md has the rest.")

@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from ccapi import __version__
+from ccapi import __version__, paths
 from ccapi.commands import keys, stack
 from ccapi.errors import OutputFailed, SettingInvalid, UsageError
 from ccapi.settings import Settings
@@ -29,12 +29,16 @@ _YOURS = (_ENV, _KEYS)  # never replaced by what was in them before
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """A folder that was written. `keys`: names of the API keys that were made for it. `renewed`: it was one before."""
+    """A folder that was written. `keys`: names of the API keys that were made for it. `renewed`: it was one before.
+
+    `to_set`: variables of `.env` that have no value yet and want one that only a person knows.
+    """
 
     directory: Path
     image: str
     overlays: tuple[str, ...]
     keys: tuple[str, ...]
+    to_set: tuple[str, ...]
     workspace: Path | None
     renewed: bool
 
@@ -71,7 +75,13 @@ def export_to(settings: Settings, directory: Path, names: Sequence[str], *, forc
         raise OutputFailed(f"{error.filename or directory}: {error.strerror or error}") from error
     image = export.exported(templates.build_input(spec.base_image, spec.ca_file, spec.user).image)
     return Exported(
-        directory.absolute(), image, tuple(one.name for one in chosen), made, spec.workspace, renewed=before is not None
+        directory=directory.absolute(),
+        image=image,
+        overlays=tuple(one.name for one in chosen if one.name in overlays.NAMES),
+        keys=made,
+        to_set=tuple(name for one in chosen for name in one.yours if name not in kept),
+        workspace=spec.workspace,
+        renewed=before is not None,
     )
 
 
@@ -88,7 +98,7 @@ def show(settings: Settings, docker: Mapping[str, str], network: Mapping[str, st
         text=text,
         environ=docker,
         variables=spec.interpolation(image, templates.compose_id(text)),
-        directory=Path(tempfile.gettempdir()),
+        directory=paths.templates_dir() / "compose",
         on_line=lines.append,
     )
     return "\n".join(lines) + "\n"

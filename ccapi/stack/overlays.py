@@ -21,7 +21,8 @@ class Variable(NamedTuple):
 class Overlay(NamedTuple):
     """`title`: for a heading. `compose` is merged with docker-compose.yml; `files` lie beside it.
 
-    `key`: the variable that an API key of its own goes into; `secrets`: variables that want any random text.
+    `key`: the variable that an API key of its own goes into; `secrets`: variables that want any random text; `yours`:
+    those that somebody has to give a value of their own.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Overlay(NamedTuple):
     files: tuple[str, ...] = ()
     key: str | None = None
     secrets: tuple[str, ...] = ()
+    yours: tuple[str, ...] = ()
 
 
 _OPEN_WEBUI_SITE = Variable(
@@ -75,11 +77,17 @@ OVERLAYS = (
             Variable("CCAPI_CADDY_IMAGE", "Caddy's image and release.", "caddy:2"),
         ),
         files=("Caddyfile",),
+        yours=("CCAPI_SITE",),
     ),
 )  # fmt: skip
 # Comes by itself where both are.
 _BOTH = Overlay(
-    "open-webui-tls", "Open WebUI over HTTPS", "open-webui-tls.yml", (_OPEN_WEBUI_SITE,), files=("open-webui.caddy",)
+    "open-webui-tls",
+    "Open WebUI over HTTPS",
+    "open-webui-tls.yml",
+    (_OPEN_WEBUI_SITE,),
+    files=("open-webui.caddy",),
+    yours=(_OPEN_WEBUI_SITE.name,),
 )
 NAMES = tuple(overlay.name for overlay in OVERLAYS)
 

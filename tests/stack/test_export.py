@@ -234,6 +234,7 @@ def test_json(cli: Cli) -> None:
     assert (document["command"], document["status"]) == ("compose export", "ok")
     assert found["directory"] == str(cli.directory / "folder")
     assert (found["overlays"], found["keys"], found["renewed"]) == (["open-webui"], ["open-webui"], False)
+    assert found["to_set"] == []
     assert found["image"] in (cli.directory / "folder" / "docker-compose.yml").read_text("utf-8")
 
 
@@ -311,6 +312,16 @@ def test_renewing_keeps_what_is_yours(cli: Cli) -> None:
     assert not (folder / "ccapi" / "old.py").exists()
     assert stat.S_IMODE((folder / ".env").stat().st_mode) == 0o600
     assert json.loads((folder / ".ccapi-export.json").read_text("utf-8"))["version"] == __version__
+
+
+def test_what_only_a_person_knows_is_named_until_it_is_set(cli: Cli) -> None:
+    """The names of the sites, when they are new; the folder says what each is for."""
+    said = cli.run("compose", "export", "folder", *(f"--with={name}" for name in NAMES)).stderr
+    assert "Still to be set in .env, where it says what for: CCAPI_SITE, CCAPI_OPEN_WEBUI_SITE\n" in said
+    file = cli.directory / "folder" / ".env"
+    file.write_text(file.read_text("utf-8").replace("#CCAPI_SITE=localhost", "CCAPI_SITE=api.example.com"), "utf-8")
+    said = cli.run("compose", "export", "folder", "--force").stderr
+    assert ": CCAPI_OPEN_WEBUI_SITE\n" in said
 
 
 def test_a_key_that_was_taken_out_is_made_again(cli: Cli) -> None:
