@@ -102,6 +102,10 @@ except ImportError as error:
         (["logs"], 5, "the Docker engine is not running"),
         (["auth", "status"], 5, "the Docker engine is not running"),
         (["ask", "hello"], 1, "No gateway answers"),
+        (["doctor", "--offline"], 1, "the Docker engine is not running"),
+        (["doctor", "--list"], 0, "ports.gateway"),
+        (["config", "validate"], 0, ""),
+        (["completion", "powershell"], 0, "Register-ArgumentCompleter"),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, list) else "",
 )
@@ -111,6 +115,17 @@ def test_commands(platform: str, arguments: list[str], code: int, says: str, cli
     assert done.returncode == code, done.stderr
     assert says in done.stdout + done.stderr
     assert "unexpectedly" not in done.stderr
+    assert "the check itself failed" not in done.stdout
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_export(platform: str, cli: Cli) -> None:
+    """The folder for a server is the same, whatever it is made on."""
+    made = cli.directory / "made"
+    done = elsewhere(cli, platform, "compose", "export", str(made))
+    assert done.returncode == 0, done.stderr
+    assert cli.run("compose", "export", "here").returncode == 0
+    assert {file.name for file in made.iterdir()} == {file.name for file in (cli.directory / "here").iterdir()}
 
 
 @pytest.mark.parametrize("arguments", [["gateway"], ["proxy", "start"], ["proxy", "install"]], ids="-".join)

@@ -34,7 +34,8 @@ _TAR_HEADERS = 8 * 1024  # bytes; of one file, however long its name
 
 _DEFAULT = "the default socket"
 _INSTALL = "Install Docker Engine with the compose plugin: https://docs.docker.com/engine/install/"
-_START = "open -a Docker" if sys.platform == "darwin" else "sudo systemctl start docker"
+_STARTS = {"darwin": "open -a Docker", "win32": "docker desktop start"}
+_START = _STARTS.get(sys.platform, "sudo systemctl start docker")
 
 
 @dataclass(frozen=True, slots=True)
