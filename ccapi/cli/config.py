@@ -129,7 +129,7 @@ def validate(
     file: Annotated[Path | None, typer.Argument(help="Another file, in place of those that count here.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Check the settings: every file that counts here, and the environment.
+    """Check every settings file that counts, and the environment.
 
     All that is wrong is shown, with its line. The exit code is 2 then.
     """

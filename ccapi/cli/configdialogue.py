@@ -12,20 +12,25 @@ from ccapi.settings.problems import Problem
 
 
 def edit(home: Home, *, local: bool) -> None:
-    """Raises `SettingInvalid` if something is wrong in the end; the draft is kept then, and said where."""
+    """Whatever goes wrong, what was written is kept, and said where.
+
+    Raises `SettingInvalid` if something is wrong with it in the end, and what the editor and the files raise.
+    """
     editor.known()
     draft = configedit.begin(home, local=local)
     try:
         _until_right(home, draft)
-    except CcapiError:
-        if not _changed(draft):
+        if not draft.changed():
+            draft.discard()
+            output.note(output.printable(f"Nothing was changed in {draft.place}"))
+            return
+        configedit.finish(home, draft, view.waiting)
+    except CcapiError as error:
+        if _changed(draft):
+            error.hint = "\n".join([f"What you have written is kept: {draft.file}", error.hint or ""]).rstrip()
+        else:
             draft.discard()
         raise
-    if not draft.changed():
-        draft.discard()
-        output.note(f"Nothing was changed in {draft.place}")
-        return
-    configedit.finish(home, draft, view.waiting)
     output.note(output.printable(f"{draft.place} is written"))
     output.note("What runs already takes changes over with: ccapi up")
 
@@ -39,7 +44,7 @@ def _until_right(home: Home, draft: Draft) -> None:
         if not (output.interactive() and prompt.confirm("Edit again?", default=True)):
             raise SettingInvalid(
                 f"{draft.place} is as it was: something is wrong with what you have written",
-                hint=f"What you have written is kept: {draft.file}\nLook at it once more with: ccapi config validate FILE",
+                hint="Look at it once more with: ccapi config validate FILE",
             )
 
 

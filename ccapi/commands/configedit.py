@@ -12,7 +12,6 @@ from typing import NamedTuple
 from ccapi import files, paths
 from ccapi.commands import config
 from ccapi.commands.config import Waiting
-from ccapi.errors import OutputFailed
 from ccapi.paths import Home
 from ccapi.settings import TABLE, check, values
 from ccapi.settings.problems import Problem
@@ -53,11 +52,8 @@ def problems(home: Home, draft: Draft) -> list[Problem]:
 
 
 def finish(home: Home, draft: Draft, waiting: Waiting) -> None:
-    """Put the copy in the file's place. Raises `OutputFailed`, and the copy is still there."""
-    try:
-        config.replace(home, draft.place, draft.before, config.read(draft.file), waiting)
-    except OutputFailed as error:
-        raise OutputFailed(error.message, hint=f"What you have written is kept: {draft.file}") from error
+    """Put the copy in the file's place. Raises `OutputFailed`, and the copy is still there then."""
+    config.replace(home, draft.place, draft.before, config.read(draft.file), waiting)
     draft.discard()
 
 

@@ -104,8 +104,10 @@ def test_an_editor_that_fails(cli: Cli) -> None:
     done = cli.run("config", "edit", environ=editor(cli, script=["exit 3"]))
     assert (done.returncode, "the editor ended with exit code 3; nothing was changed" in done.stderr) == (1, True)
     assert drafts(cli) == []
-    assert cli.run("config", "edit", environ=editor(cli, GOOD, GOOD, script=["exit 3"])).returncode == 1
-    assert [one.read_text() for one in drafts(cli)] == [GOOD]
+    done = cli.run("config", "edit", environ=editor(cli, GOOD, GOOD, script=["exit 3"]))
+    (draft,) = drafts(cli)
+    assert (done.returncode, f"What you have written is kept: {draft}\n" in done.stderr) == (1, True)
+    assert draft.read_text() == GOOD
     assert file.read_text() == "# old\n"
 
 
