@@ -16,7 +16,6 @@ _NAMESPACES = {
     "IpcMode": "IPC",
     "UTSMode": "host name",
     "UsernsMode": "user ids",
-    "CgroupnsMode": "cgroups",
 }
 _SOCKETS = ("docker.sock", "podman.sock", "containerd.sock")
 
@@ -65,7 +64,7 @@ def _rights(document: Mapping[str, Any]) -> Iterator[str]:
     if not {"ALL", "CAP_ALL"} & set(host.get("CapDrop") or []):
         yield "keeps capabilities (cap_drop: ALL is missing)"
     if added := host.get("CapAdd"):
-        yield f"was given capabilities: {', '.join(added)}"
+        yield f"was given capabilities: {', '.join(name.removeprefix('CAP_') for name in added)}"
     if not any(option.startswith("no-new-privileges") and not option.endswith("false") for option in options):
         yield "may gain privileges (no-new-privileges is missing)"
     if any(option in {"seccomp=unconfined", "seccomp:unconfined"} for option in host.get("SecurityOpt") or []):

@@ -10,7 +10,7 @@ import pytest
 
 from tests.doctor.stage import Stage
 from tests.doctor.support import Doctor, Table
-from tests.stack.support import NAME, docker
+from tests.stack.support import docker
 
 
 @pytest.fixture
@@ -34,11 +34,11 @@ def table(tmp_path: Path) -> Table:
 
 @pytest.fixture(scope="session")
 def images(docker_engine: None) -> Iterator[None]:
-    """At the end, the images are gone that tests of this directory have built."""
-    before = _images()
+    """At the end, the images are gone that were not there before; others may have removed, or need, one of them."""
+    before = docker("images", "--format", "{{.Repository}}:{{.Tag}}").splitlines()
     yield
-    for image in _images() - before:
-        docker("rmi", image)
+    for image in Stage.images.difference(before):
+        docker("rmi", image, check=False)
 
 
 @pytest.fixture(scope="module")
@@ -49,8 +49,3 @@ def stage(images: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[St
         yield stage
     finally:
         stage.remove_everything()
-
-
-def _images() -> set[str]:
-    names = docker("images", "--filter", f"label=ccapi.image={NAME}", "--format", "{{.Repository}}:{{.Tag}}")
-    return set(names.splitlines())

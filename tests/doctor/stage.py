@@ -11,6 +11,7 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import ClassVar
 
 from ccapi.doctor.check import Finding
 from ccapi.doctor.runner import Result
@@ -25,7 +26,9 @@ _IMAGE = re.compile(rf"{NAME}:[0-9a-f]{{12}}")
 
 
 class Stage(Stack):
-    """`stack` commands go to the project; `look` is doctor's look at it."""
+    """`cli` and `up` are about this stack; `look` is doctor's look at it."""
+
+    images: ClassVar[set[str]] = set()  # that the containers were made of
 
     def __init__(self, directory: Path) -> None:
         super().__init__(directory)
@@ -47,6 +50,11 @@ class Stage(Stack):
             timeout=120,
             check=False,
         )
+
+    def up(self, *args: str, environ: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+        done = super().up(*args, environ=environ)
+        self.images.add(inspect(self.name)["Config"]["Image"])
+        return done
 
     def look(self, check: str, environ: Mapping[str, str] | None = None) -> Result:
         return self.doctor.look(check, environ)

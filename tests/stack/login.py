@@ -55,9 +55,10 @@ asyncio.run(main())
 class McpServer:
     """The server's address, and what it saw."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, container: str) -> None:
         self.url = url
         self.port = int(httpx.URL(url).port or 0)
+        self._container = container
 
     @property
     def recorded(self) -> dict[str, Any]:
@@ -67,13 +68,14 @@ class McpServer:
 
     def relay(self) -> None:
         """Let the container reach it; to be said again after a restart."""
-        docker("exec", "--detach", NAME, "python3", "-c", _RELAY, str(self.port), _bridge())
+        docker("exec", "--detach", self._container, "python3", "-c", _RELAY, str(self.port), _bridge())
         reached = f"exec 3<>/dev/tcp/127.0.0.1/{self.port}"
-        await_that(lambda: docker("exec", NAME, "bash", "-c", reached, check=False) == "", "the relay in the container")
+        look = ("exec", self._container, "bash", "-c", reached)
+        await_that(lambda: docker(*look, check=False) == "", "the relay in the container")
 
 
 @contextmanager
-def mcp_server(*options: str) -> Iterator[McpServer]:
+def mcp_server(*options: str, container: str = NAME) -> Iterator[McpServer]:
     """A server of its own, reachable as `localhost` from here and from the container."""
     with subprocess.Popen(
         [sys.executable, str(SERVER), f"--listen={_bridge()}", *options],
@@ -82,7 +84,7 @@ def mcp_server(*options: str) -> Iterator[McpServer]:
         stderr=subprocess.DEVNULL,
     ) as process:
         try:
-            server = McpServer(json.loads(read_line(process.stdout, "the server's URL"))["url"])
+            server = McpServer(json.loads(read_line(process.stdout, "the server's URL"))["url"], container)
             server.relay()
             yield server
         finally:

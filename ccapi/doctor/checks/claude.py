@@ -22,17 +22,11 @@ _ILLEGAL_INSTRUCTION = 132  # 128 + SIGILL
 _NOT_FOUND, _NOT_EXECUTABLE = 127, 126
 _SIGN_IN = "auth claude"
 
-# What Claude Code reads at each start, and what of it is secret. The directory is really written to.
+# What Claude Code reads at each start, and what of it is secret. Whether it can be written, stack.volumes says.
 _CONFIG = r"""
-import json, os, tempfile
+import json, os
 directory = os.environ["CLAUDE_CONFIG_DIR"]
-found = {"broken": [], "open": {}, "refused": None}
-try:
-    with tempfile.NamedTemporaryFile(dir=directory, prefix=".ccapi-doctor.") as file:
-        file.write(b"x")
-        file.flush()
-except OSError as error:
-    found["refused"] = error.strerror
+found = {"broken": [], "open": {}}
 for name in (".claude.json", ".credentials.json", "settings.json"):
     try:
         with open(os.path.join(directory, name), encoding="utf-8", errors="replace") as file:
@@ -66,14 +60,14 @@ def binary(facts: Facts) -> Finding:
     if ran.code == _ILLEGAL_INSTRUCTION:
         text = (
             "It needs a processor with AVX. In a virtual machine, have the processor of the host passed through "
-            "(QEMU and Proxmox: CPU type `host`), then start the container again."
+            "(QEMU and Proxmox: CPU type `host`), then start the container again"
         )
         fix = Fix(text, advice.ccapi(facts, "restart"))
         return fail("this processor cannot run Claude Code: illegal instruction", fix=fix)
     what = {_NOT_FOUND: "is not in the container", _NOT_EXECUTABLE: "cannot be executed in the container"}.get(
         ran.code, f"does not start in the container: exit code {ran.code}"
     )
-    fix = Fix("Have the container made anew from its image.", advice.ccapi(facts, "up"))
+    fix = Fix("Have the container made anew from its image", advice.ccapi(facts, "up"))
     return fail(f"Claude Code {what}", "\n".join(advice.quoted(ran.stderr or ran.stdout)), fix)
 
 
@@ -91,7 +85,7 @@ def claude_state(facts: Facts) -> State:
         return claudeauth.state(Container(engine), timeout=_PROGRAM_TIMEOUT)
 
 
-def _sign_in(facts: Facts, text: str = "Sign in.") -> Fix:
+def _sign_in(facts: Facts, text: str = "Sign in") -> Fix:
     return Fix(text, advice.ccapi(facts, _SIGN_IN))
 
 
@@ -113,9 +107,9 @@ def sign_in(facts: Facts) -> Finding:
 def _until(facts: Facts, signed_in: str, expires: datetime) -> Finding:
     left, day = expires - datetime.now(UTC), f"{expires:%Y-%m-%d}"
     if left < timedelta():
-        return fail(f"Claude Code's sign-in has expired, on {day}", fix=_sign_in(facts, "Sign in again."))
+        return fail(f"Claude Code's sign-in has expired, on {day}", fix=_sign_in(facts, "Sign in again"))
     if left < _SOON:
-        return warn(f"Claude Code's sign-in expires soon, on {day}", fix=_sign_in(facts, "Sign in again."))
+        return warn(f"Claude Code's sign-in expires soon, on {day}", fix=_sign_in(facts, "Sign in again"))
     return ok(f"{signed_in}, until {day}")
 
 
@@ -129,7 +123,7 @@ def _token(facts: Facts, signed_in: str, state: State) -> Finding:
         expired = "has probably expired" if left < timedelta() else "expires soon"
         return warn(
             f"the long-lived token {expired}: it was kept on {kept:%Y-%m-%d}, and lasts a year",
-            fix=_sign_in(facts, "Give a new one."),
+            fix=_sign_in(facts, "Give a new one"),
         )
     return ok(f"{signed_in}, kept on {kept:%Y-%m-%d}; it lasts a year")
 
@@ -174,12 +168,12 @@ def _host_key(facts: Facts) -> str:
 
 def _one_left(facts: Facts, state: State) -> Fix:
     if any(found.place == "environment" and found.method == state.method for found in state.credentials):
-        return Fix("Take it out of the compose file that the container was started with; then start it anew.")
+        return Fix("Take it out of the compose file that the container was started with; then start it anew")
     if state.method == "helper":
         show = f"docker exec {facts.stack} sh -c 'cat $CLAUDE_CONFIG_DIR/settings.json'"
-        return Fix("If that is not what you want, take apiKeyHelper out of Claude's settings.json.", show)
+        return Fix("If that is not what you want, take apiKeyHelper out of Claude's settings.json", show)
     commands = [advice.ccapi(facts, "auth logout claude"), advice.ccapi(facts, _SIGN_IN)]
-    return Fix("If that is not what you want, remove all of them, then sign in the one way.", "\n".join(commands))
+    return Fix("If that is not what you want, remove all of them, then sign in the one way", "\n".join(commands))
 
 
 def endpoint(facts: Facts) -> Finding:
@@ -200,26 +194,22 @@ def config(facts: Facts) -> Finding:
         found: dict[str, Any] = json.loads(ran.stdout)
     except ValueError:
         return fail("Claude's configuration cannot be looked at", "\n".join(advice.quoted(ran.stderr)))
-    if found["refused"]:
-        text = "If its disk is full, free some space. Else see the check stack.volumes."
-        fix = Fix(text, advice.ccapi(facts, "doctor stack.volumes"))
-        return fail(f"Claude's configuration cannot be written: {found['refused']}", fix=fix)
     if found["broken"]:
         names = advice.listed(found["broken"])
         commands = [
             f"docker exec {facts.stack} sh -c 'cd $CLAUDE_CONFIG_DIR && mv {n} {n}.bak'" for n in found["broken"]
         ]
-        text = "Put it aside. What it held (a sign-in, MCP servers, settings) has to be given again."
+        text = "Put it aside. What it held (a sign-in, MCP servers, settings) has to be given again"
         return fail(
             f"{names} in Claude's configuration is no JSON that it can read", fix=Fix(text, "\n".join(commands))
         )
     if found["open"]:
         names = advice.listed(found["open"])
         script = f'cd "$CLAUDE_CONFIG_DIR" && chmod go-rwx {" ".join(found["open"])}'
-        fix = Fix("Let only their owner read them.", f"docker exec {facts.stack} sh -c '{script}'", _run(facts, script))
+        fix = Fix("Let only their owner read them", f"docker exec {facts.stack} sh -c '{script}'", _run(facts, script))
         modes = "\n".join(f"{name}: mode {mode}" for name, mode in found["open"].items())
         return warn(f"{names} in Claude's configuration can be read by every user of the container", modes, fix)
-    return ok("Claude's configuration can be read and written")
+    return ok("Claude's configuration can be read, by its owner only")
 
 
 def _run(facts: Facts, script: str) -> Any:
@@ -234,38 +224,44 @@ _RUNS = ("stack.container",)
 CHECKS: tuple[Check, ...] = (
     Check(
         "claude.binary",
-        "Claude Code runs in the container",
+        "Whether Claude Code runs in the container",
         binary,
         needs=_RUNS,
         limit=_LIMIT,
         trouble=(
-            Trouble("`illegal instruction`, exit code 132", "The processor lacks AVX: pass the host's one through."),
+            Trouble(
+                "Claude Code ends with an illegal instruction, exit code 132.",
+                "The processor lacks AVX: pass the host's one through.",
+            ),
         ),
     ),
     Check(
         "claude.config",
-        "Claude's configuration can be read and written",
+        "Whether Claude's configuration can be read, and by its owner only",
         config,
-        needs=_RUNS,
+        needs=("stack.volumes",),
         limit=_LIMIT,
+        trouble=(
+            Trouble("A file of Claude's configuration is damaged.", "Put it aside; Claude Code makes a new one."),
+        ),
     ),
     Check(
         "claude.sign_in",
-        "Claude Code is signed in",
+        "Whether Claude Code is signed in",
         sign_in,
         needs=("claude.binary",),
         limit=_LIMIT,
-        trouble=(Trouble("Every answer is `not_signed_in`", "`ccapi auth claude`."),),
+        trouble=(Trouble("Every answer is the error not_signed_in.", "Sign in: `ccapi auth claude`."),),
     ),
     Check(
         "claude.billing",
-        "It is clear who pays",
+        "Who pays, and whether that is clear",
         billing,
         needs=("claude.sign_in",),
         limit=_LIMIT,
         trouble=(
             Trouble(
-                "The API is billed, and not the subscription",
+                "The API is billed, and not the subscription.",
                 "An API key that is kept beside a login wins over it: `ccapi auth logout claude`, then sign in again.",
             ),
         ),

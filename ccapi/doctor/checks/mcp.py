@@ -23,13 +23,17 @@ def servers(facts: Facts) -> Finding:
         return info("no MCP server is set up; `ccapi auth` sets one up")
     bad = [server for server in found if not server.fine]
     if not bad:
-        return ok(f"{_count(found)} connected", "\n".join(_line(server) for server in found))
-    details = "\n".join(_line(server) for server in bad)
+        what = "the MCP server is" if len(found) == 1 else f"{len(found)} MCP servers are"
+        return ok(f"{what} connected", "\n".join(_line(server) for server in found))
     summary = advice.listed(f"{_name(server)} {_what(server)}" for server in bad)
+    if len(found) > 1:
+        summary = f"{len(bad)} of {len(found)} MCP servers are not connected: {summary}"
+    else:
+        summary = f"the MCP server {summary}"
+    details = "\n".join(_line(server) for server in bad)
     if all(server.status == "pending" for server in bad):
-        fix = Fix("Look again in a moment.", advice.ccapi(facts, "doctor mcp"))
-        return warn(f"of {_count(found)} not all are connected: {summary}", details, fix)
-    return fail(f"of {_count(found)} not all are connected: {summary}", details, _fix(facts, bad))
+        return warn(summary, details, Fix("Look again in a moment", advice.ccapi(facts, "doctor mcp")))
+    return fail(summary, details, _fix(facts, bad))
 
 
 def _servers(facts: Facts) -> Sequence[ServerState]:
@@ -50,10 +54,6 @@ def _servers(facts: Facts) -> Sequence[ServerState]:
         return authstatus.servers(Container(engine), seen)
 
 
-def _count(found: Sequence[ServerState]) -> str:
-    return "the MCP server" if len(found) == 1 else f"{len(found)} MCP servers"
-
-
 def _name(server: ServerState) -> str:
     """The agent can write the configuration, so it may be anything."""
     return advice.quoted(server.name)[0] if server.name.strip() else "a server without a name"
@@ -71,7 +71,8 @@ def _what(server: ServerState) -> str:
 
 def _line(server: ServerState) -> str:
     url = f" ({server.url})" if server.url else ""
-    tools = f", {len(server.tools)} tools" if server.fine and server.tools is not None else ""
+    number = len(server.tools) if server.fine and server.tools is not None else None
+    tools = "" if number is None else f", {number} tool{'' if number == 1 else 's'}"
     reason = f": {' '.join(advice.quoted(server.reason))}" if server.reason else ""
     return f"{_name(server)}{advice.quoted(url)[0] if url else ''}: {server.status}{tools}{reason}"
 
@@ -83,11 +84,11 @@ def _fix(facts: Facts, bad: Sequence[ServerState]) -> Fix:
     named = [server for server in bad if mcpservers.is_name(server.name) and server.status != "pending"]
     commands = [advice.ccapi(facts, _command(server)) for server in named]
     if all(server.status == "needs-auth" for server in bad):
-        text = "Sign in."
+        text = "Sign in"
     elif all(server.kind == "token" for server in bad):
-        text = "If the server is up, it no longer takes its token: give another one."
+        text = "If the server is up, it no longer takes its token: give another one"
     else:
-        text = "See whether the server is up, and can be reached from the container. One that is gone for good can go."
+        text = "See whether the server is up, and can be reached from the container. One that is gone for good can go"
     return Fix(text, "\n".join(commands) or None)
 
 
@@ -100,13 +101,13 @@ def _command(server: ServerState) -> str:
 CHECKS: tuple[Check, ...] = (
     Check(
         "mcp.servers",
-        "The MCP servers are connected",
+        "Whether the MCP servers are connected",
         servers,
         needs=("stack.health", "claude.binary"),
         limit=_LIMIT,
         trouble=(
-            Trouble("A server wants a sign-in again", "`ccapi auth NAME`; its login had a life of its own."),
-            Trouble("A server cannot be reached", "Its address must be reachable from inside the container."),
+            Trouble("A server wants a sign-in again.", "`ccapi auth NAME`: logins end, each when its server says so."),
+            Trouble("A server cannot be reached.", "Its address must be reachable from inside the container."),
         ),
     ),
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import re
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -88,29 +87,13 @@ def running(facts: Facts) -> Finding:
     wanted, there = _wanted(facts).oauth_port, list(daemon.ports(facts.home))
     if wanted in there:
         return ok(f"the OAuth proxy runs, on port {wanted}")
-    if busy := _busy(facts, wanted):
-        return busy
     if there:
         summary = f"the OAuth proxy runs on port {there[0]}, and the setting oauth.port says {wanted}"
-        return warn(summary, fix=_start(facts, "Have it listen there."))
+        return warn(summary, fix=_start(facts, "Have it listen there"))
     if _container(facts) is None:
         return info("the OAuth proxy does not run, nor does the container; `ccapi up` starts both")
     summary = "the OAuth proxy does not run: of a sign-in that is started in the container nothing is seen here"
-    return warn(summary, fix=_start(facts, "Start it; `ccapi auth` does so as well."))
-
-
-def _busy(facts: Facts, port: int) -> Finding | None:
-    """What is found when another program has the port."""
-    from ccapi.oauth import ownport
-    from ccapi.stack import ports
-
-    if ports.is_free(port):
-        return None
-    why = ownport.explained(port, OSError(errno.EADDRINUSE, ""))
-    free = ports.free_near(port)
-    commands = [advice.ccapi(facts, f"config set oauth.port {free}"), advice.ccapi(facts, "proxy start")]
-    text = (why.hint or "").splitlines()[0].rstrip(".") + "; or have the proxy use another port."
-    return fail(why.message, fix=Fix(text, "\n".join(commands)))
+    return warn(summary, fix=_start(facts, "Start it; `ccapi auth` does so as well"))
 
 
 def settings_(facts: Facts) -> Finding:
@@ -122,7 +105,7 @@ def settings_(facts: Facts) -> Finding:
     if not changed:
         return ok("the OAuth proxy was started with the settings of now")
     summary = f"since the OAuth proxy was started, this has changed: {advice.listed(changed)}"
-    return warn(summary, fix=_start(facts, "Have it started anew; a sign-in that waits for the browser is over then."))
+    return warn(summary, fix=_start(facts, "Have it started anew; a sign-in that waits for the browser is over then"))
 
 
 def _changed(running: ProxyConfig | None, wanted: ProxyConfig) -> Iterator[str]:
@@ -142,11 +125,11 @@ def gateway(facts: Facts) -> Finding:
     if problem is None:
         return ok("the OAuth proxy reaches the gateway, which takes the stack's secret")
     if isinstance(problem, StackSecretInvalid):
-        text = "Have the container made anew: it reads a directory that is no longer the one of this machine."
+        text = "Have the container made anew: it reads a directory that is no longer the one of this machine"
         return fail("the gateway does not take the stack's secret", fix=Fix(text, advice.ccapi(facts, "up")))
     if isinstance(problem, ProxyUnreachable):
-        return fail(problem.message, fix=_restart(facts, "Start it again."))
-    fix = _restart(facts, "Start it again, with the port that the container is on now.")
+        return fail(problem.message, fix=_restart(facts, "Start it again"))
+    fix = _restart(facts, "Start it again, with the port that the container is on now")
     return fail(f"the OAuth proxy does not reach the gateway: {problem.message}", fix=fix)
 
 
@@ -178,11 +161,11 @@ def service(facts: Facts) -> Finding:
             f"after a restart of this machine, `ccapi up` starts the OAuth proxy; with `{install}` the system does"
         )
     except OSError as error:
-        return warn(f"{file} cannot be read: {error.strerror}", fix=Fix("Have it written anew.", install))
+        return warn(f"{file} cannot be read: {error.strerror}", fix=Fix("Have it written anew", install))
     if paths.interpreter() in text:
         return ok("the system starts the OAuth proxy")
     summary = "the system starts the OAuth proxy of another ccapi, or of one that is gone"
-    return warn(summary, str(file), Fix("Have it written anew.", install))
+    return warn(summary, str(file), Fix("Have it written anew", install))
 
 
 def log(facts: Facts) -> Finding:
@@ -211,30 +194,30 @@ def _time(text: str) -> datetime:
 CHECKS: tuple[Check, ...] = (
     Check(
         "proxy.running",
-        "The OAuth proxy runs, on its port",
+        "Whether the OAuth proxy runs, on its port",
         running,
+        needs=("ports.oauth",),
         trouble=(
             Trouble(
-                "After a sign-in the browser shows that it cannot connect to `localhost:8888`",
+                "After a sign-in the browser shows that it cannot connect to localhost.",
                 "Start the proxy: `ccapi proxy start`, then sign in again.",
             ),
-            Trouble("Another program has the port 8888", "Stop it, or `ccapi config set oauth.port`."),
         ),
     ),
-    Check("proxy.settings", "It was started with the settings of now", settings_, needs=("proxy.running",)),
+    Check("proxy.settings", "Whether it was started with the settings of now", settings_, needs=("proxy.running",)),
     Check(
         "proxy.gateway",
-        "It reaches the gateway, which takes the stack's secret",
+        "Whether it reaches the gateway, and is let in",
         gateway,
         needs=("proxy.running", "stack.health"),
         limit=_LIMIT,
         trouble=(
             Trouble(
-                "The browser says that the sign-in could not be delivered",
+                "The browser says that the sign-in could not be delivered.",
                 "`ccapi up` if the secret is the reason, else `ccapi proxy restart`.",
             ),
         ),
     ),
     Check("proxy.service", "Who starts it after a restart of this machine", service),
-    Check("proxy.log", "Its log tells of no failure", log),
+    Check("proxy.log", "Whether its log tells of a failure", log),
 )

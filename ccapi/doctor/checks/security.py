@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+import stat
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
 
 from ccapi.doctor import advice
 from ccapi.doctor.check import Check, Finding, Fix, Trouble, fail, info, ok, skip, warn
@@ -15,13 +15,14 @@ from ccapi.errors import CcapiError, GatewayUnreachable, KeyInvalid, OutputFaile
 from ccapi.redact import redact
 
 _ASK_TIMEOUT = 8.0  # seconds
+_WRITE = stat.S_IWGRP | stat.S_IWOTH
 _TRUE = {"true", "on", "1"}
 _SECRET_NAME = re.compile(r"(?:^|_)(?:TOKEN|SECRET|PASSWORD|API_KEY|ACCESS_KEY)$")
 _GRAVE = ("runs as root", "is privileged", "has the engine's socket")
 _TCP = ("tcp://", "http://")
 
 
-def _made_anew(facts: Facts, text: str = "Have the container made anew, as ccapi makes it; its volumes stay.") -> Fix:
+def _made_anew(facts: Facts, text: str = "Have the container made anew, as ccapi makes it; its volumes stay") -> Fix:
     """`up` alone leaves one that runs with the settings of now as it is."""
     return Fix(text, f"{advice.ccapi(facts, 'down')}\n{advice.ccapi(facts, 'up')}")
 
@@ -43,11 +44,14 @@ def published(facts: Facts) -> Finding:
     where = advice.listed(dict.fromkeys(map(str, reachable)))
     if not _asks_for_a_key(facts, container.environment):
         summary = f"other machines reach the API on {where}, and nobody is asked for a key"
-        return fail(summary, fix=_made_anew(facts, "Publish it on this machine only, or as gateway.host says."))
-    if not _keys(facts):
-        fix = Fix("Make one.", advice.ccapi(facts, "key create"))
+        return fail(summary, fix=_made_anew(facts, "Publish it on this machine only, or as gateway.host says"))
+    if not _number_of_keys(facts):
+        fix = Fix("Make one", advice.ccapi(facts, "key create"))
         return warn(f"the API on {where} wants a key from everybody, and there is none", fix=fix)
-    return info(f"other machines reach the API on {where}, with a key", "What they send is not encrypted: see docs.")
+    return info(
+        f"other machines reach the API on {where}, with a key",
+        "Without HTTPS in front of it, what they send can be read on the way.",
+    )
 
 
 def _asks_for_a_key(facts: Facts, environment: Mapping[str, str]) -> bool:
@@ -70,7 +74,7 @@ def _told_to(environment: Mapping[str, str]) -> bool:
     return host not in LOOPBACK or environment.get("CCAPI_API_REQUIRE_KEY", "").lower() in _TRUE
 
 
-def _keys(facts: Facts) -> int:
+def _number_of_keys(facts: Facts) -> int:
     from ccapi.commands import keys
 
     return len(keys.listed(facts.home))
@@ -79,62 +83,43 @@ def _keys(facts: Facts) -> int:
 # --- the files of this machine
 
 
-class _Rule(NamedTuple):
-    """`forbidden`: the permission bits that a file or directory must not have."""
-
-    path: Path
-    forbidden: int
-
-
-def files(facts: Facts) -> Finding:
+def keys(facts: Facts) -> Finding:
+    """Whether others could let themselves in. Whether they can read what is secret, `storage.files` says."""
     if os.name != "posix":
-        return skip("this system has no permission bits")
-    state = facts.state_dir
-    if not state.is_dir():
-        return info(f"there are no files yet: {state}")
-    wrong, others = [], []
-    for rule in _rules(state):
-        try:
-            found = rule.path.stat()
-        except OSError:
-            continue
-        if found.st_mode & rule.forbidden:
-            wrong.append((rule, found.st_mode & 0o7777))
-        if found.st_uid != os.geteuid():
-            others.append(rule.path)
-    if others:
-        fix = Fix("Have it back.", f"sudo chown -R $USER {state}")
-        return fail(f"what only you should own is another user's: {others[0]}", fix=fix)
+        return skip("this system has no file modes")
+    found = [(file, file.stat()) for file in _deciding(facts.state_dir) if file.exists()]
+    if not found:
+        return info("there are no files yet that say who is let in")
+    if others := [file for file, status in found if status.st_uid != os.geteuid()]:
+        fix = Fix("Have it back", f"sudo chown -R $USER {facts.state_dir}")
+        return fail(f"what says who is let in is another user's: {others[0]}", fix=fix)
+    wrong = [(file, stat.S_IMODE(status.st_mode)) for file, status in found if status.st_mode & _WRITE]
     if not wrong:
-        return ok("nobody else can read the stack's secret, or add an API key")
-    modes = "\n".join(f"{rule.path}: mode {mode:o}" for rule, mode in wrong)
-    summary = f"others may use what is yours alone: {advice.listed(str(rule.path) for rule, _ in wrong)}"
-    commands = "\n".join(f"chmod {mode & ~rule.forbidden:o} {rule.path}" for rule, mode in wrong)
-    return fail(summary, modes, Fix("Keep others out.", commands, _chmod(wrong)))
+        return ok("nobody else can say who is let in")
+    modes = "\n".join(f"{file}: mode {mode:o}" for file, mode in wrong)
+    commands = "\n".join(f"chmod go-w {file}" for file, _ in wrong)
+    names = advice.listed(file.name for file, _ in wrong)
+    return fail(f"others could let themselves in: {names} can be written by them", modes, _closed(wrong, commands))
 
 
-def _rules(state: Path) -> Iterator[_Rule]:
-    """The container's user must read the keys' directory; the one above it keeps this machine's other users out."""
+def _deciding(state: Path) -> Iterator[Path]:
     from ccapi.wire import internal, keys
 
-    yield _Rule(state, 0o007)
-    yield _Rule(state / internal.SECRET_FILE, 0o077)
-    for name in ("keys", f"keys/{keys.FILE}", f"keys/{internal.HASH_FILE}"):
-        yield _Rule(state / name, 0o022)
-    for pattern in ("proxy-*.json", "proxy-*.lock", "log/*"):
-        for file in sorted(state.glob(pattern)):
-            yield _Rule(file, 0o077)
+    yield state
+    yield state / internal.SECRET_FILE
+    for name in ("", keys.FILE, internal.HASH_FILE):
+        yield state / "keys" / name
 
 
-def _chmod(wrong: list[tuple[_Rule, int]]) -> Callable[[], None]:
+def _closed(wrong: list[tuple[Path, int]], commands: str) -> Fix:
     def apply() -> None:
-        for rule, mode in wrong:
+        for file, mode in wrong:
             try:
-                rule.path.chmod(mode & ~rule.forbidden)
+                file.chmod(mode & ~_WRITE)
             except OSError as error:
-                raise OutputFailed(f"{rule.path}: {error.strerror}") from error
+                raise OutputFailed(f"{file}: {error.strerror}") from error
 
-    return apply
+    return Fix("Keep the others out", commands, apply)
 
 
 # --- the container
@@ -162,11 +147,11 @@ def environment(facts: Facts) -> Finding:
         f"the container's environment, which `docker inspect` shows, holds what looks secret: {advice.listed(found)}"
     )
     if all(name.upper().endswith("_PROXY") for name in found):
-        text = "Use a proxy without a password in its address, then have the container made anew."
+        text = "Use a proxy without a password in its address, then have the container made anew"
         return warn(summary, fix=_made_anew(facts, text))
     text = (
         f"Take it out of the compose file or .env; `{advice.ccapi(facts, 'auth claude')}` keeps it where only Claude "
-        "Code finds it. Then have the container made anew."
+        "Code finds it. Then have the container made anew"
     )
     return warn(summary, fix=_made_anew(facts, text))
 
@@ -185,13 +170,13 @@ def engine(facts: Facts) -> Finding:
     """Whoever reaches the engine is root on its machine."""
     host = facts.docker_environment.get("DOCKER_HOST", "")
     if host.startswith(_TCP) and not facts.docker_environment.get("DOCKER_TLS_VERIFY"):
-        text = "Use the engine's own socket; over a network only with TLS (DOCKER_TLS_VERIFY, DOCKER_CERT_PATH)."
+        text = "Use the engine's own socket; over a network only with TLS (DOCKER_TLS_VERIFY, DOCKER_CERT_PATH)"
         summary = f"Docker is used without encryption or password, at {redact(host)}"
         return warn(f"{summary}: whoever reaches that is root there", fix=Fix(text, "unset DOCKER_HOST"))
     warnings = [line for line in facts.engine_info().get("Warnings") or [] if "without encryption" in line]
     if warnings:
         text = (
-            "Take the tcp:// address out of `hosts` in /etc/docker/daemon.json, or out of dockerd's -H, and restart it."
+            "Take the tcp:// address out of `hosts` in /etc/docker/daemon.json, or out of dockerd's -H, and restart it"
         )
         said = " ".join(advice.quoted(warnings[0], lines=1))
         return warn("the engine also listens on the network, without encryption or password", said, Fix(text))
@@ -207,17 +192,28 @@ CHECKS: tuple[Check, ...] = (
         limit=12,
         trouble=(
             Trouble(
-                "The API shall be used from other machines",
+                "The API shall be used from other machines.",
                 "`ccapi key create`, `ccapi config set gateway.host 0.0.0.0`, `ccapi up`; and TLS in front of it.",
             ),
         ),
     ),
-    Check("security.files", "The stack's secret and keys are nobody else's", files),
     Check(
-        "security.container", "The container has no more rights than it needs", container, needs=("stack.container",)
+        "security.keys",
+        "Whether others could let themselves in",
+        keys,
+        trouble=(Trouble("Others can write to the keys' file.", "`ccapi doctor --fix` closes it."),),
     ),
     Check(
-        "security.environment", "No secret is in the container's environment", environment, needs=("stack.container",)
+        "security.container",
+        "Whether the container has more rights than it needs",
+        container,
+        needs=("stack.container",),
     ),
-    Check("security.engine", "The Docker engine is not open to others", engine, needs=("docker.engine",)),
+    Check(
+        "security.environment",
+        "Whether a secret is in the container's environment",
+        environment,
+        needs=("stack.container",),
+    ),
+    Check("security.engine", "Whether the Docker engine is open to others", engine, needs=("docker.engine",)),
 )

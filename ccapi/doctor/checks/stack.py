@@ -15,7 +15,7 @@ from ccapi.errors import GatewayUnreachable, KeyInvalid
 
 if TYPE_CHECKING:
     from ccapi.stack.engine import Container, Stray
-    from ccapi.stack.inspection import Document, Inspector
+    from ccapi.stack.inspection import Inspector
     from ccapi.stack.spec import User
 
 _LOOP = 3  # restarts, the last of them less than a minute ago
@@ -27,14 +27,15 @@ _USER = "1000:1000"  # where the image says who runs
 _VERSION = re.compile(rb"^__version__ = [\"']([^\"'\n]+)[\"']", re.MULTILINE)
 _VERSION_FILE = "/opt/ccapi/app/ccapi/__init__.py"
 
-# In the volume a file is really written, as a quota or a full disk shows nowhere else; a workspace may be a person's.
+# A file is really written: a quota or a full disk shows nowhere else.
 _WRITABLE = """
-file=$(mktemp "$1/.ccapi-doctor.XXXXXX" 2>/dev/null) && echo x >"$file" && rm -f "$file" || echo "$1"
-[ -w "$2" ] && [ -x "$2" ] || echo "$2"
+for place; do
+  file=$(mktemp "$place/.ccapi-doctor.XXXXXX" 2>/dev/null) && echo x >"$file" && rm -f "$file" || echo "$place"
+done
 """
 
 
-def _up(facts: Facts, text: str = "Start it.") -> Fix:
+def _up(facts: Facts, text: str = "Start it") -> Fix:
     rehearsal = _environment(facts).get("CCAPI_REHEARSAL")
     return Fix(text, advice.ccapi(facts, f"up --rehearsal={rehearsal}" if rehearsal else "up"))
 
@@ -57,7 +58,7 @@ def container(facts: Facts) -> Finding:
         case "running":
             return _running(facts, found)
         case "paused":
-            fix = Fix("Let it go on.", f"docker unpause {found.name}", _with(facts, lambda engine: engine.unpause()))
+            fix = Fix("Let it go on", f"docker unpause {found.name}", _with(facts, lambda engine: engine.unpause()))
             return fail("the container is paused", fix=fix)
         case "created":
             why = f": {found.error}" if found.error else ""
@@ -67,9 +68,7 @@ def container(facts: Facts) -> Finding:
 
 
 def _foreign(found: Container) -> Finding:
-    fix = Fix(
-        "Give it another name, or remove it if nobody needs it.", f"docker rename {found.name} {found.name}-other"
-    )
+    fix = Fix("Give it another name, or remove it if nobody needs it", f"docker rename {found.name} {found.name}-other")
     return fail(f"a container named {found.name} is there that ccapi did not make", f"its image is {found.image}", fix)
 
 
@@ -82,7 +81,7 @@ def _running(facts: Facts, found: Container) -> Finding:
     summary = f"the container runs; it ended {_times(found.restarts)} by itself and was started again"
     if since > _RECENT:
         return info(summary)
-    return warn(summary, _last_words(facts), Fix("Its log says what happened before.", advice.ccapi(facts, "logs")))
+    return warn(summary, _last_words(facts), Fix("Its log says what happened before", advice.ccapi(facts, "logs")))
 
 
 def _ended(facts: Facts, found: Container) -> Finding:
@@ -99,13 +98,13 @@ def _loop(facts: Facts, found: Container) -> Finding:
     if found.oom_killed:
         return _out_of_memory(facts)
     summary = f"the container ends again and again, and is started again each time: exit code {found.exit_code}"
-    return fail(summary, _last_words(facts), _up(facts, "Its last words say why. Once that is mended, make it anew."))
+    return fail(summary, _last_words(facts), _up(facts, "Its last words say why. Once that is mended, make it anew"))
 
 
 def _out_of_memory(facts: Facts) -> Finding:
     limit = int((facts.inspected() or {}).get("HostConfig", {}).get("Memory") or 0)
     of = f" of {advice.size(limit)}" if limit else ""
-    text = "Start it again. If it happens again, let it do less at once: gateway.max_runs, pool.memory."
+    text = "Start it again. If it happens again, let it do less at once: gateway.max_runs, pool.memory"
     return fail(f"the container was killed: its memory{of} was used up", _last_words(facts), _up(facts, text))
 
 
@@ -137,12 +136,12 @@ def health(facts: Facts) -> Finding:
     if found.health == "starting":
         return info("the gateway is starting; look again in a moment")
     if found.health is None:
-        fix = _up(facts, "Have the container made as ccapi makes it.")
+        fix = _up(facts, "Have the container made as ccapi makes it")
         return warn("Docker does not watch whether the gateway is healthy", fix=fix)
     probe = advice.quoted(found.probe)
     said = ["The health check said:", *probe] if probe else ["The health check said nothing."]
     restart = _with(facts, lambda engine: engine.restart(grace=_GRACE))
-    fix = Fix("Start it again; runs that go on end.", advice.ccapi(facts, "restart"), restart)
+    fix = Fix("Start it again; runs that go on end", advice.ccapi(facts, "restart"), restart)
     return fail("the gateway is unhealthy", "\n".join([*said, _last_words(facts)]), fix)
 
 
@@ -157,13 +156,13 @@ def ready(facts: Facts) -> Finding:
     except KeyInvalid:
         return info("the gateway answers; what it says of itself needs an API key, in CCAPI_API_KEY")
     except GatewayUnreachable as error:
-        text = "Publish the port anew, and look for a firewall that keeps this machine from itself."
+        text = "Publish the port anew, and look for a firewall that keeps this machine from itself"
         return fail("the gateway is healthy, but cannot be reached from here", error.message, _up(facts, text))
     checks = [check for check in answer.document.get("checks", []) if check["name"] != "sign_in"]
     bad = [check for check in checks if not check["ok"]]
     if not bad:
         return ok("the gateway is ready", "\n".join(check["message"] for check in checks))
-    fix = Fix(bad[0]["hint"] or "The gateway's log says more.", advice.ccapi(facts, "logs"))
+    fix = Fix((bad[0]["hint"] or "The gateway's log says more").rstrip("."), advice.ccapi(facts, "logs"))
     return fail(f"the gateway is not ready: {bad[0]['message']}", "\n".join(c["message"] for c in bad[1:]), fix)
 
 
@@ -185,7 +184,7 @@ def image(facts: Facts) -> Finding:
         summary = f"the container's image is of ccapi {theirs}; this is ccapi {facts.version}"
     else:
         summary = "the container's image is not the one that `ccapi up` would use now"
-    return warn(summary, f"{found.image}, and not {wanted}", _up(facts, "Have the container made from the new image."))
+    return warn(summary, f"{found.image}, and not {wanted}", _up(facts, "Have the container made from the new image"))
 
 
 def _wanted_image(facts: Facts) -> str:
@@ -225,45 +224,35 @@ def settings_(facts: Facts) -> Finding:
         return ok("the container was made with the settings of now")
     lines = [f"{change.what}: {change.running} → {change.wanted}" for change in changed]
     summary = f"what the container was made with has changed since: {advice.listed(change.what for change in changed)}"
-    return warn(summary, "\n".join(lines), _up(facts, "Have the container made anew; its volumes stay."))
+    return warn(summary, "\n".join(lines), _up(facts, "Have the container made anew; its volumes stay"))
 
 
 # --- volumes
 
 
 def volumes(facts: Facts) -> Finding:
+    """Those of Docker; of a directory of the person's, `storage.workspace` tells."""
     from ccapi.stack import spec
 
     mounts = {mount["Destination"]: mount for mount in (facts.inspected() or {}).get("Mounts", [])}
     if missing := [place for place in (spec.CONFIG, spec.WORKSPACE) if place not in mounts]:
         summary = f"{advice.listed(missing)} of the container is on no volume: what is there is lost with the container"
-        return fail(summary, fix=_up(facts, "Have the container made as ccapi makes it."))
-    ran = facts.run_inside("sh", "-c", _WRITABLE, "sh", spec.CONFIG, spec.WORKSPACE, timeout=_PROGRAM_TIMEOUT)
+        return fail(summary, fix=_up(facts, "Have the container made as ccapi makes it"))
+    places = [place for place in (spec.CONFIG, spec.WORKSPACE) if mounts[place]["Type"] == "volume"]
+    ran = facts.run_inside("sh", "-c", _WRITABLE, "sh", *places, timeout=_PROGRAM_TIMEOUT)
     if ran.code:
         return fail("the volumes cannot be looked at", "\n".join(advice.quoted(ran.stderr)), _up(facts))
-    refused = [mounts[place] for place in ran.stdout.splitlines() if place in mounts]
+    refused = [str(mounts[place]["Name"]) for place in ran.stdout.splitlines() if place in places]
     if not refused:
         return ok("the volumes are there, and the container can write to them")
-    user = facts.own_container().user or _USER
-    names = advice.listed(_name(mount) for mount in refused)
-    fix = _given_to(facts, user, refused)
-    return fail(f"the container (user id {user.partition(':')[0]}) cannot write to {names}", fix=fix)
-
-
-def _name(mount: Document) -> str:
-    return str(mount.get("Name") or mount["Source"])
-
-
-def _given_to(facts: Facts, user: str, mounts: Sequence[Document]) -> Fix:
-    """A volume is the container's user's alone; of a directory of the person's nobody loses anything."""
-    image, uid = facts.own_container().image, user.partition(":")[0]
+    container = facts.own_container()
+    user = container.user or _USER
     commands = [
-        f"docker run --rm --user 0 --volume {_name(mount)}:/v --entrypoint chown {image} -R {user} /v"
-        if mount["Type"] == "volume"
-        else f"sudo setfacl -R -m u:{uid}:rwX -m d:u:{uid}:rwX {mount['Source']}"
-        for mount in mounts
+        f"docker run --rm --user 0 --volume {name}:/v --entrypoint chown {container.image} -R {user} /v"
+        for name in refused
     ]
-    return Fix("If the disk is not full, give the container's user the right to.", "\n".join(commands))
+    fix = Fix("If the disk is not full, give its user the right to", "\n".join(commands))
+    return fail(f"the container (user id {user.partition(':')[0]}) cannot write to {advice.listed(refused)}", fix=fix)
 
 
 # --- what is left
@@ -277,7 +266,7 @@ def orphans(facts: Facts) -> Finding:
     names = advice.listed(f"{stray.kind} {stray.name}" for stray in found)
     removal = "\n".join(f"docker {'rm -f' if s.kind == 'container' else 'network rm'} {s.name}" for s in found)
     idle = [stray for stray in found if not stray.running]
-    fix = Fix("Remove what is left; no data is in it.", removal, _removal(facts, idle) if idle == found else None)
+    fix = Fix("Remove what is left; no data is in it", removal, _removal(facts, idle) if idle == found else None)
     return warn(f"left of stacks that are gone: {names}", fix=fix)
 
 
@@ -298,7 +287,7 @@ def old_images(facts: Facts) -> Finding:
     total = advice.size(sum(image.size for image in found))
     what = "an older image takes" if len(found) == 1 else f"{len(found)} older images take"
     fix = Fix(
-        "Remove what no container uses; `ccapi up` builds one again if it must.",
+        "Remove what no container uses; `ccapi up` builds one again if it must",
         f"docker rmi {' '.join(image.name for image in found)}",
         _with(facts, lambda engine: _remove_images(engine, wanted)),
     )
@@ -312,48 +301,54 @@ def _remove_images(engine: Inspector, keep: str) -> None:
 CHECKS: tuple[Check, ...] = (
     Check(
         "stack.container",
-        "The container is there, and runs",
+        "Whether the container is there, and runs",
         container,
         needs=("docker.engine",),
         trouble=(
-            Trouble("The container ends as soon as it starts", "Its last words are shown: they say what it misses."),
-            Trouble("It runs out of memory", "Lower `gateway.max_runs`, or `pool.memory`, then `ccapi up`."),
+            Trouble("The container ends as soon as it starts.", "Its last words are shown: they say what it misses."),
+            Trouble("It runs out of memory.", "Lower `gateway.max_runs`, or `pool.memory`, then `ccapi up`."),
         ),
     ),
     Check(
         "stack.health",
-        "The gateway in it is healthy",
+        "Whether the gateway in it is healthy",
         health,
         needs=("stack.container",),
         trouble=(
-            Trouble("The container runs, and the gateway does not answer", "`ccapi restart`, then `ccapi logs`."),
+            Trouble("The container runs, and the gateway does not answer.", "`ccapi restart`, then `ccapi logs`."),
         ),
     ),
-    Check("stack.ready", "The gateway could answer a question now", ready, needs=("stack.health",), limit=15),
+    Check(
+        "stack.ready",
+        "Whether the gateway could answer a question now",
+        ready,
+        needs=("stack.health", "stack.volumes"),
+        limit=15,
+    ),
     Check(
         "stack.image",
-        "The image is the one of this ccapi",
+        "Whether the image is the one of this ccapi",
         image,
         needs=("docker.engine",),
-        trouble=(Trouble("After an upgrade of ccapi the container is still the old one", "`ccapi up`."),),
+        trouble=(
+            Trouble("After an upgrade of ccapi the container is still the old one.", "`ccapi up` makes it anew."),
+        ),
     ),
     Check(
         "stack.settings",
-        "The container was made with the settings of now",
+        "Whether the container was made with the settings of now",
         settings_,
         needs=("stack.container",),
-        trouble=(Trouble("A changed setting has no effect", "Most of them take `ccapi up`."),),
+        trouble=(Trouble("A changed setting has no effect.", "Most of them take `ccapi up`."),),
     ),
     Check(
         "stack.volumes",
-        "The volumes are there and can be written to",
+        "Whether the container can write to its volumes",
         volumes,
         needs=("stack.container",),
         limit=15,
-        trouble=(
-            Trouble("The agent cannot write to its workspace", "Give its user the right to, or free some space."),
-        ),
+        trouble=(Trouble("A volume cannot be written to.", "Give its user the right to, or free some space."),),
     ),
-    Check("stack.orphans", "Nothing is left of stacks that are gone", orphans, needs=("docker.engine",)),
-    Check("stack.old_images", "No older image takes up space", old_images, needs=("docker.engine",)),
+    Check("stack.orphans", "Whether anything is left of stacks that are gone", orphans, needs=("docker.engine",)),
+    Check("stack.old_images", "Whether older images take up space", old_images, needs=("docker.engine",)),
 )
