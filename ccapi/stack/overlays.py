@@ -54,7 +54,7 @@ OVERLAYS = (
             ),
             Variable("CCAPI_OPEN_WEBUI_SECRET", "Signs the sessions of Open WebUI's users."),
             Variable(
-                "CCAPI_OPEN_WEBUI_IMAGE", "Its image and release.", "ghcr.io/open-webui/open-webui:v0.12.4"
+                "CCAPI_OPEN_WEBUI_IMAGE", "Its image and release.", "openwebui/open-webui:v0.12.4"
             ),
         ),
         key="CCAPI_OPEN_WEBUI_KEY",
