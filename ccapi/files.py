@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 from pathlib import Path
 
 from ccapi.errors import OutputFailed
@@ -17,7 +16,7 @@ def replace(file: Path, text: str, *, mode: int | None = None) -> None:
     missing are made. Raises `OutputFailed`.
     """
     target = file.resolve()
-    beside = target.with_name(f".{target.name}.{secrets.token_hex(8)}")
+    beside = target.with_name(f".{target.name}.{os.urandom(8).hex()}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         try:

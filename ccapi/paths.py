@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
-from platformdirs import PlatformDirs
-
-_DIRS = PlatformDirs("ccapi", appauthor=False)
 _PACKAGE = Path(__file__).resolve().parent
 _STACK = "claude-code-api"
+
+
+Kind = Literal["config", "state", "cache"]
 
 
 class Home(NamedTuple):
@@ -29,12 +29,19 @@ class Home(NamedTuple):
         """What Docker knows the stack by: its container, its compose project, the label of all that belongs to it."""
         return f"{_STACK}-{self.project}" if self.project else _STACK
 
-    def below(self, name: str, default: Path) -> Path:
+    def below(self, kind: Kind) -> Path:
         """A directory below `CCAPI_HOME`, else where the system keeps such files."""
-        return Path(self.directory).expanduser() / name if self.directory else default
+        return Path(self.directory).expanduser() / kind if self.directory else _system_dir(kind)
 
 
 _HERE = Home()
+
+
+def _system_dir(kind: Kind) -> Path:
+    from platformdirs import PlatformDirs  # late: it is not needed below a directory of one's own
+
+    dirs = PlatformDirs("ccapi", appauthor=False)
+    return {"config": dirs.user_config_path, "state": dirs.user_state_path, "cache": dirs.user_cache_path}[kind]
 
 
 def config_file(home: Home = _HERE) -> Path:
@@ -48,12 +55,12 @@ def project_config_file(home: Home) -> Path | None:
 
 
 def _config_dir(home: Home) -> Path:
-    return home.below("config", _DIRS.user_config_path)
+    return home.below("config")
 
 
 def state_dir(home: Home = _HERE) -> Path:
     """Logs, locks, secrets and what else must survive a restart but is not a setting; of each stack its own."""
-    state = home.below("state", _DIRS.user_state_path)
+    state = home.below("state")
     return state / "projects" / home.project if home.project else state
 
 
@@ -64,7 +71,7 @@ def keys_dir(home: Home = _HERE) -> Path:
 
 def cache_dir(home: Home = _HERE) -> Path:
     """What can be made again at any time, such as the staged build context."""
-    return home.below("cache", _DIRS.user_cache_path)
+    return home.below("cache")
 
 
 def package_dir() -> Path:

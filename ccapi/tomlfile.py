@@ -46,6 +46,8 @@ def read(file: Path) -> str | None:
 
 def loads(text: str) -> dict[str, Any]:
     """What the text means; it may begin with a byte order mark, as files of Windows do. Raises `Unreadable`."""
+    if not text:
+        return {}  # most people have no such file, and the parser takes longer to import than all else
     import tomllib
 
     try:

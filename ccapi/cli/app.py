@@ -8,7 +8,7 @@ import typer
 
 from ccapi import __version__
 from ccapi.cli import output
-from ccapi.cli.frame import Commands, Root, Row
+from ccapi.cli.frame import Root, Row
 
 _HELP = """Claude Code in a container behind an OpenAI-compatible API.
 
@@ -56,8 +56,8 @@ def root() -> Root:
         help="Show the version and exit.",
     )
     return Root(
+        TABLE,
         name="ccapi",
-        commands=Commands(TABLE),  # type: ignore[arg-type] # a mapping that makes what is asked of it
         params=[version],
         help=_HELP,
         no_args_is_help=True,

@@ -6,14 +6,15 @@ The modules of commands know nothing of it: `framed` gives the classes below to 
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator, MutableMapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from functools import cache
 from importlib import import_module
 from typing import Any, NamedTuple
 
 import typer
 from typer.core import TyperCommand, TyperGroup, TyperOption
-from typer.main import get_group
+from typer.main import get_command_from_info, get_command_name, get_group_from_info
+from typer.models import TyperInfo
 
 from ccapi.cli import output
 from ccapi.cli.context import mode
@@ -232,41 +233,70 @@ class Row(NamedTuple):
     hidden: bool = False
 
 
-class Commands(MutableMapping[str, Any]):
-    """The commands by their names; the module of one is imported when it is asked for."""
+class _Made(MutableMapping[str, Any]):
+    """Commands by their names, each made when it is asked for."""
 
-    def __init__(self, table: MutableMapping[str, Row]) -> None:
-        self.table = table
-        self._made: dict[str, Any] = {}
+    def __init__(self, names: Iterable[str], make: Callable[[str], Any]) -> None:
+        self._commands: dict[str, Any] = dict.fromkeys(names)
+        self._make = make
 
     def __getitem__(self, name: str) -> Any:
-        if name not in self._made:
-            app = typer.Typer(rich_markup_mode=None)  # plain help is there in half the time
-            import_module(self.table[name].module).register(app)
-            for made, command in get_group(framed(app)).commands.items():
-                self._made.setdefault(made, command)
-        return self._made[name]
+        if self._commands[name] is None:
+            self._commands[name] = self._make(name)
+        return self._commands[name]
 
     def __setitem__(self, name: str, command: Any) -> None:
-        self._made[name] = command
+        self._commands[name] = command
 
     def __delitem__(self, name: str) -> None:
-        del self.table[name]
+        del self._commands[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self.table)
+        return iter(self._commands)
 
     def __len__(self) -> int:
-        return len(self.table)
+        return len(self._commands)
+
+
+def commands(table: Mapping[str, Row]) -> MutableMapping[str, Any]:
+    """Those of a table; the module of one is imported when it is asked for."""
+
+    def make(name: str) -> Any:
+        app = typer.Typer(rich_markup_mode=None)  # plain help is there in half the time
+        import_module(table[name].module).register(app)
+        return _group(framed(app), app.info).commands[name]
+
+    return _Made(table, make)
+
+
+def _group(app: typer.Typer, info: TyperInfo) -> TyperGroup:
+    """As typer makes it, except that a command of it is made when it is asked for: it takes a while, and one is run."""
+    made = {one.name or get_command_name(one.callback.__name__): one for one in app.registered_commands if one.callback}
+    groups = {one.name: one for one in app.registered_groups if isinstance(one.name, str)}
+    app.registered_commands, app.registered_groups = [], []
+    info.typer_instance = app
+
+    def make(name: str) -> Any:
+        if name in groups:
+            instance = groups[name].typer_instance
+            assert instance
+            return _group(instance, groups[name])
+        return get_command_from_info(made[name], pretty_exceptions_short=False, rich_markup_mode=None)
+
+    group = get_group_from_info(info, pretty_exceptions_short=False, suggest_commands=True, rich_markup_mode=None)
+    group.commands = _Made([*made, *groups], make)
+    return group
 
 
 class Root(Group):
     """`ccapi` itself: what its help and its completion say of the commands is in the table."""
 
-    commands: Any  # `Commands`
+    def __init__(self, table: Mapping[str, Row], **more: Any) -> None:
+        super().__init__(commands=commands(table), **more)  # type: ignore[arg-type] # any mapping will do
+        self._table = table
 
     def rows(self) -> list[tuple[str, str]]:
-        return [(name, row.help) for name, row in self.commands.table.items() if not row.hidden]
+        return [(name, row.help) for name, row in self._table.items() if not row.hidden]
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         del ctx

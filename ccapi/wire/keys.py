@@ -6,10 +6,8 @@ secret. These are 256 random bits, which nobody guesses at any speed, and every 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
-import secrets
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
@@ -77,11 +75,15 @@ class KeyFile:
 
 def new_key() -> str:
     """A key's text: 256 bits from the system's random source, in letters that no shell or header minds."""
+    import secrets
+
     return PREFIX + secrets.token_urlsafe(32)
 
 
 def new_id(taken: Collection[str]) -> str:
     """An id that is none of those `taken`: what belongs to an old key must never pass to a new one."""
+    import secrets
+
     while (found := secrets.token_hex(6)) in taken:
         pass
     return found
@@ -89,6 +91,8 @@ def new_id(taken: Collection[str]) -> str:
 
 def digest(key: str) -> str:
     """What is stored of a key. Takes whatever a header held, undecodable bytes included."""
+    import hashlib
+
     return hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()
 
 
