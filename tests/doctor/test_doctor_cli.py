@@ -94,6 +94,33 @@ def test_not_in_path(doctor: Doctor, table: Table) -> None:
     table.add("The shell does not find ccapi", broken, mended, replace={scripts: "~/.local/bin"})
 
 
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_of_another_version(doctor: Doctor, shell: str) -> None:
+    """Is written anew, by a fix that is safe: it is ccapi's own file. Without one nothing is wrong."""
+    assert doctor.look("cli.completion").finding.status == "info"
+    doctor.do_commands(f"ccapi completion {shell} --install")
+    found = doctor.look("cli.completion").finding
+    assert found.status == "ok"
+    script = Path(found.summary)
+    script.write_text("# of another version\n" + script.read_text())
+    broken = doctor.look("cli.completion").finding
+    assert (broken.status, str(script) in broken.summary) == ("warn", True)
+    assert broken.fix
+    assert broken.fix.apply
+    broken.fix.apply()
+    assert doctor.look("cli.completion").finding.status == "ok"
+
+
+def test_the_copied_command_writes_it_anew(doctor: Doctor, table: Table) -> None:
+    """As well."""
+    doctor.do_commands("ccapi completion bash --install")
+    script = Path(doctor.look("cli.completion").finding.summary)
+    script.write_text("# of another version\n")
+    broken = doctor.look("cli.completion")
+    doctor.do(broken)
+    table.add("The shell's completion is another version's", broken, doctor.look("cli.completion"))
+
+
 def test_the_version(doctor: Doctor) -> None:
     """And how it was installed: here it is run as it lies."""
     summary = doctor.look("cli.version").finding.summary

@@ -11,8 +11,10 @@ import sysconfig
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
+from typing import cast, get_args
 
 from ccapi import paths
+from ccapi.commands import completion
 from ccapi.doctor import advice
 from ccapi.doctor.check import Check, Finding, Fix, Trouble, fail, info, ok, warn
 from ccapi.doctor.facts import Facts
@@ -120,6 +122,33 @@ def _locale(facts: Facts) -> Finding:
     )
 
 
+def _completion(facts: Facts) -> Finding:
+    """Whether the shell completes ccapi's commands, by a script that is this version's."""
+    scripts = {completion.script(shell) for shell in get_args(completion.Shell)}
+    present = [file for file in completion.installed(facts.environ, facts.home) if file.stem == "ccapi"]
+    stale = [file for file in present if not any(_text(file).startswith(script) for script in scripts)]
+    if stale:
+        shell = stale[0].suffix.removeprefix(".").replace("ps1", "powershell")
+        return warn(
+            f"the completion in {stale[0]} is another version's",
+            fix=Fix("Write it anew", f"ccapi completion {shell} --install", lambda: _install(facts, shell)),
+        )
+    if present:
+        return ok(advice.listed(map(str, present)))
+    return info("not installed: `ccapi completion --install` does that")
+
+
+def _install(facts: Facts, shell: str) -> None:
+    completion.install(cast("completion.Shell", shell), facts.environ, facts.home)
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text("utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
 def _settings(facts: Facts) -> Finding:
     """Whether every file of settings can be read, and every value is one that is possible."""
     try:
@@ -149,6 +178,12 @@ CHECKS: tuple[Check, ...] = (
         "Whether the terminal takes UTF-8",
         _locale,
         trouble=(Trouble("Letters are shown as question marks.", "Set LANG to a UTF-8 locale."),),
+    ),
+    Check(
+        "cli.completion",
+        "Whether the shell completes ccapi's commands",
+        _completion,
+        trouble=(Trouble("The shell completes what is no longer there.", "`ccapi completion --install`."),),
     ),
     Check(
         "cli.settings",
