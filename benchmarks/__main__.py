@@ -1,6 +1,6 @@
 """Run the benchmarks, print their ratios, and write all numbers to `benchmarks/results.json`.
 
-python -m benchmarks [--quick] [first_text events stall long_line concurrency endurance idle_proxy]
+python -m benchmarks [--quick] [first_text events stall long_line concurrency endurance idle_proxy start_up lifecycle]
 
 Ratios are of things that ran in turn on this machine; they hold on others, seconds do not.
 """
@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks import concurrency, endurance, events, first_text, idle_proxy, long_line, stall
+from benchmarks import concurrency, endurance, events, first_text, idle_proxy, lifecycle, long_line, stall, start_up
 
 RESULTS = Path(__file__).parent / "results.json"
 Measure = Callable[[], dict[str, Any]]
@@ -30,6 +30,8 @@ FULL: Mapping[str, Measure] = {
     "concurrency": partial(concurrency.measure, 5),
     "endurance": endurance.measure,
     "idle_proxy": idle_proxy.measure,
+    "start_up": start_up.measure,
+    "lifecycle": lifecycle.measure,
 }
 QUICK: Mapping[str, Measure] = {
     "first_text": partial(first_text.measure, 3),
@@ -39,6 +41,8 @@ QUICK: Mapping[str, Measure] = {
     "concurrency": partial(concurrency.measure, 1, (1, 4), 8, 2),
     "endurance": partial(endurance.measure, 100),
     "idle_proxy": partial(idle_proxy.measure, 2),
+    "start_up": partial(start_up.measure, 3),
+    "lifecycle": partial(lifecycle.measure, 3),
 }
 # What is wanted: where the number is, and what it may be at most.
 TARGETS: tuple[tuple[tuple[str, ...], float], ...] = (
@@ -56,12 +60,23 @@ TARGETS: tuple[tuple[tuple[str, ...], float], ...] = (
     (("idle_proxy", "proxy, idle", "private_mb"), 10),
     (("idle_proxy", "proxy, idle again", "private_mb"), 10),
     (("idle_proxy", "first answer", "seconds"), 0.5),
+    (("start_up", "version", "ratio"), 2.0),
+    (("start_up", "help", "ratio"), 10),
+    (("start_up", "config path", "ratio"), 6),
+    (("start_up", "completion script", "ratio"), 6),
+    (("start_up", "completion of a command", "ratio"), 6),
+    (("start_up", "completion of a setting", "ratio"), 6),
+    (("start_up", "status, help", "ratio"), 6),
+    (("start_up", "status, its own part", "ratio"), 6),
+    (("lifecycle", "up", "ratio"), 1.5),
+    (("lifecycle", "down", "ratio"), 1.3),
 )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks", description="Benchmarks of the gateway and of the OAuth proxy."
+        prog="python -m benchmarks",
+        description="Benchmarks of the gateway, of the OAuth proxy, of the command line and of the stack.",
     )
     parser.add_argument("--quick", action="store_true", help="few rounds: to see that they run, not to compare")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"some of: {', '.join(FULL)}")

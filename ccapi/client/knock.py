@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 from urllib.parse import urlsplit
 
+from ccapi import plainhttp
 from ccapi.errors import StackSecretInvalid
 from ccapi.wire import internal
 
 _TIMEOUT = 5.0  # seconds
+_MOST = 1024 * 1024  # bytes
 
 
 def is_known(base_url: str, secret: str) -> bool:
     """Whether the gateway takes this secret of the stack. One that cannot be asked is not blamed for it."""
     parts = urlsplit(base_url)
     assert parts.hostname
-    gateway = http.client.HTTPConnection(parts.hostname, parts.port, timeout=_TIMEOUT)
+    assert parts.port
+    headers = {"Host": f"localhost:{parts.port}", "Authorization": f"Bearer {secret}"}
+    address = (parts.hostname, parts.port)
     try:
-        headers = {"Authorization": f"Bearer {secret}", "Host": f"localhost:{parts.port}"}
-        gateway.request("GET", f"{internal.LOGINS}?wait=0", headers=headers)
-        answer = gateway.getresponse()
+        answer = plainhttp.get(address, f"{internal.LOGINS}?wait=0", headers=headers, timeout=_TIMEOUT, most=_MOST)
         if answer.status != StackSecretInvalid.status:
             return True
-        return bool(json.load(answer)["error"]["code"] != StackSecretInvalid.code)
-    except (OSError, http.client.HTTPException, ValueError, LookupError, TypeError):
+        return bool(json.loads(answer.body)["error"]["code"] != StackSecretInvalid.code)
+    except (OSError, ValueError, LookupError, TypeError):
         return True
-    finally:
-        gateway.close()

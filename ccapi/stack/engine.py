@@ -9,9 +9,7 @@ from __future__ import annotations
 import errno
 import io
 import re
-import shutil
 import sys
-import tarfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -141,7 +139,7 @@ class Engine:
     @property
     def knows_start_interval(self) -> bool:
         """Whether a health check may be more frequent while the container starts."""
-        return tuple(int(part) for part in self._api.api_version.split(".")) >= _START_INTERVAL_API
+        return knows_start_interval(self._api.api_version)
 
     def container(self) -> Container | None:
         """The stack's container, or whatever else has its name; see `Container.ours`."""
@@ -149,7 +147,7 @@ class Engine:
 
         with self._mapped():
             try:
-                return _container(self._api.inspect_container(self.stack))
+                return parsed(self._api.inspect_container(self.stack))
             except NotFound:
                 return None
 
@@ -218,13 +216,15 @@ class Engine:
         None when there is none, when it is no regular file, and when it has more than `most` bytes.
         """
         archive = self._archive(path, most + _TAR_HEADERS)
-        return None if archive is None else _only_file(archive, most)
+        return None if archive is None else only_file(archive, most)
 
     def owner(self, path: str) -> tuple[int, int] | None:
         """User and group of a file or directory of the container, running or not; None when there is none."""
         archive = self._archive(path, _TAR_HEADERS)
         if archive is None:
             return None
+        import tarfile
+
         with tarfile.open(fileobj=io.BytesIO(archive), mode="r:") as files:
             found = files.next()
         return (found.uid, found.gid) if found else None
@@ -319,7 +319,7 @@ class Engine:
         with self._mapped():
             found = self._api.containers(all=True, filters={"label": spec.LABEL})
             documents = [self._api.inspect_container(one["Id"]) for one in found]
-        there = [_container(document) for document in documents]
+        there = [parsed(document) for document in documents]
         return {one.port: one.labels[spec.LABEL] for one in there if one.port}
 
     def leftovers(self) -> list[str]:
@@ -398,8 +398,15 @@ class Engine:
             raise _translate(error, self._environ) from error
 
 
-def _only_file(archive: bytes, most: int) -> bytes | None:
+def knows_start_interval(api_version: str) -> bool:
+    """Whether an engine of this API does."""
+    return tuple(int(part) for part in api_version.split(".")) >= _START_INTERVAL_API
+
+
+def only_file(archive: bytes, most: int) -> bytes | None:
     """What is in the file of a tar archive that has one, which may be cut off behind `most` bytes of it."""
+    import tarfile
+
     try:
         with tarfile.open(fileobj=io.BytesIO(archive), mode="r:") as files:
             found = files.next()
@@ -409,7 +416,8 @@ def _only_file(archive: bytes, most: int) -> bytes | None:
         return None
 
 
-def _container(raw: Mapping[str, Any]) -> Container:
+def parsed(raw: Mapping[str, Any]) -> Container:
+    """What `docker inspect` says."""
     state, config = raw["State"], raw["Config"]
     health = state.get("Health") or {}
     probes = health.get("Log") or []
@@ -475,6 +483,8 @@ def _translate(error: BaseException, environ: Mapping[str, str]) -> CcapiError:
 
 
 def _why(error: BaseException, environ: Mapping[str, str]) -> tuple[str, str]:
+    import shutil
+
     from requests.exceptions import Timeout
 
     where = endpoint(environ)

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from ccapi.stack import spec
-from ccapi.stack.engine import Engine
 from ccapi.stack.spec import StackSpec, User
+
+if TYPE_CHECKING:
+    from ccapi.stack.engine import Engine
 
 Info = Mapping[str, Any]  # `docker info`
 Mapped = Literal["rootless", "userns", "desktop"]
@@ -29,6 +32,14 @@ def container_user(workspace: Path | None, info: Info) -> User:
         return User()
     status = workspace.stat()
     return User(status.st_uid, status.st_gid or status.st_uid) if status.st_uid else User()
+
+
+def settled(wanted: StackSpec, info: Callable[[], Info]) -> StackSpec:
+    """With that user. `info` is asked only where it makes a difference, as that takes the engine a moment."""
+    workspace = wanted.workspace
+    if workspace is None or workspace.stat().st_uid == wanted.user.uid == workspace.stat().st_gid:
+        return wanted
+    return replace(wanted, user=container_user(workspace, info()))
 
 
 def mapped(info: Info) -> Mapped | None:

@@ -12,12 +12,10 @@ from urllib.parse import urlsplit
 
 from ccapi import portowner
 from ccapi.errors import CcapiError, DockerUnavailable, PortBusy, SettingInvalid, StackFailed
-from ccapi.settings import LOOPBACK
 from ccapi.stack import compose, ownership, ports
 from ccapi.stack.engine import Engine
 from ccapi.stack.ownership import Info
 from ccapi.stack.spec import StackSpec
-from ccapi.wire import keys
 
 _MACHINES = {"x86_64": "amd64", "aarch64": "arm64", "amd64": "amd64", "arm64": "arm64"}
 _TO_BUILD = 3_000_000_000  # bytes of disk: the image, and what its build leaves in the builder's cache
@@ -38,41 +36,6 @@ def joined(problems: Sequence[CcapiError]) -> CcapiError:
 
 
 # --- what needs no engine
-
-
-def of_settings(wanted: StackSpec) -> Iterator[CcapiError]:
-    """What is wrong with what is wanted itself."""
-    yield from filter(None, (_workspace(wanted.workspace), _keys(wanted)))
-
-
-def _workspace(workspace: Path | None) -> SettingInvalid | None:
-    """Docker would make a missing directory, as root, and the agent could not write to it."""
-    if workspace is None:
-        return None
-    if not workspace.is_dir():
-        missing = "is not a directory" if workspace.exists() else "does not exist"
-        return SettingInvalid(f"workspace {workspace}: {missing}", hint=f"Make it first: mkdir -p {workspace}")
-    if ":" in str(workspace):
-        return SettingInvalid(f"workspace {workspace}: Docker cannot mount a path with a colon")
-    return None
-
-
-def _keys(wanted: StackSpec) -> CcapiError | None:
-    """Whoever else than this machine reaches the gateway must have a key."""
-    if wanted.keys is None or wanted.host in LOOPBACK:
-        return None
-    file = wanted.keys / keys.FILE
-    try:
-        if keys.load(file.read_bytes(), file).keys:
-            return None
-    except FileNotFoundError:
-        pass
-    except CcapiError as error:
-        return error
-    return SettingInvalid(
-        f"gateway.host {wanted.host}: other machines would reach the gateway, and there is no API key",
-        hint="Make one first: ccapi key create",
-    )
 
 
 def of_docker(environ: Mapping[str, str], cache: Path) -> Iterator[CcapiError]:

@@ -145,7 +145,7 @@ INSPECTED: dict[str, Any] = {
 
 def test_what_inspect_says() -> None:
     """The last probe's words, the port that Docker gave, the variables with all their equal signs."""
-    found = engine._container(INSPECTED)
+    found = engine.parsed(INSPECTED)
     assert found.ours
     assert (found.state, found.health, found.probe, found.restarts) == ("running", "unhealthy", "last", 2)
     assert (found.published, found.port) == ("127.0.0.1:8002", 8002)
@@ -159,7 +159,7 @@ def test_what_inspect_says_of_a_container_that_never_ran() -> None:
     state = {**INSPECTED["State"], "Status": "created", "StartedAt": "0001-01-01T00:00:00Z", "Health": None}
     raw = {**INSPECTED, "State": state, "NetworkSettings": {"Ports": {}}}
     raw["Config"] = {**INSPECTED["Config"], "Labels": None, "Env": None}
-    found = engine._container(raw)
+    found = engine.parsed(raw)
     assert not found.ours
     assert (found.health, found.started, found.probe, found.workspace) == (None, None, "", None)
     assert found.published == "127.0.0.1:8001"

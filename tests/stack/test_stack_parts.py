@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ccapi.errors import CcapiError, PortBusy, SettingInvalid
-from ccapi.stack import build, preflight
+from ccapi.stack import admissible, build, preflight
 from ccapi.stack.differences import differences
 from ccapi.stack.spec import Difference, StackSpec
 from ccapi.stack.status import _state, _verdict
@@ -136,10 +136,10 @@ def test_the_workspace_must_be_there(tmp_path: Path) -> None:
     """Docker would make it, as root."""
     (tmp_path / "file").touch()
     (tmp_path / "a:b").mkdir()
-    assert said(preflight.of_settings(wanted(tmp_path))) == []
-    assert said(preflight.of_settings(wanted())) == []
+    assert said(admissible.problems(wanted(tmp_path))) == []
+    assert said(admissible.problems(wanted())) == []
     for name, reason in (("none", "does not exist"), ("file", "not a directory"), ("a:b", "colon")):
-        (problem,) = preflight.of_settings(wanted(tmp_path / name))
+        (problem,) = admissible.problems(wanted(tmp_path / name))
         assert isinstance(problem, SettingInvalid)
         assert reason in problem.message
 
@@ -149,9 +149,9 @@ def test_other_machines_need_a_key(tmp_path: Path, host: str) -> None:
     """Published for them without one, nothing is started; on this machine's own addresses it may."""
     problem = "other machines would reach the gateway, and there is no API key"
     spec = replace(wanted(), keys=tmp_path)
-    assert said(preflight.of_settings(replace(spec, host=host))) == [f"gateway.host {host}: {problem}"]
+    assert said(admissible.problems(replace(spec, host=host))) == [f"gateway.host {host}: {problem}"]
     for own in ("127.0.0.1", "::1"):
-        assert said(preflight.of_settings(replace(spec, host=own))) == []
+        assert said(admissible.problems(replace(spec, host=own))) == []
 
 
 def test_several_problems_are_one_error() -> None:
