@@ -42,12 +42,12 @@ def inspect(name: str = NAME) -> dict[str, Any]:
     return document
 
 
-def refuse_to_harm() -> None:
-    """There is one stack on a machine. If the person who runs the tests has it in use, these tests would replace it."""
-    label = f"label=ccapi.stack={NAME}"
+def refuse_to_harm(stack: str = NAME) -> None:
+    """If the person who runs the tests has a stack of that name in use, these tests would replace it."""
+    label = f"label=ccapi.stack={stack}"
     there = docker("ps", "--all", "--quiet", "--filter", label) or docker("volume", "ls", "--quiet", "--filter", label)
     if there:
-        message = "the stack, or a volume of it, is there already; to run these tests: ccapi down --volumes"
+        message = f"the stack {stack}, or a volume of it, is there already; to run these tests: ccapi down --volumes"
         if os.environ.get("CI"):
             pytest.fail(message)
         pytest.skip(message)
