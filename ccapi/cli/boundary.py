@@ -28,7 +28,9 @@ def run(args: list[str]) -> int:
     except (KeyboardInterrupt, Abort):
         return 130
     except Exception as error:  # noqa: BLE001 # a defect of ours is one line, too
-        message = f"ccapi failed unexpectedly: {type(error).__name__}: {error}"
+        from ccapi.redact import redact
+
+        message = redact(f"ccapi failed unexpectedly: {type(error).__name__}: {error}")
         failure = UnexpectedFailure(message, hint="Run it again with --debug to see where.")
         failure.__cause__ = error
         return _failed(failure)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import collections
+import logging
 import os
 import re
+import shlex
 import signal
 import subprocess
 from collections.abc import Callable, Mapping
@@ -19,6 +21,8 @@ _TAIL = 60  # lines kept for the error
 _GRACE = 10.0  # seconds for compose to stop what it is doing
 _INSTALL = "Install Docker with its command and the compose plugin: https://docs.docker.com/engine/install/"
 _INSTALL_PLUGIN = "Install the compose plugin: https://docs.docker.com/compose/install/linux/"
+
+_log = logging.getLogger(__name__)  # what --verbose shows
 
 OnLine = Callable[[str], None]
 
@@ -54,6 +58,7 @@ def run(
     try:
         for line in process.stdout:
             lines.append(line.rstrip())
+            _log.debug("%s", lines[-1])
             on_line(lines[-1])
         code = process.wait()
     except BaseException:
@@ -66,6 +71,7 @@ def run(
 
 
 def _start(arguments: list[str], environ: Mapping[str, str], text: str) -> subprocess.Popen[str]:
+    _log.info("%s", shlex.join(arguments))
     try:
         process = subprocess.Popen(
             arguments,
