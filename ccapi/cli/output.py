@@ -127,6 +127,11 @@ def terminal(stream: TextIO | None) -> bool:
     return stream is not None and stream.isatty()
 
 
+def on_screen() -> bool:
+    """Whether a person reads the data as it is written."""
+    return terminal(sys.stdout)
+
+
 def printable(text: str) -> str:
     """`text` of others without what would command the terminal: only newlines and tabs stay."""
     return text.replace("\r\n", "\n").translate(_CONTROL)

@@ -13,6 +13,8 @@ from ccapi.stack.engine import Container, Engine, Volume
 
 State = Literal["healthy", "starting", "unhealthy", "restarting", "paused", "stopped", "absent"]
 
+CLAUDE_VERSION = "/opt/ccapi/claude-version"  # in the image: what `claude --version` said when it was built
+
 _STATUS_TIMEOUT = 0.8  # seconds for each of the two or three calls: an answer within two, also when Docker hangs
 _GONE_AFTER = 3.0  # seconds without a running container until following its log ends
 
