@@ -12,7 +12,8 @@ from ccapi.cli import context, output
 
 if TYPE_CHECKING:
     from ccapi.client.proxy import Session
-    from ccapi.commands.proxy import Installed, ProxyStatus, Started
+    from ccapi.commands.proxy import ProxyStatus, Started
+    from ccapi.oauth.service import Installed
     from ccapi.settings import Settings
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]

@@ -11,18 +11,17 @@ from typing import TYPE_CHECKING, NoReturn
 from ccapi import settings as host_settings
 from ccapi.commands import secret
 from ccapi.errors import CcapiError
-from ccapi.oauth import daemon, logreader, service
+from ccapi.oauth import daemon
 from ccapi.oauth.daemon import Started
-from ccapi.oauth.service import Installed
 from ccapi.paths import Home
 from ccapi.settings import Settings
-from ccapi.stack import status as stack_status
 from ccapi.stack.progress import Progress, Report
 
 if TYPE_CHECKING:
     from ccapi.client.proxy import Session
+    from ccapi.oauth.service import Installed
 
-__all__ = ["Installed", "ProxyStatus", "Started"]
+__all__ = ["ProxyStatus", "Started"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +69,8 @@ class ProxyStatus:
 
 def settings(wanted: Settings, docker: Mapping[str, str]) -> Settings:
     """`wanted` with the port on which the container really is published: `ccapi up --port` may have said it."""
+    from ccapi.stack import status as stack_status
+
     with suppress(CcapiError):  # without Docker there is no container to deliver to, and yet the proxy can be started
         if (container := stack_status.status(docker, wanted.home.stack).container) and container.port:
             return wanted.with_value("gateway.port", container.port)
@@ -157,30 +158,42 @@ def status(wanted: Settings) -> ProxyStatus:
 
 def logs(home: Home, *, tail: int) -> str:
     """The last lines of its log. Raises `ProxyFailed` when there is none."""
+    from ccapi.oauth import logreader
+
     return logreader.last(daemon.log_path(home), tail)
 
 
 def follow(home: Home, *, tail: int) -> Iterator[str]:
     """The last lines and all that come, until the caller stops. Raises `ProxyFailed` when there is no log."""
+    from ccapi.oauth import logreader
+
     return logreader.follow(daemon.log_path(home), tail)
 
 
 def unit(wanted: Settings) -> str:
     """What `install` writes for the system. Raises `ProxyFailed` where that is not known how to."""
+    from ccapi.oauth import service
+
     return service.text(wanted, host_settings.directories_environment())
 
 
 def unit_file(home: Home) -> Path:
     """Where it writes that; nothing need be there. Raises as `unit`."""
+    from ccapi.oauth import service
+
     return service.file(home)
 
 
 def install(wanted: Settings) -> Installed:
     """Have the system start it after each login. Raises `ProxyFailed`, `OutputFailed`."""
+    from ccapi.oauth import service
+
     secret.ensure(wanted.home)
     return service.install(wanted, host_settings.directories_environment())
 
 
 def uninstall(home: Home) -> Path | None:
     """Undo it; the file that was removed, None when there was none. Raises `ProxyFailed`."""
+    from ccapi.oauth import service
+
     return service.uninstall(home)

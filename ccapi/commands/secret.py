@@ -9,11 +9,9 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import secrets
 from pathlib import Path
 
 from ccapi import files, paths
-from ccapi.commands import keys
 from ccapi.errors import OutputFailed, SettingInvalid
 from ccapi.paths import Home
 from ccapi.wire import internal
@@ -31,6 +29,8 @@ def ensure(home: Home) -> str:
 
     Whoever calls at the same time gets the same one. Raises `OutputFailed` and `SettingInvalid`.
     """
+    from ccapi.commands import keys
+
     directory, file = keys.directory(home), path(home)  # the first also keeps others out of the state directory
     try:
         secret = _read(file) or _create(file)
@@ -60,6 +60,8 @@ def _read(file: Path) -> str | None:
 
 def _create(file: Path) -> str:
     """Make one, unless somebody else has just done so: a name is given to a whole file, and only if it is free."""
+    import secrets
+
     secret, beside = internal.new_secret(), file.with_name(f".{file.name}.{secrets.token_hex(8)}")
     try:
         with open(beside, "x", encoding="ascii", opener=_for_us_alone) as handle:

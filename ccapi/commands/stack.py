@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 from ccapi import paths
 from ccapi.commands import secret
 from ccapi.errors import UsageError
-from ccapi.oauth import daemon
 from ccapi.paths import Home
 from ccapi.settings import Settings
-from ccapi.stack import health, lifecycle
-from ccapi.stack.health import Decide, Decision
+from ccapi.stack import lifecycle
 from ccapi.stack.lifecycle import Host, Plan, Secrets, Up
 from ccapi.stack.progress import Report
 from ccapi.stack.spec import Options, Pull, StackSpec
+from ccapi.stack.task import Decide, Decision
 
 __all__ = ["Decision", "Options", "Plan", "Pull", "Up", "host", "plan", "stop", "up", "wanted"]
 
@@ -28,7 +26,7 @@ def up(
     rehearsal: str | None,
     report: Report,
     options: Options = Options(),  # noqa: B008 -- it is frozen
-    decide: Decide = health.leave,
+    decide: Decide | None = None,
 ) -> Up:
     """`docker` and `network` are `settings.docker_environment` and `network_environment`."""
     task = _task(wanted(settings, network, rehearsal), settings, docker, options, report)
@@ -57,10 +55,13 @@ def stop(home: Home, *, docker: Mapping[str, str], report: Report) -> None:
 def _task(
     spec: StackSpec, settings: Settings, docker: Mapping[str, str], options: Options, report: Report
 ) -> lifecycle.Task:
-    port = settings.oauth_port
-    if not daemon.found(settings.home, port):
-        options = replace(options, proxy_port=port)
-    return lifecycle.Task(spec, host(settings.home, docker), options, report)
+    def proxy_port() -> int | None:
+        from ccapi.oauth import daemon
+
+        port = settings.oauth_port
+        return None if daemon.found(settings.home, port) else port
+
+    return lifecycle.Task(spec, host(settings.home, docker), options, report, proxy_port)
 
 
 def _secrets(settings: Settings) -> Secrets:

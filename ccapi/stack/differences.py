@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from ccapi import settings
 from ccapi.redact import redact
 from ccapi.stack import spec
-from ccapi.stack.engine import Container
 from ccapi.stack.spec import Difference, StackSpec
+from ccapi.stack.state import Container
 
 # How the person calls what the container knows as a variable.
 _NAMES = {

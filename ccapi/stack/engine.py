@@ -13,19 +13,20 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from ccapi.errors import CcapiError, DockerUnavailable, StackFailed
 from ccapi.stack import spec
 from ccapi.stack.attached import Attached
+from ccapi.stack.state import Container, knows_start_interval, only_file, parsed
 
 if TYPE_CHECKING:
     from docker import APIClient
 
+__all__ = ["Container", "Engine", "Execution", "Image", "Stray", "Volume", "endpoint"]
+
 _OWN_IMAGES = {"label": f"{spec.IMAGE_LABEL}={spec.REPOSITORY}"}
 _IMAGE_OF_OURS = re.compile(rf"{spec.REPOSITORY}:[0-9a-f]{{12}}")
-_START_INTERVAL_API = (1, 44)  # Engine 25
 _CHUNK = 64 * 1024  # bytes
 _ONCE = 600  # seconds that preparing a volume may take: it may hold a great many files
 _TAR_HEADERS = 8 * 1024  # bytes; of one file, however long its name
@@ -34,48 +35,6 @@ _DEFAULT = "the default socket"
 _INSTALL = "Install Docker Engine with the compose plugin: https://docs.docker.com/engine/install/"
 _STARTS = {"darwin": "open -a Docker", "win32": "docker desktop start"}
 _START = _STARTS.get(sys.platform, "sudo systemctl start docker")
-
-
-@dataclass(frozen=True, slots=True)
-class Container:
-    """What `docker inspect` says of the container, as far as ccapi cares."""
-
-    id: str
-    image: str
-    state: str  # created, running, paused, restarting, exited, dead, removing
-    health: str | None  # starting, healthy, unhealthy
-    exit_code: int
-    oom_killed: bool
-    error: str
-    restarts: int
-    started: datetime | None
-    published: str | None  # `127.0.0.1:8000`: what Docker says, running or not
-    workspace: str | None  # the host directory, None when it is a volume
-    probe: str  # what the last health check printed
-    environment: Mapping[str, str]
-    labels: Mapping[str, str]
-    name: str
-    user: str = ""  # `1000:1000`: as whom it runs
-    image_id: str = ""
-
-    @property
-    def ours(self) -> bool:
-        """Whether ccapi made it, or whoever used its compose file: it has the label that goes with its name."""
-        return self.labels.get(spec.LABEL) == self.name
-
-    @property
-    def ended(self) -> bool:
-        """Whether its process is gone, be it that Docker is about to start it again."""
-        return self.state in {"exited", "dead", "restarting", "removing"}
-
-    @property
-    def age(self) -> float:
-        """Seconds since its process was started last; 0 when it never was."""
-        return (datetime.now(UTC) - self.started).total_seconds() if self.started else 0.0
-
-    @property
-    def port(self) -> int | None:
-        return int(self.published.rpartition(":")[2]) if self.published else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +114,11 @@ class Engine:
         """Stop the container, by force after `grace` seconds, and start it again."""
         with self._mapped():
             self._api.restart(self.stack, timeout=grace)
+
+    def stop(self) -> None:
+        """Stop the container, which stays so until somebody starts it."""
+        with self._mapped():
+            self._api.stop(self.stack)
 
     def unpause(self) -> None:
         with self._mapped():
@@ -396,64 +360,6 @@ class Engine:
             yield
         except (DockerException, RequestException, HTTPError, OSError) as error:
             raise _translate(error, self._environ) from error
-
-
-def knows_start_interval(api_version: str) -> bool:
-    """Whether an engine of this API does."""
-    return tuple(int(part) for part in api_version.split(".")) >= _START_INTERVAL_API
-
-
-def only_file(archive: bytes, most: int) -> bytes | None:
-    """What is in the file of a tar archive that has one, which may be cut off behind `most` bytes of it."""
-    import tarfile
-
-    try:
-        with tarfile.open(fileobj=io.BytesIO(archive), mode="r:") as files:
-            found = files.next()
-            content = files.extractfile(found) if found and found.isreg() and found.size <= most else None
-            return content.read() if content else None
-    except tarfile.TarError:
-        return None
-
-
-def parsed(raw: Mapping[str, Any]) -> Container:
-    """What `docker inspect` says."""
-    state, config = raw["State"], raw["Config"]
-    health = state.get("Health") or {}
-    probes = health.get("Log") or []
-    return Container(
-        id=raw["Id"],
-        image=config["Image"],
-        state=state["Status"],
-        health=health.get("Status"),
-        exit_code=state["ExitCode"],
-        oom_killed=state["OOMKilled"],
-        error=state["Error"],
-        restarts=raw["RestartCount"],
-        started=_time(state["StartedAt"]),
-        published=_published(raw),
-        workspace=(config["Labels"] or {}).get(spec.WORKSPACE_LABEL) or None,
-        probe=probes[-1]["Output"].strip() if probes else "",
-        environment=dict(pair.partition("=")[::2] for pair in config["Env"] or []),
-        labels=config["Labels"] or {},
-        name=raw["Name"].lstrip("/"),
-        user=config.get("User") or "",
-        image_id=raw.get("Image") or "",
-    )
-
-
-def _time(text: str) -> datetime | None:
-    """Docker's time has nanoseconds, and the year 1 means never."""
-    if text.startswith("0001"):
-        return None
-    return datetime.fromisoformat(text[:19]).replace(tzinfo=UTC)
-
-
-def _published(raw: Mapping[str, Any]) -> str | None:
-    for ports in (raw["NetworkSettings"].get("Ports"), raw["HostConfig"].get("PortBindings")):
-        for binding in (ports or {}).get(spec.CONTAINER_PORT) or []:
-            return f"{binding['HostIp'] or '0.0.0.0'}:{binding['HostPort']}"  # noqa: S104 -- what Docker means by ""
-    return None
 
 
 def _ours(image: Mapping[str, Any], keep: str) -> list[str]:

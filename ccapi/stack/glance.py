@@ -13,8 +13,8 @@ from urllib.parse import quote
 
 from ccapi import plainhttp
 from ccapi.plainhttp import Answer
-from ccapi.stack import engine
-from ccapi.stack.engine import Container
+from ccapi.stack import state
+from ccapi.stack.state import Container
 
 _TIMEOUT = 5.0  # seconds for each wait
 _MOST = 4 * 1024 * 1024  # bytes
@@ -41,8 +41,8 @@ class Glance:
         """Raises `NothingSeen`, also when there is none."""
         answer = self._get(f"{self._path}/json")
         try:
-            self.knows_start_interval = engine.knows_start_interval(answer.headers["api-version"])
-            return engine.parsed(json.loads(answer.body))
+            self.knows_start_interval = state.knows_start_interval(answer.headers["api-version"])
+            return state.parsed(json.loads(answer.body))
         except (LookupError, ValueError, TypeError, AttributeError) as error:
             raise NothingSeen from error
 
@@ -59,7 +59,7 @@ class Glance:
     def file(self, path: str) -> bytes | None:
         """What is in a file of the container; None when there is none. Raises `NothingSeen`."""
         answer = self._get(f"{self._path}/archive?path={quote(path)}", missing=True)
-        return engine.only_file(answer.body, _MOST) if answer.status == 200 else None
+        return state.only_file(answer.body, _MOST) if answer.status == 200 else None
 
     def _get(self, target: str, *, missing: bool = False) -> Answer:
         try:

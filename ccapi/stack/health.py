@@ -5,19 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Literal, NoReturn
+from typing import NoReturn
 
 from ccapi.errors import CcapiError, DockerUnavailable, StackFailed, StackTimeout
 from ccapi.stack.engine import Container, Engine
 from ccapi.stack.progress import Kind
+from ccapi.stack.task import Decide, Decision
 
 _POLL = 0.2  # seconds
 _LOG_LINES = 20
 _STOPPING = 5.0  # seconds that an engine may need to go, after it has stopped a container
 
 Say = Callable[[Kind, str], None]
-Decision = Literal["wait", "stop", "leave"]
-Decide = Callable[[str], Decision]  # told what is the matter
 
 
 def leave(_: str) -> Decision:

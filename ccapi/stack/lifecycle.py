@@ -14,20 +14,19 @@ from ccapi.stack.differences import differences
 from ccapi.stack.glance import Glance
 from ccapi.stack.progress import Progress, Report
 from ccapi.stack.spec import StackSpec
-from ccapi.stack.task import Host, Plan, Secrets, Task, Up
+from ccapi.stack.task import Decide, Host, Plan, Secrets, Task, Up
 from ccapi.stack.templates import BuildInput
 
 if TYPE_CHECKING:
-    from ccapi.stack.health import Decide
     from ccapi.stack.starter import Starter
 
 __all__ = ["Host", "Plan", "Secrets", "Task", "Up", "locked", "plan", "stop", "up"]
 
 
-def up(task: Task, *, secrets: Secrets, decide: Decide) -> Up:
+def up(task: Task, *, secrets: Secrets, decide: Decide | None = None) -> Up:
     """Make the stack what is wanted, and wait until it is healthy. Does nothing when it is already.
 
-    `decide`: what becomes of a container that is not healthy in time; left to itself it stays, for a look at it.
+    `decide`: what becomes of a container that is not healthy in time; None: it stays, for a look at it.
     Raises `DockerUnavailable`, `PortBusy`, `StackTimeout`, `SettingInvalid`, `StackFailed`; for several problems that
     are known before, one error that tells of all.
     """

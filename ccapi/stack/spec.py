@@ -100,7 +100,7 @@ class Options:
     """How `up` goes about it; what shall come of it is the `StackSpec`.
 
     `timeout`: seconds until the container must be healthy, from when its image is there. `build`: None builds an image
-    that is not there. `pull`: of the base image. `proxy_port`: a port that the OAuth proxy will want besides.
+    that is not there. `pull`: of the base image.
     """
 
     timeout: float = 120
@@ -108,7 +108,6 @@ class Options:
     build: bool | None = None
     pull: Pull = "missing"
     recreate: bool = False
-    proxy_port: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,12 +13,11 @@ from ccapi.stack import build, compose, health, imagebuild, ownership, preflight
 from ccapi.stack.compose import ComposeFailed
 from ccapi.stack.differences import differences
 from ccapi.stack.engine import Container
-from ccapi.stack.health import Decide
 from ccapi.stack.imagebuild import Builder
 from ccapi.stack.inspection import Document, Inspector
 from ccapi.stack.progress import Kind, Progress
 from ccapi.stack.spec import Difference
-from ccapi.stack.task import Action, Plan, Secrets, Task, Up
+from ccapi.stack.task import Action, Decide, Plan, Secrets, Task, Up
 from ccapi.stack.templates import BuildInput
 
 _PATIENCE = 10.0  # seconds that a container which has just been started may be left to itself
@@ -51,6 +50,7 @@ class Starter:
         self.text = templates.compose_text(start_interval=engine.knows_start_interval)
         self.compose_id = templates.compose_id(self.text)
         self._report = task.report
+        self._proxy_port = task.proxy_port
 
     def info(self) -> Document:
         """`docker info`; only for what is not as it mostly is, since it takes a moment."""
@@ -58,7 +58,7 @@ class Starter:
             self._info = self.engine.info()
         return self._info
 
-    def up(self, secrets: Secrets, decide: Decide) -> Up:
+    def up(self, secrets: Secrets, decide: Decide | None) -> Up:
         """Raises like `lifecycle.up`."""
         look = self._look(secrets)
         if look.action == "nothing" and not look.build:
@@ -74,7 +74,7 @@ class Starter:
             self._build()
             if look.action == "nothing" and look.found and self.engine.image_id(self.image) == look.found.image_id:
                 return self._result(already=True, changed=[])
-        self._start(look, decide)
+        self._start(look, decide or health.leave)
         with suppress(CcapiError):  # tidying up: no reason to fail
             self.engine.remove_old_images(keep=self.image)
         return self._result(already=False, changed=look.changed)
@@ -143,7 +143,7 @@ class Starter:
         if found is None or found.port != self.wanted.port or found.state not in {"running", "paused"}:
             problems += preflight.of_ports(self.wanted, self.engine)
         if problems:  # alone it is no reason not to start
-            problems += preflight.of_proxy(self.options.proxy_port, self.engine)
+            problems += preflight.of_proxy(self._proxy_port(), self.engine)
             raise preflight.joined(problems)
         return list(preflight.warnings(self.wanted, self.info(), self.host.environ))
 

@@ -12,6 +12,8 @@ from ccapi.stack.signin import SignIn
 from ccapi.stack.spec import Difference, Options, StackSpec
 
 Action = Literal["nothing", "create", "start", "recreate"]
+Decision = Literal["wait", "stop", "leave"]  # what becomes of a container that is not healthy in time
+Decide = Callable[[str], Decision]  # told what is the matter
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +66,13 @@ class Secrets:
 
 
 class Task(NamedTuple):
-    """What is to be done, where, how, and who is told of it."""
+    """What is to be done, where, how, and who is told of it.
+
+    `proxy_port`: the port that the OAuth proxy is about to take; None when it runs already.
+    """
 
     wanted: StackSpec
     host: Host
     options: Options
     report: Report
+    proxy_port: Callable[[], int | None] = lambda: None

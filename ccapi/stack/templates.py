@@ -7,9 +7,8 @@ changed always is. From a checkout and from an installed wheel the same files li
 from __future__ import annotations
 
 import hashlib
+import os
 import re
-import ssl
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -61,6 +60,8 @@ class BuildInput:
     @contextmanager
     def staged(self, cache: Path) -> Iterator[Path]:
         """The project directory for `docker compose build`, two levels below the build context. Gone afterwards."""
+        import tempfile
+
         cache.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="build-", dir=cache) as directory:
             for name, content in self.files.items():
@@ -93,10 +94,14 @@ def build_input(
 
 
 def _tree(root: Path) -> Iterator[tuple[str, bytes]]:
-    for file in root.rglob("*"):
-        parts = file.relative_to(root).parts
-        if file.is_file() and not any(part.startswith(".") or part in _NOT_STAGED for part in parts):
-            yield "/".join(parts), file.read_bytes()
+    above = len(str(root)) + 1
+    for directory, below, names in os.walk(root):
+        below[:] = [name for name in below if not name.startswith(".") and name not in _NOT_STAGED]
+        for name in names:
+            if not name.startswith("."):
+                file = os.path.join(directory, name)  # noqa: PTH118 -- a third of the time, at each `up`
+                with open(file, "rb") as content:  # noqa: PTH123 -- as above
+                    yield file[above:].replace(os.sep, "/"), content.read()
 
 
 def certificates(file: Path) -> list[str]:
@@ -112,6 +117,8 @@ def certificates(file: Path) -> list[str]:
     if not found:
         hint = f"If it is in DER form: openssl x509 -inform der -in {file} -out ca.pem"
         raise SettingInvalid(f"CA file {file}: holds no certificate in PEM form", hint=hint)
+    import ssl
+
     try:
         for block in found:
             ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=block)
