@@ -15,7 +15,7 @@ import pytest
 from ccapi.commands import keys, secret
 from tests.cli.support import DEADLINE
 from tests.doctor.stage import Stage
-from tests.doctor.support import Table
+from tests.doctor.support import Doctor, Table
 from tests.gateway.harness import await_that
 from tests.stack.support import free_port
 
@@ -55,6 +55,12 @@ def test_a_proxy_without_a_container(running: Stage) -> None:
     proxy(running, "stop")
     running.gone()
     assert running.finding("proxy.running").status == "info"
+
+
+def test_a_stack_without_a_port(doctor: Doctor) -> None:
+    """A named one has none before its first `up`: that is no failure of the proxy's."""
+    found = doctor.look("proxy.running", project="another").finding
+    assert found.status == "info"
 
 
 def test_a_proxy_on_another_port(running: Stage, table: Table) -> None:

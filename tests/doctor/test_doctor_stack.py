@@ -175,6 +175,16 @@ def test_a_gateway_that_starts(stage: Stage) -> None:
         assert stage.finding("stack.health").status == "info"
 
 
+def test_a_gateway_that_docker_has_yet_to_look_at(stage: Stage) -> None:
+    """After `docker unpause` Docker calls it unhealthy, whatever it was, until it looks again."""
+    with stage.container("--health-cmd=true", "--health-start-period=1s", "--health-interval=3s"):
+        stage.await_health("healthy")
+        docker("pause", stage.name)
+        docker("unpause", stage.name)
+        assert inspect(stage.name)["State"]["Health"]["Status"] == "unhealthy"
+        assert stage.finding("stack.health").status == "info"
+
+
 def test_a_container_without_a_health_check(stage: Stage) -> None:
     """Nobody would know when it hangs."""
     with stage.container():

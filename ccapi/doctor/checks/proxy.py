@@ -84,14 +84,15 @@ def _restart(facts: Facts, text: str) -> Fix:
 def running(facts: Facts) -> Finding:
     from ccapi.oauth import daemon
 
-    wanted, there = _wanted(facts).oauth_port, list(daemon.ports(facts.home))
+    there = list(daemon.ports(facts.home))
+    if not there and _container(facts) is None:
+        return info("the OAuth proxy does not run, nor does the container; `ccapi up` starts both")
+    wanted = facts.settings().oauth_port
     if wanted in there:
         return ok(f"the OAuth proxy runs, on port {wanted}")
     if there:
         summary = f"the OAuth proxy runs on port {there[0]}, and the setting oauth.port says {wanted}"
         return warn(summary, fix=_start(facts, "Have it listen there"))
-    if _container(facts) is None:
-        return info("the OAuth proxy does not run, nor does the container; `ccapi up` starts both")
     summary = "the OAuth proxy does not run: of a sign-in that is started in the container nothing is seen here"
     return warn(summary, fix=_start(facts, "Start it; `ccapi auth` does so as well"))
 

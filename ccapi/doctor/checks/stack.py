@@ -138,11 +138,19 @@ def health(facts: Facts) -> Finding:
     if found.health is None:
         fix = _up(facts, "Have the container made as ccapi makes it")
         return warn("Docker does not watch whether the gateway is healthy", fix=fix)
+    if _answered(facts):
+        return info("the gateway answered when Docker last looked; that is to look again in a moment")
     probe = advice.quoted(found.probe)
     said = ["The health check said:", *probe] if probe else ["The health check said nothing."]
     restart = _with(facts, lambda engine: engine.restart(grace=_GRACE))
     fix = Fix("Start it again; runs that go on end", advice.ccapi(facts, "restart"), restart)
     return fail("the gateway is unhealthy", "\n".join([*said, _last_words(facts)]), fix)
+
+
+def _answered(facts: Facts) -> bool:
+    """Whether it did at the last health check: after `docker unpause` Docker calls it unhealthy until the next one."""
+    probes = (facts.inspected() or {}).get("State", {}).get("Health", {}).get("Log") or []
+    return bool(probes) and probes[-1]["ExitCode"] == 0
 
 
 def ready(facts: Facts) -> Finding:
