@@ -116,7 +116,7 @@ def _alone(check: Check, results: dict[str, Result], facts: Facts, tell: Callabl
 def _not_run(check: Check, results: dict[str, Result], facts: Facts) -> Finding | None:
     """Why it makes no sense, given what ran before; None if it does."""
     if check.online and facts.offline:
-        return checks.skip("not looked at: --offline")
+        return checks.skip("no machine on the internet is asked (--offline)")
     for need in check.needs:
         finding = results[need].finding
         if finding.status == "skip" and results[need].check.needs:

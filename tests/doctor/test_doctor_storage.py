@@ -138,7 +138,7 @@ def test_what_is_secret_is_open(doctor: Doctor, table: Table, state: Path) -> No
     assert fix.apply
     fix.apply()
     modes = [(state / name).stat().st_mode & 0o777 for name in ("", "stack.secret", "log/proxy.log")]
-    assert modes == [0o700, 0o600, 0o600]
+    assert modes == [0o750, 0o600, 0o600]
     table.add("What is secret can be read by others", broken, doctor.look("storage.files"))
 
 

@@ -124,7 +124,7 @@ def _files(facts: Facts) -> Finding:
     """What is secret may be read by nobody else: the directory keeps others out, and so does each file by itself."""
     if os.name != "posix":
         return skip("this system has no file modes")
-    open_ones = [(file, mode) for file, mode in _private(facts) if _mode(file) & ~mode & 0o777]
+    open_ones = [(file, now & most) for file, most in _private(facts) if (now := _mode(file)) & ~most & 0o777]
     if not open_ones:
         return ok("what is secret can be read by you only")
     commands = "\n".join(f"chmod {mode:o} {file}" for file, mode in open_ones)
@@ -140,7 +140,7 @@ def _private(facts: Facts) -> Iterator[tuple[Path, int]]:
     Not the keys' directory: it has hashes only, and the container's user must read it.
     """
     state = facts.state_dir
-    yield from ((state, 0o700),) if state.is_dir() else ()
+    yield from ((state, 0o770),) if state.is_dir() else ()
     for pattern in ("*.secret", "*.log", "log/*.log", "proxy-*.json"):
         for file in state.glob(pattern) if state.is_dir() else ():
             if file.is_file() and not file.is_symlink():
@@ -157,7 +157,7 @@ def _mode(file: Path) -> int:
 def _close(found: list[tuple[Path, int]]) -> None:
     for file, mode in found:
         try:
-            file.chmod(_mode(file) & mode)
+            file.chmod(mode)
         except OSError as error:
             raise OutputFailed(f"{file}: {error.strerror}") from error
 
