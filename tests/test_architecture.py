@@ -29,15 +29,17 @@ def uses(name: str) -> Iterator[str]:
         ("print", set()),
         ("sys.stdout", {"cli/output.py", "cli/answer.py", "cli/main.py"}),
         ("docker.from_env", {"stack/engine.py"}),
-        ("subprocess.Popen", {"stack/compose.py", "commands/demo.py", "cli/browser.py"}),
+        ("subprocess.Popen", {"stack/compose.py", "commands/demo.py", "commands/updates.py", "cli/browser.py"}),
         (
             "subprocess.run",
             {
                 "stack/compose.py",
+                "stack/exec.py",
                 "portowner.py",
                 "oauth/daemon.py",
                 "oauth/service.py",
                 "commands/completion.py",
+                "commands/updates.py",
                 "commands/gh.py",
                 "cli/editor.py",
             },

@@ -132,6 +132,11 @@ def on_screen() -> bool:
     return terminal(sys.stdout)
 
 
+def whole_terminal() -> bool:
+    """Whether a program that reads and writes would have a person at both ends."""
+    return terminal(sys.stdin) and terminal(sys.stdout)
+
+
 def printable(text: str) -> str:
     """`text` of others without what would command the terminal: only newlines and tabs stay."""
     return text.replace("\r\n", "\n").translate(_CONTROL)
@@ -163,6 +168,11 @@ def failure(error: CcapiError) -> None:
 def styled(text: str, sgr: str, stream: TextIO | None = None) -> str:
     """`text` in the given SGR style when the stream is a terminal that shows colours."""
     return f"\x1b[{sgr}m{text}\x1b[0m" if colour(stream or sys.stderr) else text
+
+
+def tinted(text: str, sgr: str) -> str:
+    """`styled`, for the data."""
+    return styled(text, sgr, sys.stdout)
 
 
 def link(url: str) -> str:

@@ -16,6 +16,7 @@ from ccapi.settings.environment import (
     network_environment,
     rehearsal_environment,
     seat,
+    terminal_environment,
 )
 from ccapi.settings.layers import PROJECT_FILE
 from ccapi.settings.resolution import Resolved, Settings, find_home, load, passed_over
@@ -46,4 +47,5 @@ __all__ = [
     "passed_over",
     "rehearsal_environment",
     "seat",
+    "terminal_environment",
 ]

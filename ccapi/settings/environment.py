@@ -66,6 +66,12 @@ def docker_environment(environ: Mapping[str, str] | None = None) -> dict[str, st
     return {name: value for name, value in environ.items() if name in names or name.startswith(prefixes)}
 
 
+def terminal_environment(environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """What kind of terminal this is, for a program that gets it."""
+    environ = os.environ if environ is None else environ
+    return {name: environ[name] for name in ("TERM", "COLORTERM") if environ.get(name)}
+
+
 def in_container(environ: Mapping[str, str] | None = None) -> bool:
     """Whether this is the image. Then no settings file counts: the working directory belongs to the agent."""
     return bool(own(environ).get("CCAPI_IN_CONTAINER"))
