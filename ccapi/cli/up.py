@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypedDict
@@ -165,10 +164,9 @@ def _attend(settings: Settings, docker: Mapping[str, str]) -> None:
     from ccapi.commands import logs, proxy, stack
 
     output.note("\nThe container's log; Ctrl-C stops the stack")
-    decoder = codecs.getincrementaldecoder("utf-8")("replace")  # a chunk may end within a character
     try:
-        for chunk in logs.follow(settings.home, docker, tail=_LOG_LINES, timestamps=False, note=output.note):
-            output.write(output.printable(decoder.decode(chunk)))
+        for line in logs.follow(settings.home, docker, logs.Wanted(tail=_LOG_LINES), output.note):
+            output.write(f"{output.printable(line.text)}\n")
     except (KeyboardInterrupt, SystemExit):
         with ProgressView() as view:
             proxy.end(settings.home, view)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal, cast
 
-from ccapi.errors import StackFailed
 from ccapi.stack.engine import Container, Engine, Volume
 
 State = Literal["healthy", "starting", "unhealthy", "restarting", "paused", "stopped", "absent"]
@@ -79,45 +77,3 @@ def base_url(container: Container) -> str:
     host, _, port = (container.published or "127.0.0.1:0").rpartition(":")
     host = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host.strip("[]"), host.strip("[]"))  # noqa: S104
     return f"http://{f'[{host}]' if ':' in host else host}:{port}"
-
-
-def logs(environ: Mapping[str, str], stack: str, *, tail: int, timestamps: bool) -> bytes:
-    """The last lines. Raises `StackFailed` when there is no container."""
-    with Engine(environ, stack) as engine:
-        _present(engine)
-        return engine.logs(tail, timestamps=timestamps)
-
-
-def follow(
-    environ: Mapping[str, str], stack: str, *, tail: int, timestamps: bool, note: Callable[[str], None]
-) -> Iterator[bytes]:
-    """The last lines and all that come, across restarts, until the container is stopped or removed."""
-    with Engine(environ, stack) as engine:
-        _present(engine)
-        yield from engine.follow(tail, timestamps=timestamps)
-        while _runs_again(engine, note):
-            note("The container was started again")
-            yield from engine.follow("all", timestamps=timestamps, since=_since(engine))
-
-
-def _present(engine: Engine) -> Container:
-    container = engine.container()
-    if container is None or not container.ours:
-        raise StackFailed("there is no container", hint="Start it: ccapi up")
-    return container
-
-
-def _runs_again(engine: Engine, note: Callable[[str], None]) -> bool:
-    """Wait for the container to come back; one that Docker is about to restart is waited for as long as it takes."""
-    deadline = time.monotonic() + _GONE_AFTER
-    while (container := engine.container()) and (container.state == "restarting" or time.monotonic() < deadline):
-        if container.state == "running":
-            return True
-        time.sleep(0.2)
-    note(f"The container stopped (exit code {container.exit_code})" if container else "The container was removed")
-    return False
-
-
-def _since(engine: Engine) -> float | None:
-    container = engine.container()
-    return container.started.timestamp() if container and container.started else None
