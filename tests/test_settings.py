@@ -414,7 +414,7 @@ def test_nothing_is_wrong(project: Path, home: Path) -> None:
     [
         ("CCAPI_GATEWAY_PROT", "CCAPI_GATEWAY_PORT"),
         ("CCAPI_PORT", "CCAPI_GATEWAY_PORT or CCAPI_OAUTH_PORT"),
-        ("CCAPI_NO_UPDATE_CHECK", "CCAPI_UPDATES_CHECK"),
+        ("CCAPI_UPDATE_CHECKS", "CCAPI_UPDATES_CHECK"),
         ("CCAPI_GATEWAY_PORT", None),
         ("CCAPI_XYZZY", None),
         ("CCAPI_HTTPS_PORT", None),

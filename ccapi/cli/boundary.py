@@ -50,7 +50,12 @@ def end_in_order() -> None:
 def _command(args: list[str]) -> int:
     from ccapi.cli import app
 
-    return app.run(args)
+    code = app.run(args)
+    if not code:
+        from ccapi.cli import notice
+
+        notice.offer()
+    return code
 
 
 def _complete(args: list[str]) -> int:

@@ -260,6 +260,11 @@ VARIABLES: tuple[Variable, ...] = (
     ),
     Variable("CCAPI_API_KEY", "`ccapi ask`", "The API key that it sends."),
     Variable(
+        "CCAPI_NO_UPDATE_CHECK",
+        "every command",
+        "Anything: nobody is asked for a newer ccapi, whatever the settings say.",
+    ),
+    Variable(
         "CCAPI_CLAUDE",
         "the gateway",
         "The `claude` to run, instead of the one on `PATH` or the one that comes with ccapi.",

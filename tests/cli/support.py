@@ -71,6 +71,7 @@ def clean_environ(home: Path, **extra: str) -> dict[str, str]:
         "CCAPI_HOME": str(home / "ccapi"),
         "LANG": "C.UTF-8",
         "PYTHONPATH": str(ROOT),
+        "CCAPI_NO_UPDATE_CHECK": "1",
         **extra,
     }
 
