@@ -27,6 +27,8 @@ __all__ = ["Container", "Engine", "Execution", "Image", "Stray", "Volume", "endp
 
 _OWN_IMAGES = {"label": f"{spec.IMAGE_LABEL}={spec.REPOSITORY}"}
 _IMAGE_OF_OURS = re.compile(rf"{spec.REPOSITORY}:[0-9a-f]{{12}}")
+# What `up` does not tidy away: a release that `ccapi upgrade` may go back to. (Of `claude-code-api-web`: before-web.)
+_KEPT = re.compile(rf"{spec.REPOSITORY}:{spec.BEFORE}(-[a-z0-9][a-z0-9_-]*)?")
 _CHUNK = 64 * 1024  # bytes
 _ONCE = 600  # seconds that preparing a volume may take: it may hold a great many files
 _TAR_HEADERS = 8 * 1024  # bytes; of one file, however long its name
@@ -127,17 +129,6 @@ class Engine:
     def logs(self, tail: int, *, timestamps: bool = False) -> bytes:
         with self._mapped():
             return bytes(self._api.logs(self.stack, tail=tail, timestamps=timestamps))
-
-    def follow(
-        self, tail: int | Literal["all"], *, timestamps: bool = False, since: float | None = None
-    ) -> Iterator[bytes]:
-        """Log output as it comes, until the container stops. `since` is in seconds of Unix time."""
-        with self._mapped():
-            stream = self._api.logs(self.stack, stream=True, follow=True, tail=tail, timestamps=timestamps, since=since)
-            try:
-                yield from stream
-            finally:
-                stream.close()
 
     def start(
         self,
@@ -286,23 +277,6 @@ class Engine:
         there = [parsed(document) for document in documents]
         return {one.port: one.labels[spec.LABEL] for one in there if one.port}
 
-    def leftovers(self) -> list[str]:
-        """The names of our containers and networks."""
-        with self._mapped():
-            containers = [found["Names"][0].lstrip("/") for found in self._api.containers(all=True, filters=self._own)]
-            return containers + [network["Name"] for network in self._api.networks(filters=self._own)]
-
-    def remove_leftovers(self, *, volumes: bool) -> None:
-        """Remove what carries our label and is still there, because compose no longer knows it."""
-        with self._mapped():
-            for found in self._api.containers(all=True, filters=self._own):
-                self._api.remove_container(found["Id"], force=True)
-            for network in self._api.networks(filters=self._own):
-                self._api.remove_network(network["Id"])
-        for volume in self.volumes() if volumes else []:
-            with self._mapped():
-                self._api.remove_volume(volume.name)
-
     def images(self) -> list[Image]:
         """Those that `up` built, for this stack and others; not one that somebody gave a name of their own."""
         with self._mapped():
@@ -363,11 +337,16 @@ class Engine:
 
 
 def _ours(image: Mapping[str, Any], keep: str) -> list[str]:
-    """What to remove of an image with our label: nothing if it also has a tag that somebody else gave it."""
+    """What to remove of an image with our label: nothing if it also has a tag that somebody else gave it.
+
+    Nor if it is kept for going back, unless nothing at all is to be kept.
+    """
     tags = [tag for tag in image["RepoTags"] or [] if tag != "<none>:<none>"]
     if not tags:
         return [image["Id"]]
-    return tags if keep not in tags and all(_IMAGE_OF_OURS.fullmatch(tag) for tag in tags) else []
+    ours = [tag for tag in tags if _IMAGE_OF_OURS.fullmatch(tag)]
+    ours += [tag for tag in tags if not keep and _KEPT.fullmatch(tag)]
+    return ours if keep not in tags and len(ours) == len(tags) else []
 
 
 def endpoint(environ: Mapping[str, str]) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import time
 from pathlib import Path
 
 import pytest
@@ -27,32 +25,6 @@ def test_without_an_engine(cli: Cli, command: list[str]) -> None:
     assert (done.returncode, done.stdout) == (5, "")
     assert done.stderr.startswith("error: ")
     assert len(done.stderr.splitlines()) > 1
-
-
-def test_status_without_an_engine(cli: Cli) -> None:
-    """The verdict on stdout, exit 5; as JSON; and not a word with -q."""
-    done = cli.run("status")
-    assert done.returncode == 5
-    assert done.stdout.startswith("docker unavailable: ")
-    as_json = cli.run("status", "--json")
-    assert as_json.returncode == 5
-    assert json.loads(as_json.stdout)["data"]["state"] == "docker_unavailable"
-    quiet = cli.run("status", "-q")
-    assert (quiet.returncode, quiet.stdout, quiet.stderr) == (5, "", "")
-
-
-def test_status_answers_when_docker_hangs(cli: Cli, tmp_path: Path) -> None:
-    """Within two seconds, on top of what Python itself takes to start."""
-    import socket
-
-    with socket.socket(socket.AF_UNIX) as mute:
-        mute.bind(str(tmp_path / "mute.sock"))
-        mute.listen(8)
-        began = time.monotonic()
-        done = cli.run("status", environ={"DOCKER_HOST": f"unix://{tmp_path}/mute.sock"})
-        assert time.monotonic() - began < 4
-    assert done.returncode == 5
-    assert "does not answer" in done.stdout
 
 
 @pytest.mark.parametrize(

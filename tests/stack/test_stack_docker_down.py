@@ -106,6 +106,20 @@ def test_the_losses_are_named(running: Project) -> None:
     assert running.things()["containers"] == [running.name]
 
 
+@pytest.mark.parametrize(("answer", "left"), [(b"n\n", "healthy"), (b"y\n", "absent")])
+def test_the_question(running: Project, answer: bytes, left: str) -> None:
+    """On a terminal it comes after what would be lost; no is no, and exit 1."""
+    with running.terminal("down", "--volumes") as terminal:
+        terminal.read_until("Remove them?")
+        terminal.type(answer)
+        text = terminal.read_all()
+    assert "the sign-ins of Claude and of MCP servers" in text.partition("Remove them?")[0]
+    assert terminal.process.returncode == (0 if left == "absent" else 1)
+    status = running.status()
+    assert status["state"] == left
+    assert bool(status["volumes"]) == (left != "absent")
+
+
 def test_images_go_with_rmi(running: Project) -> None:
     """What `up` built, and nothing that has another name."""
     image = running.image()

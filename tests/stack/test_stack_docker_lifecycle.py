@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -20,63 +19,9 @@ from ccapi.commands import keys, secret
 from ccapi.paths import Home
 from tests.cli.support import ROOT, Cli
 from tests.gateway.harness import await_that
-from tests.stack.support import CONFIG_VOLUME, NAME, Stack, docker, free_port, inspect
+from tests.stack.support import NAME, Stack, docker, free_port, inspect
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(600)]
-
-
-# --- down
-
-
-def test_down_leaves_the_volumes_and_nothing_else(running: Stack) -> None:
-    """It says which volumes stay and how to remove them; done again, it is no failure."""
-    done = running.cli("down")
-    assert done.returncode == 0
-    assert done.stdout == ""
-    assert f"{CONFIG_VOLUME}" in done.stderr.partition("Kept:")[2]
-    assert "ccapi down --volumes" in done.stderr
-    label = f"label=ccapi.stack={NAME}"
-    assert docker("ps", "--all", "--quiet", "--filter", label) == ""
-    assert docker("network", "ls", "--quiet", "--filter", label) == ""
-    assert docker("volume", "ls", "--quiet", "--filter", label).split() == [CONFIG_VOLUME, f"{NAME}_workspace"]
-    again = running.cli("down")
-    assert again.returncode == 0
-    assert again.stderr.startswith("Already stopped")
-
-
-def test_down_with_volumes_needs_a_yes(running: Stack) -> None:
-    """Nobody is there to be asked: exit 3, the losses are named, and all is as it was."""
-    done = running.cli("down", "--volumes")
-    assert done.returncode == 3
-    assert "sign-in" in done.stderr
-    assert running.status()["state"] == "healthy"
-
-
-@pytest.mark.parametrize(("answer", "left"), [(b"n\n", "healthy"), (b"y\n", "absent")])
-def test_down_with_volumes_asks(running: Stack, answer: bytes, left: str) -> None:
-    """On a terminal the question comes after what would be lost."""
-    cli = Cli(running.directory)
-    cli.environ = running.environ
-    with cli.terminal("down", "--volumes") as terminal:
-        terminal.read_until("Remove them?")
-        terminal.type(answer)
-        terminal.read_all()
-    assert terminal.process.returncode == (0 if left == "absent" else 1)
-    status = running.status()
-    assert status["state"] == left
-    assert bool(status["volumes"]) == (left != "absent")
-
-
-def test_down_cleans_up_after_hands(running: Stack) -> None:
-    """The container was removed with docker itself: the network goes all the same. The settings may be broken."""
-    docker("rm", "--force", NAME)
-    (running.directory / "ccapi.toml").write_text("broken", "utf-8")
-    try:
-        done = running.cli("down")
-    finally:
-        (running.directory / "ccapi.toml").unlink()
-    assert done.returncode == 0, done.stderr
-    assert docker("network", "ls", "--quiet", "--filter", f"label=ccapi.stack={NAME}") == ""
 
 
 # --- the OAuth proxy
@@ -288,79 +233,3 @@ def test_a_workspace_of_the_host(running: Stack, tmp_path: Path) -> None:
     assert running.inside("cat /workspace/file") == "from the host"
     if workspace.stat().st_uid != 1000:
         assert f"warning: the agent (user id 1000) cannot write to {workspace}" in done.stderr
-
-
-# --- status and logs
-
-
-def test_status(running: Stack) -> None:
-    """Exit 0 only when healthy; the first line is the verdict; the address is what Docker says."""
-    done = running.cli("status")
-    assert done.returncode == 0
-    assert done.stdout.startswith("running (healthy)\n")
-    assert f"http://127.0.0.1:{running.port}/v1" in done.stdout
-    callback = f"http://localhost:{running.oauth_port}/oauth/callback"
-    assert callback in done.stdout
-    document = running.status()
-    assert document["container"]["image"] == running.image()
-    assert document["uptime_seconds"] >= 0
-    assert document["oauth_proxy"] == callback
-    quiet = running.cli("status", "-q")
-    assert (quiet.returncode, quiet.stdout, quiet.stderr) == (0, "", "")
-
-
-def test_status_of_a_paused_container(running: Stack) -> None:
-    """Degraded, exit 1; and `up` mends it."""
-    docker("pause", NAME)
-    try:
-        done = running.cli("status")
-        assert done.returncode == 1
-        assert done.stdout.startswith("degraded: the container is paused\n")
-        running.up()
-        assert running.status()["state"] == "healthy"
-    finally:
-        docker("unpause", NAME, check=False)
-
-
-def test_status_and_logs_without_a_container(absent: Stack) -> None:
-    """Stopped, exit 1, and how to start it."""
-    status = absent.cli("status")
-    assert (status.returncode, status.stdout) == (1, "stopped\n  OAuth proxy  stopped\n")
-    assert "ccapi up" in status.stderr
-    logs = absent.cli("logs")
-    assert (logs.returncode, logs.stdout) == (1, "")
-    assert "there is no container" in logs.stderr
-
-
-def test_logs(running: Stack) -> None:
-    """The number of lines that was asked for, with Docker's time if wanted."""
-    lines = running.cli("logs", "-n", "1", "-t").stdout.splitlines()
-    assert len(lines) == 1
-    assert re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z ", lines[0])
-
-
-def test_following_the_log(running: Stack) -> None:
-    """It goes on across a restart, says so, and ends without a word at Ctrl-C."""
-    cli = Cli(running.directory)
-    cli.environ = running.environ
-    with cli.terminal("logs", "--follow") as terminal:
-        terminal.read_until("gateway on")
-        docker("restart", NAME)
-        terminal.read_until("The container was started again")
-        terminal.type(b"\x03")
-        text = terminal.read_all()
-    assert terminal.process.returncode == 128 + signal.SIGINT
-    assert "Traceback" not in text
-
-
-def test_following_ends_with_the_container(running: Stack) -> None:
-    """When it is removed there is nothing more to come: exit 0, and the reason."""
-    cli = Cli(running.directory)
-    cli.environ = running.environ
-    with cli.start("logs", "-f") as process:
-        assert process.stdout is not None
-        process.stdout.readline()
-        running.cli("down")
-        _, errors = process.communicate(timeout=30)
-    assert process.returncode == 0
-    assert "The container was removed" in errors.decode()
