@@ -82,7 +82,7 @@ class Census(Engine):
                 return {mount["Destination"]: mount.get("Source", "") for mount in found["Mounts"]}
         return {}
 
-    def stop(self, container: str, grace: int | None) -> None:
+    def stop_container(self, container: str, grace: int | None) -> None:
         """Stop it, by force after `grace` seconds; None: after what the container itself was made with."""
         with self._mapped():
             if grace is None:

@@ -78,7 +78,7 @@ def _remove(engine: Census, losses: Losses, orphans: Iterable[str], report: Repo
         with suppress(StackFailed):
             engine.signal(engine.stack, "TERM")
     for name in [*engine.containers(), *orphans]:
-        _unless_gone(partial(engine.stop, name, losses.timeout))
+        _unless_gone(partial(engine.stop_container, name, losses.timeout))
         _unless_gone(partial(engine.remove_container, name))
     for name in engine.networks():
         if not engine.remove_network(name):
