@@ -42,6 +42,7 @@ def uses(name: str) -> Iterator[str]:
                 "commands/updates.py",
                 "commands/gh.py",
                 "cli/editor.py",
+                "doctor/program.py",
             },
         ),
     ],

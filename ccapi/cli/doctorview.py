@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 import textwrap
@@ -12,6 +11,8 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Self
 
 from ccapi.cli import output
+from ccapi.cli.context import mode
+from ccapi.settings.environment import terminal_environment
 
 if TYPE_CHECKING:
     from ccapi.doctor.check import Check, Fix
@@ -28,7 +29,7 @@ class Looking:
 
     def __init__(self) -> None:
         self.took = 0.0  # seconds
-        self._live = output.terminal(sys.stderr) and os.environ.get("TERM") != "dumb"
+        self._live = output.terminal(sys.stderr) and not mode.quiet and terminal_environment().get("TERM") != "dumb"
         self._said = ""
 
     def __enter__(self) -> Self:
@@ -121,7 +122,7 @@ def _fix(fix: Fix) -> Iterator[str]:
     for line in fix.text.splitlines():
         yield from _wrapped(line, "    → ", "      ")
     for line in (fix.command or "").splitlines():
-        yield f"        {_styled(output.printable(line), '1')}"
+        yield f"        {output.tinted(output.printable(line), '1')}"
 
 
 def _skipped(results: Sequence[Result]) -> Iterator[str]:
@@ -134,7 +135,7 @@ def _skipped(results: Sequence[Result]) -> Iterator[str]:
 def _wrapped(text: str, first: str, rest: str) -> list[str]:
     """On a terminal within its width, with what follows the first line below it; else as it is."""
     text = output.printable(text)
-    if not output.terminal(sys.stdout):
+    if not output.on_screen():
         return [first + text]
     width = min(shutil.get_terminal_size().columns, _WIDEST) - len(rest)
     lines = textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False) or [""]
@@ -146,12 +147,8 @@ def _counted(number: int, what: str) -> str:
 
 
 def _mark(status: str) -> str:
-    return _styled(*_MARKS[status])
+    return output.tinted(*_MARKS[status])
 
 
 def _bold(text: str) -> str:
-    return _styled(text, "1")
-
-
-def _styled(text: str, sgr: str) -> str:
-    return output.styled(text, sgr, sys.stdout)
+    return output.tinted(text, "1")

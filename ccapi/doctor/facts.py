@@ -6,7 +6,6 @@ raises the `CcapiError` that says so, each time anew. (The runner turns that int
 
 from __future__ import annotations
 
-import os
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Mapping
@@ -76,7 +75,7 @@ class Facts:
     ) -> None:
         """`directory`: in which ccapi runs; None is the working directory."""
         self.home = home
-        self.environ: Mapping[str, str] = dict(os.environ if environ is None else environ)
+        self.environ: Mapping[str, str] = dict(host_settings.environment.own(environ))
         self.directory = directory
         self.offline = offline
         self.timeout = timeout

@@ -125,6 +125,17 @@ def test_the_version(doctor: Doctor) -> None:
     """And how it was installed: here it is run as it lies."""
     summary = doctor.look("cli.version").finding.summary
     assert summary.startswith(f"ccapi {__version__}, run from a checkout (")
+    assert summary.endswith(")")
+
+
+def test_a_newer_version_is_known(doctor: Doctor) -> None:
+    """From the last look that ccapi took, however it did: nobody is asked."""
+    cache = doctor.directory / "home" / "ccapi" / "cache"
+    cache.mkdir(parents=True)
+    (cache / "update.json").write_text('{"checked": 0, "latest": "999.1"}')
+    found = doctor.look("cli.version").finding
+    assert (found.status, "999.1 is there" in found.summary) == ("info", True)
+    assert found.detail.startswith("To upgrade: ")
 
 
 def test_python(doctor: Doctor) -> None:

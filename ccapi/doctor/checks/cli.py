@@ -14,31 +14,29 @@ from pathlib import Path
 from typing import cast, get_args
 
 from ccapi import paths
-from ccapi.commands import completion
+from ccapi.commands import completion, updates
 from ccapi.doctor import advice
 from ccapi.doctor.check import Check, Finding, Fix, Trouble, fail, info, ok, warn
 from ccapi.doctor.facts import Facts
 from ccapi.errors import SettingInvalid
 
 _OLDEST = (3, 11)
-_PACKAGE = "ccapi-cli"
 
 
 def _version(facts: Facts) -> Finding:
-    return info(f"ccapi {facts.version}, {_method()}")
+    """Which one, how it came here; and a newer one, if ccapi has heard of it. Nobody is asked now."""
+    text = f"ccapi {facts.version}, {_method()}"
+    if newer := updates.newer(facts.home):
+        return info(f"{text}; {newer.version} is there", f"To upgrade: {newer.command}")
+    return info(text)
 
 
 def _method() -> str:
-    """How it was installed, by where it lies; that says how it is upgraded."""
-    parts = paths.package_dir().parts
-    if "pipx" in parts:
-        return "installed with pipx"
-    if "uv" in parts and "tools" in parts:
-        return "installed with uv tool"
+    """How it was installed, which says how it is upgraded."""
     if _editable():
         return f"run from a checkout ({paths.package_dir().parent})"
     kind = "in a virtual environment" if sys.prefix != sys.base_prefix else "for the whole system"
-    return f"installed with pip, {kind} ({sys.prefix})"
+    return f"installed {kind} ({sys.prefix}), upgraded with: {updates.command()}"
 
 
 def _editable() -> bool:
@@ -87,7 +85,7 @@ def _python(facts: Facts) -> Finding:
     if missing:
         return fail(
             f"packages that ccapi needs are missing or too old: {advice.listed(missing)}",
-            fix=Fix("Install ccapi anew", f"{sys.executable} -m pip install --force-reinstall {_PACKAGE}"),
+            fix=Fix("Install ccapi anew", f"{sys.executable} -m pip install --force-reinstall {updates.PACKAGE}"),
         )
     return ok(version)
 
@@ -95,7 +93,7 @@ def _python(facts: Facts) -> Finding:
 def _unmet() -> Iterator[str]:
     """The names of what is declared and is not installed. A checkout that nobody installed declares nothing."""
     try:
-        declared = metadata.requires(_PACKAGE) or []
+        declared = metadata.requires(updates.PACKAGE) or []
     except metadata.PackageNotFoundError:
         return
     for requirement in declared:
