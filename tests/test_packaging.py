@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import subprocess
+import sys
 import tarfile
 import zipfile
 from collections.abc import Callable
@@ -161,3 +163,67 @@ def test_the_demo_of_the_installed_command(run: Callable[..., subprocess.Complet
     done = run("ccapi", "demo")
     assert done.returncode == 0, done.stderr
     assert "\n[0, 1, 1, 2, 3, 5, 8, 13, 21, 34]\n" in done.stdout
+
+
+# --- as users install it
+
+
+def person(directory: Path) -> dict[str, str]:
+    """Somebody with pipx and uv whose home is empty. What pip knows of this machine's package index, uv is told."""
+    tools = Path(sys.executable).parent  # where the dev extra puts both
+    told = {"UV_DEFAULT_INDEX": pips("index-url"), "SSL_CERT_FILE": pips("cert")}
+    environ = {
+        **clean_environ(directory / "home", PATH=f"{directory / 'bin'}:{tools}:{os.environ['PATH']}"),
+        "PIPX_HOME": str(directory / "pipx"),
+        "PIPX_BIN_DIR": str(directory / "bin"),
+        "UV_TOOL_DIR": str(directory / "uv"),
+        "UV_TOOL_BIN_DIR": str(directory / "bin"),
+        "PIP_CACHE_DIR": str(Path(pwd.getpwuid(os.getuid()).pw_dir) / ".cache" / "pip"),
+        "PIPX_DEFAULT_BACKEND": "pip",
+        **{name: value for name, value in told.items() if value},
+        **{name: value for name, value in os.environ.items() if name.startswith(("PIP_", "UV_"))},
+    }
+    del environ["PYTHONPATH"]
+    return environ
+
+
+def pips(name: str) -> str:
+    """What pip is set to on this machine; empty if it is not."""
+    for place in (":env:", "global"):
+        asked = [sys.executable, "-m", "pip", "config", "get", f"{place}.{name}"]
+        found = subprocess.run(asked, capture_output=True, text=True, timeout=DEADLINE, check=False)
+        if found.returncode == 0:
+            return found.stdout.strip()
+    return ""
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize(
+    ("install", "python", "upgrade"),
+    [
+        (["pipx", "install"], "pipx/venvs/ccapi-cli/bin/python", "pipx upgrade ccapi-cli"),
+        (["uv", "tool", "install"], "uv/ccapi-cli/bin/python", "uv tool upgrade ccapi-cli"),
+    ],
+    ids=["pipx", "uv tool"],
+)
+def test_installed_from_the_wheel(
+    install: list[str], python: str, upgrade: str, packages: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """With its dependencies, in a place of its own: the command is there and works, and knows how it is upgraded."""
+    environ = person(tmp_path)
+
+    def done(*args: str, timeout: float = DEADLINE) -> str:
+        found = subprocess.run(
+            args, cwd=tmp_path, env=environ, capture_output=True, encoding="utf-8", timeout=timeout, check=False
+        )
+        assert found.returncode == 0, found.stderr
+        return found.stdout
+
+    done(*install, f"--python={sys.executable}", str(packages[1]), timeout=300)
+    ccapi = str(tmp_path / "bin" / "ccapi")
+    assert done(ccapi, "--version") == f"ccapi {__version__}\n"
+    assert "\nCommands:\n" in done(ccapi, "--help")
+    assert done(ccapi, "config", "get", "gateway.port") == "8000\n"
+    assert "gateway" in done(ccapi, "__complete", "=gat")
+    code = "from ccapi.commands import updates; print(updates.command())"
+    assert done(str(tmp_path / python), "-c", code) == f"{upgrade}\n"

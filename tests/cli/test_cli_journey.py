@@ -41,6 +41,7 @@ def environ(tmp_path: Path) -> dict[str, str]:
         "PATH": f"{tmp_path / 'bin'}:{tools}:{os.environ['PATH']}",
         "PIPX_HOME": str(tmp_path / "pipx"),
         "PIPX_BIN_DIR": str(tmp_path / "bin"),
+        "PIPX_DEFAULT_BACKEND": "pip",  # which knows this machine's package index
         "PIP_CACHE_DIR": str(Path(pwd.getpwuid(os.getuid()).pw_dir) / ".cache" / "pip"),
         "CCAPI_STACK_CA_FILE": str(CA_FILE),  # so that tests/stack can use the same image
         **kept,
