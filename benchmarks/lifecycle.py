@@ -38,7 +38,8 @@ class _Bench:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.home = Home(str(directory), _PROJECT)
-        foreign = ("CCAPI_", "ANTHROPIC_", "CLAUDE", "COMPOSE_")
+        # With the compiled modules that every installation has.
+        foreign = ("CCAPI_", "ANTHROPIC_", "CLAUDE", "COMPOSE_", "PYTHONDONTWRITEBYTECODE")
         own = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
         self.environ = {name: value for name, value in own.items() if not name.lower().endswith("_proxy")}
         self.ours = {**self.environ, "CCAPI_HOME": str(directory), "CCAPI_STACK_PROJECT": _PROJECT}

@@ -7,9 +7,8 @@ from dataclasses import asdict, dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from ccapi.cli import output, prompt
+from ccapi.cli import output
 from ccapi.cli.progress import ProgressView
-from ccapi.redact import redact
 from ccapi.stack.progress import Progress
 
 if TYPE_CHECKING:
@@ -60,6 +59,8 @@ def decision(view: JsonView | ProgressView) -> Callable[[str], Decision]:
     """Asks the person, if there is one."""
 
     def ask(message: str) -> Decision:
+        from ccapi.cli import prompt
+
         if isinstance(view, JsonView) or not output.interactive():
             return "leave"
         view.pause()
@@ -132,6 +133,8 @@ class Summary:
             rows["Model"] = f"scripted (rehearsal scenario {self.rehearsal}), no account needed"
         else:
             if self.model_api:  # that must not happen unseen
+                from ccapi.redact import redact
+
                 rows["Model API"] = redact(self.model_api)
             signed_in = self.result.sign_in.signed_in
             rows["Claude"] = "signed in" if signed_in else f"not signed in: {_LOGIN}"

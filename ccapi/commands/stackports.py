@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from ccapi import paths
-from ccapi.commands import config
 from ccapi.errors import CcapiError, OutputFailed, StackFailed
 from ccapi.paths import Home
 from ccapi.settings import Settings
-from ccapi.stack import lock, ports
-from ccapi.stack.engine import Engine
 
 GATEWAY, PROXY = "gateway.port", "oauth.port"
 _FIRST = {GATEWAY: 8000, PROXY: 8888}  # those of the stack that most people have: others come after them
@@ -45,6 +41,8 @@ def choose(
     No port is taken that another stack's file says is its own, or that its container has, running or not. Two that
     choose at the same time do so one after the other.
     """
+    from ccapi.commands import config
+
     home, chosen = settings.home, []
     with _alone(home, waiting):
         containers, own = _of_containers(home, docker)
@@ -58,6 +56,8 @@ def choose(
 
 
 def _free(settings: Settings, key: str, taken: set[int]) -> int:
+    from ccapi.stack import ports
+
     host = settings.host if key == GATEWAY else "127.0.0.1"
     port = ports.free_near(_FIRST[key] if settings.home.project else _FIRST[key] - 1, host, taken=taken)
     if not port:
@@ -66,6 +66,8 @@ def _free(settings: Settings, key: str, taken: set[int]) -> int:
 
 
 def _written(home: Home, key: str, port: int, waiting: Waiting) -> Chosen:
+    from ccapi.commands import config
+
     change = config.set_value(home, key, str(port), local=False, waiting=waiting)
     return Chosen(key, port, change.file, change.value.origin if change.overridden and change.value else None)
 
@@ -82,6 +84,8 @@ def remember(settings: Settings, key: str, *, waiting: Waiting) -> Chosen | None
 @contextmanager
 def _alone(home: Home, waiting: Waiting) -> Iterator[None]:
     """Among all stacks."""
+    from ccapi.stack import lock
+
     file = paths.state_dir(home._replace(project=None)) / "ports.lock"
     try:
         with lock.exclusive(file, waiting):
@@ -101,6 +105,8 @@ def _of_other_stacks(home: Home) -> Iterator[int]:
 
 
 def _of(file: Path | None, key: str) -> int | None:
+    import tomllib
+
     table, _, name = key.partition(".")
     try:
         value = tomllib.loads(file.read_text("utf-8"))[table][name] if file else None
@@ -111,6 +117,8 @@ def _of(file: Path | None, key: str) -> int | None:
 
 def _of_containers(home: Home, docker: Mapping[str, str]) -> tuple[set[int], int | None]:
     """Those that other stacks' containers have, running or not, and our own's; without an engine none."""
+    from ccapi.stack.engine import Engine
+
     with suppress(CcapiError), Engine(docker, home.stack) as engine:
         own = engine.container()
         runs = own is not None and own.ours and own.state == "running"

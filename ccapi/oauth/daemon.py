@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import signal
-import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -127,6 +126,8 @@ def _same(running: ProxyConfig | None, wanted: ProxyConfig) -> bool:
 
 def _launch(file: Path) -> None:
     """Returns when it listens: it then lets go of the streams that it was given."""
+    import subprocess  # here, as it takes longer than a look at the proxy that runs
+
     if os.name != "posix":
         raise ProxyFailed("the OAuth proxy runs in the background on Linux and macOS only", hint="ccapi proxy run")
     try:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ccapi import settings
-from ccapi.redact import redact
 from ccapi.stack import spec
 from ccapi.stack.spec import Difference, StackSpec
 from ccapi.stack.state import Container
@@ -30,11 +29,12 @@ def differences(container: Container, wanted: StackSpec, image: str, compose_id:
         ("docker-compose.yml", container.labels.get(spec.COMPOSE_LABEL), compose_id),
         *_variables(container, wanted),
     ]
-    return [
-        Difference(what, redact(now or "none"), redact(then or "none"))
-        for what, now, then in pairs
-        if (now or "") != (then or "")
-    ]
+    changed = [(what, now, then) for what, now, then in pairs if (now or "") != (then or "")]
+    if not changed:
+        return []
+    from ccapi.redact import redact
+
+    return [Difference(what, redact(now or "none"), redact(then or "none")) for what, now, then in changed]
 
 
 def _variables(container: Container, wanted: StackSpec) -> Iterator[tuple[str, str | None, str | None]]:
