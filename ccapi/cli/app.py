@@ -24,6 +24,7 @@ TABLE: dict[str, Row] = {
     "status": Row("ccapi.cli.status", "Say how the container is, and whether the OAuth proxy runs."),
     "logs": Row("ccapi.cli.logs", "Show the container's log."),
     "restart": Row("ccapi.cli.restart", "Stop the container and the OAuth proxy, and start them again."),
+    "upgrade": Row("ccapi.cli.upgrade", "Put a newer Claude Code into the container, and go back if it does not work."),
     "shell": Row("ccapi.cli.shell", "Open a shell in the container, or run a command there."),
     "claude": Row("ccapi.cli.claude", "Run Claude Code itself in the container, as if it were on this machine."),
     "doctor": Row("ccapi.cli.doctor", "Say what is wrong, and how to mend it."),

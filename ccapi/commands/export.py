@@ -73,7 +73,7 @@ def export_to(settings: Settings, directory: Path, names: Sequence[str], *, forc
         _write(directory, content, before)
     except OSError as error:
         raise OutputFailed(f"{error.filename or directory}: {error.strerror or error}") from error
-    image = export.exported(templates.build_input(spec.base_image, spec.ca_file, spec.user).image)
+    image = export.exported(templates.build_input(spec.base_image, spec.ca_file, spec.user, spec.claude).image)
     return Exported(
         directory=directory.absolute(),
         image=image,
@@ -91,7 +91,7 @@ def show(settings: Settings, docker: Mapping[str, str], network: Mapping[str, st
     `docker` and `network` are `settings.docker_environment` and `network_environment`. Raises `DockerUnavailable`.
     """
     spec, text, lines = stack.wanted(settings, network, None), templates.compose_text(), list[str]()
-    image = templates.build_input(spec.base_image, spec.ca_file, spec.user).image
+    image = templates.build_input(spec.base_image, spec.ca_file, spec.user, spec.claude).image
     compose.run(
         "config",
         stack=spec.stack,

@@ -36,7 +36,7 @@ def compose_text(spec: StackSpec, image: str) -> str:
 
 def files(spec: StackSpec, overlays: Sequence[Overlay]) -> dict[str, bytes]:
     """All but `.env` and the keys, by their path in the folder. Raises `SettingInvalid` for a useless CA file."""
-    inputs = templates.build_input(spec.base_image, spec.ca_file, spec.user)
+    inputs = templates.build_input(spec.base_image, spec.ca_file, spec.user, spec.claude)
     image = exported(inputs.image)
     found = dict(inputs.files)
     dockerfile = found.pop(f"{_COMPOSE}/Dockerfile").decode()

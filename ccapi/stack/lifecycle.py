@@ -65,7 +65,7 @@ def _inputs(wanted: StackSpec) -> tuple[BuildInput | None, list[CcapiError]]:
     """What an image would be made of, unless something is wrong with what is wanted: then all that is."""
     problems = list(admissible.problems(wanted))
     try:
-        inputs = templates.build_input(wanted.base_image, wanted.ca_file)
+        inputs = templates.build_input(wanted.base_image, wanted.ca_file, claude=wanted.claude)
     except SettingInvalid as error:
         problems.append(error)
     return (None, problems) if problems else (inputs, [])

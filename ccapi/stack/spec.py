@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple
 from ccapi import settings
 
 REPOSITORY = "claude-code-api"  # of the images; the tag is the hash of what went into one
+BEFORE = "before"  # tag of the image that `ccapi upgrade` may go back to; with the project's name behind it
 SERVICE = "gateway"
 LABEL = "ccapi.stack"  # of container, volumes, network; its value is the stack's name
 IMAGE_LABEL = "ccapi.image"

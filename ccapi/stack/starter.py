@@ -26,7 +26,7 @@ _POLL = 0.2
 
 
 @dataclass(frozen=True, slots=True)
-class _Look:
+class Look:
     """How the stack is, and what has to be done about it."""
 
     found: Container | None
@@ -38,6 +38,8 @@ class _Look:
 
 class Starter:
     """One run of `up`: what its steps share."""
+
+    interrupted = "Interrupted; the container is left as it is: ccapi status, ccapi logs, ccapi down"
 
     def __init__(self, task: Task, engine: Inspector, inputs: BuildInput) -> None:
         self._info: Document | None = None
@@ -90,11 +92,11 @@ class Starter:
 
     # --- how it is
 
-    def _look(self, secrets: Secrets) -> _Look:
+    def _look(self, secrets: Secrets) -> Look:
         found = self._found()
         build_it = imagebuild.needed(self.engine, self.image, self.options)
         if found is None:
-            return _Look(None, build=build_it)
+            return Look(None, build=build_it)
         changed = differences(found, self.wanted, self.image, self.compose_id)
         healthy = found.state == "running" and found.health == "healthy"
         estranged = healthy and not secrets.known()
@@ -104,7 +106,7 @@ class Starter:
             action = "nothing"
         else:
             action = "start"
-        return _Look(found, changed, estranged, build_it, action)
+        return Look(found, changed, estranged, build_it, action)
 
     def _found(self) -> Container | None:
         found = self.engine.container()
@@ -133,7 +135,7 @@ class Starter:
             container = now
         return container.health != "healthy"
 
-    def _preflight(self, look: _Look) -> list[str]:
+    def _preflight(self, look: Look) -> list[str]:
         """The warnings. Raises what is in the way, all of it."""
         problems = [
             *preflight.of_docker(self.host.environ, self.host.cache),
@@ -160,7 +162,7 @@ class Starter:
             self._await_engine()
             self.image = builder.make()
 
-    def _start(self, look: _Look, decide: Decide) -> None:
+    def _start(self, look: Look, decide: Decide) -> None:
         began = time.monotonic()
         anew = ["--force-recreate"] if look.action == "recreate" else []
         self.report("phase", "Starting the container")
@@ -181,7 +183,7 @@ class Starter:
         except ComposeFailed as error:
             raise self._start_failed(error) from error
         except (KeyboardInterrupt, SystemExit):
-            self.report("note", "Interrupted; the container is left as it is: ccapi status, ccapi logs, ccapi down")
+            self.report("note", self.interrupted)
             raise
         took = f"{time.monotonic() - began:.1f} s"
         self.report("done", f"Healthy after {took}" if self.options.wait else f"Started in {took}; not waited for")

@@ -22,6 +22,7 @@ from ccapi.stack.spec import User
 _COMPOSE = "templates/compose"
 _CA = f"{_COMPOSE}/ca"
 _CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----\s.+?-----END CERTIFICATE-----", re.DOTALL)
+_PIN = r"(?m)^ARG CLAUDE_AGENT_SDK_VERSION=(.+)$"
 _USER = User()
 _NOT_STAGED = {"__pycache__", "_templates"}
 
@@ -32,6 +33,13 @@ def compose_text(*, start_interval: bool = True) -> str:
     if start_interval:
         return text
     return re.sub(r"^ *start_interval:.*\n", "", text, flags=re.MULTILINE).replace("interval: 15s", "interval: 2s")
+
+
+def pinned() -> str:
+    """The release of claude-agent-sdk that the Dockerfile names."""
+    found = re.search(_PIN, (paths.templates_dir() / "compose" / "Dockerfile").read_text("utf-8"))
+    assert found
+    return found[1]
 
 
 def compose_id(text: str) -> str:

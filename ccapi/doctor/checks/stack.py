@@ -199,7 +199,8 @@ def _wanted_image(facts: Facts) -> str:
     from ccapi.stack import templates
 
     settings = facts.settings()
-    return templates.build_input(settings.base_image, settings.ca_file, _wanted_user(facts)).image
+    claude = settings.value("stack.claude_version")
+    return templates.build_input(settings.base_image, settings.ca_file, _wanted_user(facts), claude).image
 
 
 def _wanted_user(facts: Facts) -> User:
