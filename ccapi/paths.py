@@ -69,6 +69,11 @@ def keys_dir(home: Home = _HERE) -> Path:
     return state_dir(home) / "keys"
 
 
+def keys_file(home: Home = _HERE) -> Path:
+    """The API keys' hashes; it need not exist."""
+    return keys_dir(home) / "keys.json"
+
+
 def cache_dir(home: Home = _HERE) -> Path:
     """What can be made again at any time, such as the staged build context."""
     return home.below("cache")

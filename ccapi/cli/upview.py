@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from ccapi import paths
 from ccapi.cli import output
 from ccapi.cli.progress import ProgressView
 from ccapi.stack.progress import Progress
@@ -153,6 +154,8 @@ class Summary:
         return f"{names}; all of them: ccapi key list"
 
     def _keys(self) -> list[Any]:
+        if not paths.keys_file(self.settings.home).exists():
+            return []
         from ccapi.commands import keys
 
         return list(keys.listed(self.settings.home))

@@ -84,8 +84,10 @@ def callback_url(port: int) -> str:
 
 def start(wanted: Settings) -> Started:
     """Have it run in the background. Raises `ProxyFailed`, and what `secret.ensure` raises."""
-    secret.ensure(wanted.home)
-    return daemon.start(wanted)
+    if not (there := daemon.as_wanted(wanted)):
+        secret.ensure(wanted.home)
+        there = daemon.start(wanted)
+    return there
 
 
 def resume(wanted: Settings) -> int:

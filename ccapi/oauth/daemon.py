@@ -77,15 +77,21 @@ def run(settings: Settings, *, log_file: Path | None = None) -> NoReturn:
     os.execv(command[0], command)  # noqa: S606 -- there is no shell to be had either
 
 
+def as_wanted(settings: Settings) -> Started | None:
+    """The one that runs in the background, if there is nothing to be done about it."""
+    wanted = configured(settings, log_file=log_path(settings.home))
+    there = found(settings.home, wanted.port)
+    return Started(there.pid, already=True) if there and _same(there.config, wanted) else None
+
+
 def start(settings: Settings) -> Started:
     """Have it run in the background, and listen, with these settings; whatever else runs for this user is stopped.
 
     Raises `ProxyFailed`, which says why it does not listen.
     """
+    if there := as_wanted(settings):
+        return there
     home, wanted = settings.home, configured(settings, log_file=log_path(settings.home))
-    there = found(home, wanted.port)
-    if there and _same(there.config, wanted):
-        return Started(there.pid, already=True)
     file = _write(settings, wanted)  # where that cannot be done, what runs goes on
     stop(home)
     _launch(file)

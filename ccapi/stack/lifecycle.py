@@ -84,7 +84,9 @@ def _already(task: Task, inputs: BuildInput, secrets: Secrets) -> Up | None:
         fine = found.ours and found.state == "running" and found.health == "healthy"
         if not fine or differences(found, wanted, image, made_from) or not secrets.known():
             return None
-        return Up(wanted.url, image, already=True, healthy=True, changed=[], sign_in=signin.look(seen.file))
+        return Up(
+            wanted.url, image, already=True, healthy=True, changed=[], sign_in=signin.look(seen.files(signin.FILES).get)
+        )
     except glance.NothingSeen:
         return None
 

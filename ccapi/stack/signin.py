@@ -25,6 +25,8 @@ _VARIABLES: dict[str, Method] = {
     "CLAUDE_CODE_OAUTH_TOKEN": "token",
 }
 
+FILES = (_LOGINS, _CREDENTIALS, _CONFIG)  # those that `look` looks into
+
 File = Callable[[str], bytes | None]
 
 
@@ -88,6 +90,21 @@ def details(file: File) -> Details:
             for name, entry in sorted(_table(config, "mcpServers").items())
         ),
     )
+
+
+def stored(file: File) -> tuple[str, ...]:
+    """The MCP servers that a login or a token is stored for, in whatever workspace; their names only. `file`: as there."""
+    config, logins = _document(file(_CONFIG) or b""), _document(file(_LOGINS) or b"")
+    found = {
+        str(login["serverName"])
+        for login in _table(logins, "mcpOAuth").values()
+        if isinstance(login, dict) and _text(login.get("serverName")) and login.get("accessToken")
+    }
+    workspaces = [one for one in _table(config, "projects").values() if isinstance(one, dict)]
+    for place in (config, *workspaces):
+        servers = _table(place, "mcpServers")
+        found |= {name for name, entry in servers.items() if _server_auth(name, entry, {}) == "token"}
+    return tuple(sorted(found))
 
 
 def _server_auth(name: str, entry: Any, logins: dict[str, Any]) -> ServerAuth:
