@@ -54,6 +54,8 @@ def from_code(code: str | None) -> type[CcapiError]:
 
 
 class OutputFailed(CcapiError):
+    """A file, or standard output, cannot be written, or read."""
+
     code = "output_failed"
 
 
@@ -67,6 +69,8 @@ class UnexpectedFailure(CcapiError):
 
 
 class UsageError(CcapiError):
+    """The command line is wrong, or what was given to the command."""
+
     code = "usage"
     exit_code = 2
     status = 400
@@ -83,12 +87,16 @@ class InputNeeded(CcapiError):
 
 
 class SettingInvalid(CcapiError):
+    """A setting is wrong; the message names the place."""
+
     code = "setting_invalid"
     exit_code = 2
     category = "settings"
 
 
 class InvalidRequest(CcapiError):
+    """The request to the gateway is wrong."""
+
     code = "invalid_request"
     status = 400
     type = "invalid_request_error"
@@ -102,6 +110,8 @@ class ContextTooLong(InvalidRequest):
 
 
 class NotFound(CcapiError):
+    """There is no such thing; the message says which."""
+
     code = "not_found"
     status = 404
     type = "invalid_request_error"
@@ -109,10 +119,14 @@ class NotFound(CcapiError):
 
 
 class ModelNotFound(NotFound):
+    """No model is called so."""
+
     code = "model_not_found"
 
 
 class SessionNotFound(NotFound):
+    """There is no such session, or it is another key's."""
+
     code = "session_not_found"
 
 
@@ -125,6 +139,8 @@ class SessionInUse(InvalidRequest):
 
 
 class ResponseNotFound(NotFound):
+    """There is no such response, or it is another key's."""
+
     code = "response_not_found"
 
 
@@ -164,16 +180,22 @@ class TooManyRequests(CcapiError):
 
 
 class MethodNotAllowed(InvalidRequest):
+    """The address is right, the HTTP method is not."""
+
     code = "method_not_allowed"
     status = 405
 
 
 class RequestTooLarge(InvalidRequest):
+    """The request is larger than the gateway takes."""
+
     code = "request_too_large"
     status = 413
 
 
 class UnsupportedMediaType(InvalidRequest):
+    """The request's body is of a type that is not taken."""
+
     code = "unsupported_media_type"
     status = 415
 
@@ -196,6 +218,8 @@ class WrongHost(InvalidRequest):
 
 
 class NotSignedIn(CcapiError):
+    """Claude is not signed in, or no longer."""
+
     code = "not_signed_in"
     exit_code = 4
     status = 401
@@ -204,6 +228,8 @@ class NotSignedIn(CcapiError):
 
 
 class RateLimited(CcapiError):
+    """The model's API takes no more questions of this account for now."""
+
     code = "rate_limited"
     status = 429
     type = "rate_limit_error"
@@ -231,11 +257,15 @@ class UpstreamFailed(CcapiError):
 
 
 class Overloaded(UpstreamFailed):
+    """The model's API has too much to do."""
+
     code = "upstream_overloaded"
     status = 503
 
 
 class UpstreamDenied(UpstreamFailed):
+    """The model's API refuses this account the question."""
+
     code = "upstream_denied"
     status = 403
     type = "invalid_request_error"
@@ -252,6 +282,8 @@ class ModelUnavailable(UpstreamFailed):
 
 
 class ClaudeNotFound(CcapiError):
+    """Claude Code is not installed where it should be."""
+
     code = "claude_not_found"
     status = 503
     category = "claude"
@@ -291,6 +323,8 @@ class StoreFailed(CcapiError):
 
 
 class GatewayStopping(CcapiError):
+    """The gateway is being stopped."""
+
     code = "gateway_stopping"
     status = 503
     category = "gateway"
@@ -298,6 +332,8 @@ class GatewayStopping(CcapiError):
 
 
 class RunTimeout(CcapiError):
+    """The answer took longer than it may."""
+
     code = "run_timeout"
     exit_code = 124
     status = 504
@@ -309,6 +345,8 @@ class RunTimeout(CcapiError):
 
 
 class DockerUnavailable(CcapiError):
+    """Docker is not installed, not running, or not to be reached."""
+
     code = "docker_unavailable"
     exit_code = 5
     category = "docker"
@@ -322,6 +360,8 @@ class StackFailed(CcapiError):
 
 
 class PortBusy(StackFailed):
+    """Another program has the port."""
+
     code = "port_busy"
     status = 409
     type = "invalid_request_error"
@@ -340,12 +380,16 @@ def port_busy(host: str, port: int, error: OSError) -> CcapiError:
 
 
 class StackTimeout(StackFailed):
+    """The container was not healthy in time."""
+
     code = "stack_timeout"
     exit_code = 124
     retryable = True
 
 
 class GatewayUnreachable(CcapiError):
+    """Nobody answers at the gateway's address."""
+
     code = "gateway_unreachable"
     category = "gateway"
 
@@ -425,6 +469,8 @@ class CodeIncomplete(UsageError):
 
 
 class LoginTimeout(LoginFailed):
+    """Nobody signed in in time."""
+
     code = "login_timeout"
     exit_code = 124
     retryable = True

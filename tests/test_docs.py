@@ -255,7 +255,7 @@ def test_commands_in_the_text_exist(page: Page) -> None:
             elif known.name == "auth":  # a word that is no subcommand is a server's name
                 known = known.commands["NAME"]
             else:
-                assert not words, found
+                assert all(word.startswith("-") for word in words), found
                 break
         flags = {flag for parameter in known.params for flag in parameter.opts}
         assert {word.partition("=")[0] for word in words if word.startswith("-")} <= flags | everywhere, found

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 # Page, heading, test: its file in tests/ and its name.
 COVERED: dict[str, dict[str, str]] = {
+    "cli": {
+        "Completion": "docs/test_docs_cli.py::test_completion",
+        "News of a newer version": "docs/test_docs_cli.py::test_no_news",
+    },
     "clients": {
         "curl": "docs/test_docs_clients.py::test_curl",
         "openai for Python": "docs/test_docs_clients.py::test_openai",

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from tools.docs import checks, reference, settings
+from tools.docs import checks, errors, reference, settings
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -23,6 +23,8 @@ class Part(NamedTuple):
 
 
 PARTS = (
+    Part("options", "docs/cli.md", errors.options),
+    Part("codes", "docs/cli.md", errors.codes),
     Part("reference", "docs/reference.md", reference.text),
     Part("checks", "docs/troubleshooting.md", checks.sections),
     Part("settings", "docs/settings.md", settings.table),
