@@ -248,6 +248,7 @@ def test_commands_in_the_text_exist(page: Page) -> None:
         if "COMMAND" in found:
             continue
         words = shlex.split(found)
+        words = words[2:] if words[0] in {"-p", "--project"} else words
         known: Any = root()
         while hasattr(known, "commands"):
             if words and words[0] in known.commands:
