@@ -89,8 +89,8 @@ def start(settings: Settings) -> Started:
 
     Raises `ProxyFailed`, which says why it does not listen.
     """
-    if there := as_wanted(settings):
-        return there
+    if already := as_wanted(settings):
+        return already
     home, wanted = settings.home, configured(settings, log_file=log_path(settings.home))
     file = _write(settings, wanted)  # where that cannot be done, what runs goes on
     stop(home)
