@@ -27,6 +27,7 @@ TABLE: dict[str, Row] = {
     "upgrade": Row("ccapi.cli.upgrade", "Put a newer Claude Code into the container, and go back if it does not work."),
     "shell": Row("ccapi.cli.shell", "Open a shell in the container, or run a command there."),
     "claude": Row("ccapi.cli.claude", "Run Claude Code itself in the container, as if it were on this machine."),
+    "uninstall": Row("ccapi.cli.uninstall", "Remove all that ccapi has made: every stack, or that of --project."),
     "doctor": Row("ccapi.cli.doctor", "Say what is wrong, and how to mend it."),
     "auth": Row("ccapi.cli.auth", "Sign in to MCP servers: `ccapi auth notion`, or any with --url."),
     "proxy": Row("ccapi.cli.proxy", "The OAuth proxy: it brings MCP sign-ins into the container."),

@@ -123,17 +123,27 @@ def _ask(argv: list[str], environ: Mapping[str, str], text: str = "") -> str:
 
 def command(prefix: Path | None = None) -> str:
     """How this installation is upgraded, by what its environment says of itself."""
+    return _of_installer(prefix, "upgrade", "install --upgrade")
+
+
+def removal(prefix: Path | None = None) -> str:
+    """How it is removed."""
+    return _of_installer(prefix, "uninstall", "uninstall")
+
+
+def _of_installer(prefix: Path | None, of_tool: str, of_pip: str) -> str:
     import shlex
 
     place = prefix or Path(sys.prefix)
     python = shlex.quote(paths.interpreter())
     if (place / "pipx_metadata.json").is_file():
-        return f"pipx upgrade {PACKAGE}"
+        return f"pipx {of_tool} {PACKAGE}"
     if (place / "uv-receipt.toml").is_file():
-        return f"uv tool upgrade {PACKAGE}"
+        return f"uv tool {of_tool} {PACKAGE}"
     if installer() == "uv":
-        return f"uv pip install --python {python} --upgrade {PACKAGE}"
-    return f"{python} -m pip install --upgrade {PACKAGE}"
+        verb, *options = of_pip.split()
+        return " ".join(["uv pip", verb, "--python", python, *options, PACKAGE])
+    return f"{python} -m pip {of_pip} {PACKAGE}"
 
 
 def _is_newer(version: str, than: str) -> bool:

@@ -93,7 +93,7 @@ def details(file: File) -> Details:
 
 
 def stored(file: File) -> tuple[str, ...]:
-    """The MCP servers that a login or a token is stored for, in whatever workspace; their names only. `file`: as there."""
+    """The MCP servers that a login or a token is stored for, in whatever workspace: their names. `file` as there."""
     config, logins = _document(file(_CONFIG) or b""), _document(file(_LOGINS) or b"")
     found = {
         str(login["serverName"])

@@ -29,6 +29,7 @@ class Losses:
     orphans: bool = False
     timeout: int | None = None
     grace: bool = True
+    again: str = "ccapi down"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,7 @@ def down(host: Host, *, losses: Losses, report: Report) -> Down:
                 report(Progress("done", "Stopped and removed"))
             images = engine.remove_images() if losses.images else []
         except KeyboardInterrupt:
-            report(Progress("note", "Interrupted; what is left goes with another: ccapi down"))
+            report(Progress("note", f"Interrupted; what is left goes with another: {losses.again}"))
             raise
         kept, left = engine.volumes(), engine.orphans()
         return Down(
