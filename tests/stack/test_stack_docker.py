@@ -66,8 +66,8 @@ def test_up_again_changes_nothing(running: Stack) -> None:
 
 
 def test_up_as_json(running: Stack) -> None:
-    """One document on stdout that a script can take the address from."""
-    document = json.loads(running.up("--json").stdout)["data"]
+    """The last line on stdout is a document that a script can take the address from."""
+    document = json.loads(running.up("--json").stdout.splitlines()[-1])["data"]
     assert document["url"] == f"http://127.0.0.1:{running.port}/v1"
     assert document["already"] is True
 
