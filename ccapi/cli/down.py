@@ -52,6 +52,8 @@ def down(
     from ccapi.commands import stacks, teardown
 
     docker, home = host_settings.docker_environment(), context.home()
+    if not every:
+        stacks.sure(home, docker, host_settings.passed_over(context.mode.project, context.mode.config))
     homes = stacks.homes(home, docker) if every else [home]
     if volumes and not yes and not _agreed([one for here in homes for one in teardown.volumes(here, docker)], every):
         output.note("Nothing was removed")
