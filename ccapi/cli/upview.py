@@ -150,7 +150,7 @@ class Summary:
         keys = self._keys()
         names = ", ".join(key.name or key.id for key in keys[:3]) + (", …" if len(keys) > 3 else "")
         if not keys:
-            return "none, and none needed on this machine; to make one: ccapi key create"
+            return "none needed on this machine; make one: ccapi key create"
         return f"{names}; all of them: ccapi key list"
 
     def _keys(self) -> list[Any]:

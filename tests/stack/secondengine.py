@@ -21,7 +21,7 @@ from tests.cli.support import ROOT, Cli, command
 from tests.gateway.harness import await_that
 from tests.stack.support import BUILD_DEADLINE, docker, free_port
 
-# An engine that is told to have no bridge, or to take its addresses from a pool of its own, removes the other's docker0.
+# An engine that is told to have no bridge, or a pool of addresses, removes docker0, which is the other engine's.
 BRIDGE = "ccapi-test0"
 _START = 60.0  # seconds
 _STOP = 40.0

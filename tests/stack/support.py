@@ -111,7 +111,7 @@ class Stack:
     def remove_everything(self) -> None:
         self.cli("down", "--volumes", "--yes")
         for name in _images():
-            docker("rmi", name)
+            docker("rmi", name, check=False)  # another stack may use it
 
 
 def _images() -> list[str]:

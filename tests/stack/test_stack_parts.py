@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import subprocess
+import sys
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -176,6 +179,26 @@ def test_the_engines_processor(info: dict[str, object], said_of_it: list[str]) -
     """Claude Code is there for two kinds."""
     problems = said(preflight.of_engine(info, {}, build=True))
     assert [problem.partition(";")[0] for problem in problems] == said_of_it
+
+
+@pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="needs root to make a small disk")
+def test_a_disk_that_is_full(tmp_path: Path) -> None:
+    """Of the engine: said before a build fills it, with how to make room; less is enough for an image that is there."""
+    root = tmp_path / "docker"
+    root.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=200m", "tmpfs", str(root)], check=True, timeout=10)
+    try:
+        info = {"Architecture": "x86_64", "DockerRootDir": str(root)}
+        (problem,) = preflight.of_engine(info, {}, build=True)
+        assert problem.message == f"Docker's disk ({root}) has 210 MB left, and 3.0 GB are needed"
+        assert "docker builder prune" in (problem.hint or "")
+        assert said(preflight.of_engine(info, {}, build=False)) == []
+        (root / "full").write_bytes(b"x" * 150_000_000)
+        (problem,) = preflight.of_engine(info, {}, build=False)
+        assert "has 60 MB left, and 100 MB are needed" in problem.message
+        assert said(preflight.of_engine(info, {"DOCKER_HOST": "tcp://elsewhere:2376"}, build=True)) == []
+    finally:
+        subprocess.run(["umount", str(root)], check=True, timeout=10)
 
 
 @pytest.mark.parametrize(

@@ -414,7 +414,7 @@ def test_a_port_of_the_environment_comes_first(elsewhere: Frozen) -> None:
 def test_the_summary(elsewhere: Frozen) -> None:
     """Keys, the sign-in, who pays, MCP servers; nothing secret."""
     said = elsewhere.up().stdout
-    assert "API keys     none, and none needed on this machine; to make one: ccapi key create\n" in said
+    assert "API keys     none needed on this machine; make one: ccapi key create\n" in said
     key = elsewhere.cli("key", "create", "--name=laptop").stdout.strip()
     config = elsewhere.volume()
     (config / "credentials.env").write_text("ANTHROPIC_API_KEY=sk-ant-api03-secret\n")
