@@ -19,7 +19,8 @@ from docker import errors as docker_errors
 from urllib3 import exceptions as urllib3_errors
 
 from ccapi.errors import CcapiError, DockerUnavailable, StackFailed
-from ccapi.stack import engine, state
+from ccapi.stack import engine
+from ccapi.stack import state as inspected
 from ccapi.stack.engine import Engine
 from tests.stack.support import FakeDocker
 
@@ -145,7 +146,7 @@ INSPECTED: dict[str, Any] = {
 
 def test_what_inspect_says() -> None:
     """The last probe's words, the port that Docker gave, the variables with all their equal signs."""
-    found = state.parsed(INSPECTED)
+    found = inspected.parsed(INSPECTED)
     assert found.ours
     assert (found.state, found.health, found.probe, found.restarts) == ("running", "unhealthy", "last", 2)
     assert (found.published, found.port) == ("127.0.0.1:8002", 8002)
@@ -159,7 +160,7 @@ def test_what_inspect_says_of_a_container_that_never_ran() -> None:
     state = {**INSPECTED["State"], "Status": "created", "StartedAt": "0001-01-01T00:00:00Z", "Health": None}
     raw = {**INSPECTED, "State": state, "NetworkSettings": {"Ports": {}}}
     raw["Config"] = {**INSPECTED["Config"], "Labels": None, "Env": None}
-    found = state.parsed(raw)
+    found = inspected.parsed(raw)
     assert not found.ours
     assert (found.health, found.started, found.probe, found.workspace) == (None, None, "", None)
     assert found.published == "127.0.0.1:8001"
