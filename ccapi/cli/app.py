@@ -24,7 +24,7 @@ TABLE: dict[str, Row] = {
     "status": Row("ccapi.cli.status", "Say how the container is, and whether the OAuth proxy runs."),
     "logs": Row("ccapi.cli.logs", "Show the container's log."),
     "restart": Row("ccapi.cli.restart", "Stop the container and the OAuth proxy, and start them again."),
-    "upgrade": Row("ccapi.cli.upgrade", "Put a newer Claude Code into the container, and go back if it does not work."),
+    "upgrade": Row("ccapi.cli.upgrade", "Put a newer Claude Code into the container, or the one before."),
     "shell": Row("ccapi.cli.shell", "Open a shell in the container, or run a command there."),
     "claude": Row("ccapi.cli.claude", "Run Claude Code itself in the container, as if it were on this machine."),
     "uninstall": Row("ccapi.cli.uninstall", "Remove all that ccapi has made: every stack, or that of --project."),

@@ -38,7 +38,7 @@ def upgrade(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask, also if answers are being written.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Put a newer Claude Code into the container, and go back if it does not work.
+    """Put a newer Claude Code into the container, or the one before.
 
     The image is built while the container goes on. Then it is replaced, and tried with a question to a scripted model;
     if anything fails, or on Ctrl-C, the one before runs again. The volumes stay as they are. A release that works is
