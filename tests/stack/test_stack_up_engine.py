@@ -413,6 +413,7 @@ def test_a_port_of_the_environment_comes_first(elsewhere: Frozen) -> None:
 
 def test_the_summary(elsewhere: Frozen) -> None:
     """Keys, the sign-in, who pays, MCP servers; nothing secret."""
+    elsewhere.environ["CCAPI_POOL_SIZE"] = "0"  # a Claude Code that waits would write its configuration, too
     said = elsewhere.up().stdout
     assert "API keys     none needed on this machine; make one: ccapi key create\n" in said
     key = elsewhere.cli("key", "create", "--name=laptop").stdout.strip()

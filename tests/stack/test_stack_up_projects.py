@@ -8,11 +8,14 @@ import tomllib
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.cli.support import DEADLINE
+from tests.gateway.harness import await_that
 from tests.stack.secondengine import Frozen, SecondEngine
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(300)]
@@ -32,6 +35,11 @@ def two(second_engine: SecondEngine, package: Path, tmp_path: Path) -> Iterator[
 def ports(stack: Frozen, name: str) -> dict[str, dict[str, int]]:
     file = Path(stack.environ["CCAPI_HOME"]) / "config" / "projects" / f"{name}.toml"
     return tomllib.loads(file.read_text("utf-8"))
+
+
+def proxy(stack: Frozen) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads(stack.cli("proxy", "status", "--json").stdout)["data"]
+    return document
 
 
 def ask_models(port: int, key: str | None = None) -> int:
@@ -64,20 +72,32 @@ def test_two_side_by_side(two: tuple[Frozen, Frozen]) -> None:
     assert (
         home.cli("key", "list", "--json").stdout.count("ccapi") == 0 or "[]" in home.cli("key", "list", "--json").stdout
     )
-    proxies = [json.loads(stack.cli("proxy", "status", "--json").stdout)["data"] for stack in two]
-    assert all(proxy["healthy"] for proxy in proxies)
-    assert len({proxy["pid"] for proxy in proxies}) == 2
+    await_that(lambda: all(proxy(stack)["healthy"] for stack in two), "the proxies", DEADLINE)
+    assert len({proxy(stack)["pid"] for stack in two}) == 2
     (home.volume() / "mark").write_text("kept")
     web.remove()
     assert home.status()["state"] == "healthy"
-    assert json.loads(home.cli("proxy", "status", "--json").stdout)["data"]["healthy"] is True
+    assert proxy(home)["healthy"] is True
     assert (home.volume() / "mark").read_text() == "kept"
+
+
+@contextmanager
+def held(address: str, port: int) -> Iterator[None]:
+    """Somebody has the port: a listener of ours, unless it is somebody else."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    try:
+        listener = socket.create_server((address, port), family=family)
+    except OSError:
+        yield
+        return
+    with listener:
+        yield
 
 
 def test_the_first_up_chooses_ports(two: tuple[Frozen, Frozen]) -> None:
     """Free ones, said and kept: the second one changes nothing, not even when the port of before is free again."""
     web, _ = two
-    with socket.create_server(("127.0.0.1", 8001)), socket.create_server(("::1", 8889), family=socket.AF_INET6):
+    with held("127.0.0.1", 8001), held("::1", 8889):
         first = web.up()
     found = ports(web, "web")
     assert found["gateway"]["port"] > 8001
