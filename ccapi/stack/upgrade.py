@@ -128,16 +128,16 @@ class _Upgrader(Starter):
             raise _as_before(error, error.hint) from error
 
     def _go_back(self, old: Container) -> None:
-        """Raises `StackFailed` when that fails as well."""
-        now = self.engine.container()
-        if now and now.id == old.id and now.state == "running":
-            return
+        """Raises `StackFailed` when that fails as well.
+
+        Also where `old` itself still runs: it may be about to stop, and Docker would not start it again.
+        """
         self.report("warning", "going back to the image before")
         self.image = old.image
         try:
             if not self.engine.has_image(old.image):
                 self._keeper.name_image(old.image_id, old.image)
-            self._start(Look(now, action="recreate"), health.leave)
+            self._start(Look(self.engine.container(), action="recreate"), health.leave)
         except CcapiError as worse:
             hint = "The settings are as before. Once that is mended: ccapi up"
             raise StackFailed(f"going back failed: {worse.message}", hint=hint) from worse

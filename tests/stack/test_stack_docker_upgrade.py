@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from ccapi.stack.upgrade import kept
+from tests.cli.readme import Page
 from tests.cli.support import Terminal
 from tests.gateway.harness import await_that
 from tests.stack.project import Project
@@ -128,6 +129,12 @@ def stack(made: Upgraded) -> Upgraded:
     return made
 
 
+def _of_page(page: str, command: str) -> list[str]:
+    """The words behind `ccapi` of a command that stands in a page, and just so."""
+    (line,) = [line for line in Page(page).begins(command) if line == command]
+    return line.split()[1:]
+
+
 def test_to_another_release_and_back(stack: Upgraded) -> None:
     """The versions before and after are said; volumes stay; `ccapi up` does not go back, `--rollback` does."""
     before = stack.now()
@@ -145,7 +152,7 @@ def test_to_another_release_and_back(stack: Upgraded) -> None:
     stack.up()
     assert stack.container() == container
     assert docker("images", "--quiet", before["image"]), "not tidied away"
-    back = stack.upgrade("--rollback")
+    back = stack.cli(*_of_page("docs/production.md", "ccapi upgrade --rollback"))
     assert back.returncode == 0, back.stderr
     assert f"{NEW} → {OLD}" in back.stdout
     assert "Building" not in back.stderr
@@ -161,7 +168,8 @@ def test_the_newest(stack: Upgraded) -> None:
     newest = would["after"]["sdk"]
     assert tuple(map(int, newest.split("."))) > tuple(map(int, NEW.split(".")))
     assert (stack.now(), stack.container()) == (before, container)
-    assert stack.done()["after"]["sdk"] == newest
+    done = stack.cli(*_of_page("docs/setup.md", "ccapi upgrade"), "--json")
+    assert json.loads(done.stdout)["data"]["after"]["sdk"] == newest, done.stderr
     container = stack.container()
     again = stack.upgrade()
     assert again.returncode == 0
@@ -225,6 +233,20 @@ def test_interrupted_while_the_new_one_starts(stack: Upgraded, number: signal.Si
     assert terminal.process.returncode == code
     assert "going back" in text
     assert stack.now() == before
+
+
+def test_interrupted_as_it_is_replaced(stack: Upgraded) -> None:
+    """The old one may be about to stop, or gone; it runs in the end."""
+    stack.done("--version", NEW)
+    stack.done("--rollback")
+    before = stack.now()
+    with stack.terminal("upgrade", "--version", NEW) as terminal:
+        terminal.read_until("Starting the container")
+        terminal.type(b"\x03")
+        _shown_to_its_end(terminal)
+    assert terminal.process.returncode == 130
+    assert stack.now() == before
+    assert docker("ps", "--all", "--format={{.Names}}", f"--filter=label=ccapi.stack={stack.name}") == stack.name
 
 
 def _runs(stack: Upgraded, release: str) -> bool:
