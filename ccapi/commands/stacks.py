@@ -27,8 +27,8 @@ def sure(home: Home, docker: Mapping[str, str], unread: Sequence[SettingInvalid]
         hint = "\n".join(
             [
                 "Nobody can know which stack it names. Say so, or correct the file:",
-                *(f"  ccapi down --project {name}" for name in there),
-                "  ccapi down --all",
+                *(f"ccapi down --project {name}" for name in there),
+                "ccapi down --all",
             ]
         )
         raise SettingInvalid(unread[0].message, hint=hint)

@@ -223,7 +223,7 @@ def _images(scope: Scope) -> list[Artefact]:
 def _of_images(engine: Inventory, scope: Scope) -> list[str]:
     """Those that go: other stacks need what `up` built as well."""
     if scope.every or engine.alone():
-        return [image.name for image in engine.images()]
+        return sorted(image.name for image in engine.images())
     return engine.kept_for_going_back()
 
 

@@ -46,7 +46,7 @@ COVERED: dict[str, dict[str, str]] = {
         "Settings": "docs/test_docs_docker.py::test_from_nothing_to_an_answer",
         "Several stacks": "docs/test_docs_docker.py::test_several_stacks",
         "Update": "docs/test_docs_setup.py::test_pipx_again_and_never_more",
-        "Remove it": "docs/test_docs_setup.py::test_pipx_again_and_never_more",
+        "Remove it": "stack/test_stack_docker_uninstall.py::test_the_page",
         "When something is wrong": "docs/test_docs_production.py::test_monitoring",
     },
     "troubleshooting": {"Troubleshooting": "docs/test_docs_production.py::test_monitoring"},
