@@ -291,6 +291,8 @@ def _group(app: typer.Typer, info: TyperInfo) -> TyperGroup:
 class Root(Group):
     """`ccapi` itself: what its help and its completion say of the commands is in the table."""
 
+    commands: Any  # a mapping: name, and a command or a group
+
     def __init__(self, table: Mapping[str, Row], **more: Any) -> None:
         super().__init__(commands=commands(table), **more)  # type: ignore[arg-type] # any mapping will do
         self._table = table
