@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,7 +11,7 @@ from ccapi.cli.app import root
 from tests.cli.support import Cli
 from tests.stack.support import cli_without_engine
 
-AUTH = root().commands["auth"]
+AUTH: Any = root().commands["auth"]
 COMMANDS = {name: command for name, command in AUTH.commands.items() if not command.hidden}
 PARAMETERS = [
     pytest.param(parameter, id=f"{name} {parameter.name}")

@@ -21,7 +21,8 @@ from tests.oauth.servers import access_token, mcp_server
 from tests.test_claudeauth import KEY, SUBSCRIPTION, TOKEN
 
 NOWHERE = "http://127.0.0.1:9/mcp"
-COMMANDS: dict[str, Any] = root().commands["auth"].commands
+AUTH: Any = root().commands["auth"]
+COMMANDS: dict[str, Any] = AUTH.commands
 MINE = ("claude", "list", "logout", "status")
 
 

@@ -17,7 +17,8 @@ from ccapi.cli.app import root
 from ccapi.wire import keys
 from tests.cli.support import DEADLINE, Cli, command
 
-COMMANDS: dict[str, Any] = root().commands["key"].commands
+KEYS: Any = root().commands["key"]
+COMMANDS: dict[str, Any] = KEYS.commands
 KEY = re.compile(r"ccapi-[A-Za-z0-9_-]{43}\n")
 
 
