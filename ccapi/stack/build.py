@@ -27,6 +27,10 @@ _CAUSES = (
         "Docker could not get the base image. Pull or import it by hand, or set stack.base_image to one you have.",
     ),
     (
+        r"no matching distribution found for claude-agent-sdk",
+        "The package index has no such release for this image. Which one is the newest: ccapi upgrade --dry-run",
+    ),
+    (
         r"no space left on device",
         "Make room, for example with: docker builder prune",
     ),

@@ -185,6 +185,7 @@ def test_a_release_that_does_not_exist(stack: Upgraded) -> None:
     assert done.returncode == 1
     assert "the image could not be built; the container runs as before" in done.stderr
     assert f"claude-agent-sdk=={MISSING}" in done.stderr
+    assert "The package index has no such release" in done.stderr
     assert (stack.now(), stack.container()) == (before, container)
 
 
