@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,12 +21,11 @@ class Resolved(NamedTuple):
     origin: str
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(NamedTuple):
     """All settings, resolved. `home`: which stack they are for."""
 
     resolved: Mapping[str, Resolved]
-    home: Home = Home()  # noqa: RUF009 -- a tuple
+    home: Home = Home()
 
     def value(self, key: str) -> Any:
         """The value of a row of the table."""
