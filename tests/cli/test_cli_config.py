@@ -19,7 +19,7 @@ from ccapi.paths import Home
 from ccapi.settings import TABLE, layers
 from tests.cli.support import DEADLINE, Cli, command
 
-COMMANDS: dict[str, Any] = root().commands["config"].commands  # type: ignore[attr-defined] # it is a group
+COMMANDS: dict[str, Any] = root().commands["config"].commands  # it is a group
 NAMES = ["show", "get", "set", "unset", "path", "edit", "validate"]
 KEYS = [row.key for row in TABLE]
 # A value for each kind of row that can be typed: what is typed, and how TOML has it.
