@@ -100,7 +100,8 @@ def _say(found: Found, left: Found, scope: Scope) -> None:
         output.say(f"Could not be removed:\n{_rows(left.artefacts)}\nBy hand:")
         for one in left.artefacts:
             output.say(f"  {one.command}")
-    output.note(_notes(left, found.revoke).rstrip())
+    if notes := _notes(left, found.revoke):
+        output.note(notes.rstrip())
     if text := _by_hand(left, scope):
         output.say(text.rstrip())
     if scope.every:

@@ -6,7 +6,7 @@ Found by our label in Docker, by name in ccapi's directories and in the shells' 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -104,7 +104,7 @@ def look(scope: Scope) -> Found:
         with _seen(found):
             found.artefacts.extend(map(_completion, completion.installed(environment.own(), scope.home)))
     files = ownfiles.look(scope.home, every=scope.every)
-    found.artefacts.extend(_files(scope, files.own))
+    found.artefacts.extend(_files(scope, files))
     found.kept.extend(files.kept)
     return found
 
@@ -233,7 +233,7 @@ def _completion(file: Path) -> Artefact:
     return Artefact("completion", str(file), None, "one line in it", f"remove the line with ccapi in {file}")
 
 
-def _files(scope: Scope, files: Iterable[Path]) -> Iterator[Artefact]:
+def _files(scope: Scope, files: ownfiles.Found) -> Iterator[Artefact]:
     """One for each directory that they lie in."""
     what: dict[ownfiles.Kind, str] = {
         "config": "settings",
@@ -245,10 +245,12 @@ def _files(scope: Scope, files: Iterable[Path]) -> Iterator[Artefact]:
         if not scope.every and scope.home.project:
             name = f"{scope.home.project}.toml" if kind == "config" else scope.home.project
             directory = directory / "projects" / name
-        count = sum(file.is_relative_to(directory) and file.stem != "ccapi" for file in files)
-        if count:
-            detail = f"{holds}: {count} file{'s' if count > 1 else ''}"
-            yield Artefact("files", str(directory), None, detail, f"rm -r {shlex.quote(str(directory))}")
+        own = [file for file in files.own if file.is_relative_to(directory) and file.parent.name != "completion"]
+        if own:
+            detail = f"{holds}: {len(own)} file{'s' if len(own) > 1 else ''}"
+            mixed = any(file.is_relative_to(directory) for file in files.kept)
+            by_hand = ["rm", *map(str, own)] if mixed else ["rm", "-r", str(directory)]
+            yield Artefact("files", str(directory), None, detail, shlex.join(by_hand))
 
 
 # --- how it goes
