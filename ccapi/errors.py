@@ -359,6 +359,16 @@ class StackFailed(CcapiError):
     category = "stack"
 
 
+class ComposeFailed(StackFailed):
+    """`docker compose` said no; `detail` is the end of what it printed."""
+
+    code = "compose_failed"
+
+    @property
+    def lines(self) -> list[str]:
+        return (self.detail or "").splitlines()
+
+
 class PortBusy(StackFailed):
     """Another program has the port."""
 

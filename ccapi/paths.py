@@ -64,6 +64,12 @@ def state_dir(home: Home = _HERE) -> Path:
     return state / "projects" / home.project if home.project else state
 
 
+def projects(home: Home = _HERE) -> list[str]:
+    """The names of the stacks that have a state directory."""
+    state = state_dir(home._replace(project=None)) / "projects"
+    return sorted(entry.name for entry in state.iterdir() if entry.is_dir()) if state.is_dir() else []
+
+
 def keys_dir(home: Home = _HERE) -> Path:
     """The API keys' hashes, in a directory of their own: the container is given it to read."""
     return state_dir(home) / "keys"

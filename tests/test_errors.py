@@ -38,6 +38,7 @@ TABLE = {
     "run_timeout": ("RunTimeout", 124, 504, SERVER),
     "docker_unavailable": ("DockerUnavailable", 5, 500, SERVER),
     "stack_failed": ("StackFailed", 1, 500, SERVER),
+    "compose_failed": ("ComposeFailed", 1, 500, SERVER),
     "port_busy": ("PortBusy", 1, 409, INVALID),
     "stack_timeout": ("StackTimeout", 124, 500, SERVER),
     "gateway_unreachable": ("GatewayUnreachable", 1, 500, SERVER),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -59,8 +60,11 @@ def claude(
 
     flags: dict[Way, bool] = {"subscription": subscription, "console": console, "token": token, "api-key": api_key}
     way = _chosen(flags, with_token=with_token)
+    typed = with_token and output.terminal(sys.stdin)
+    secret = _piped(way) if with_token and not typed else None
     with inside.opened(host_settings.docker_environment(), context.home().stack) as container:
-        secret = _piped(way) if with_token else None  # nobody types a secret that has nowhere to go
+        if typed:  # only now: nobody need type a secret that has nowhere to go
+            secret = _piped(way)
         sign_in(container, way or _guessed(secret), secret, open_browser=not no_browser, force=force)
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ccapi.errors import SettingInvalid
+from ccapi import paths
+from ccapi.errors import DockerUnavailable, SettingInvalid
 from ccapi.paths import Home
 from ccapi.stack.census import Census, project
 
@@ -18,11 +19,15 @@ def homes(home: Home, docker: Mapping[str, str], *, timeout: float = 10.0) -> li
 def sure(home: Home, docker: Mapping[str, str], unread: Sequence[SettingInvalid]) -> None:
     """That no other stack than this one can be meant. `unread`: see `settings.passed_over`.
 
-    Raises `SettingInvalid` if one of these files may name another, and there are several; `DockerUnavailable`.
+    Raises `SettingInvalid` if one of these files may name another, and there are several. Without Docker it is those
+    that were ever started for this user.
     """
     if not unread:
         return
-    there = [found.project or "default" for found in homes(home, docker)]
+    try:
+        there = [found.project or "default" for found in homes(home, docker)]
+    except DockerUnavailable:
+        there = ["default", *paths.projects(home)]
     if len(there) > 1:
         hint = "\n".join(
             [

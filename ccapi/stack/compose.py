@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from ccapi.errors import CcapiError, DockerUnavailable, StackFailed
+from ccapi.errors import CcapiError, ComposeFailed, DockerUnavailable
 
 MINIMUM = (2, 20)  # `--progress` as an option of `docker compose` itself
 
@@ -25,14 +25,6 @@ _INSTALL_PLUGIN = "Install the compose plugin: https://docs.docker.com/compose/i
 _log = logging.getLogger(__name__)  # what --verbose shows
 
 OnLine = Callable[[str], None]
-
-
-class ComposeFailed(StackFailed):
-    """`docker compose` said no. `lines` is the end of what it printed."""
-
-    def __init__(self, what: str, lines: list[str]) -> None:
-        super().__init__(f"docker compose {what} failed: {_reason(lines)}", detail="\n".join(lines))
-        self.lines = lines
 
 
 def run(
@@ -128,7 +120,7 @@ def _failure(what: str, lines: list[str], environ: Mapping[str, str]) -> CcapiEr
     """A missing plugin shows in many ways (docker takes our options for its own); so ask for the plugin itself."""
     if subprocess.run(["docker", "compose", "version"], env=environ, capture_output=True, check=False).returncode:
         return DockerUnavailable("docker has no compose plugin", hint=_INSTALL_PLUGIN, detail="\n".join(lines))
-    return ComposeFailed(what, lines)
+    return ComposeFailed(f"docker compose {what} failed: {_reason(lines)}", detail="\n".join(lines))
 
 
 def _reason(lines: list[str]) -> str:

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from ccapi.errors import StackFailed
+from ccapi.errors import ComposeFailed, StackFailed
 from ccapi.stack import build, compose
-from ccapi.stack.compose import ComposeFailed
 from ccapi.stack.engine import Engine
 from ccapi.stack.progress import Kind
 from ccapi.stack.spec import Options

@@ -8,9 +8,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ccapi import paths
-from ccapi.errors import CcapiError, DockerUnavailable, StackFailed
+from ccapi.errors import CcapiError, ComposeFailed, DockerUnavailable, StackFailed
 from ccapi.stack import build, compose, health, imagebuild, ownership, preflight, signin, templates
-from ccapi.stack.compose import ComposeFailed
 from ccapi.stack.differences import differences
 from ccapi.stack.engine import Container
 from ccapi.stack.imagebuild import Builder
