@@ -8,7 +8,7 @@ from ccapi.commands import loginadvice
 from ccapi.wire.internal import Probed
 
 URL = "https://mcp.example.com/mcp?a=1&b=2"
-LOOK = f"See for yourself: docker exec claude-code-api curl -I '{URL}'"
+LOOK = f"See for yourself: ccapi shell curl -I '{URL}'"
 CA = "ccapi config set stack.ca_file FILE, then ccapi up"
 PROXY = "set HTTPS_PROXY, then ccapi up"
 

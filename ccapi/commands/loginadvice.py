@@ -121,7 +121,7 @@ def unusable(url: str, probed: Probed, *, typed: bool) -> LoginFailed:
 
 def _unreachable(url: str, detail: str | None) -> str:
     """How to look, from where it was tried, and what is the matter most of the time."""
-    look = f"See for yourself, in the container (ccapi shell): curl -I {shlex.quote(url)}"
+    look = f"See for yourself: ccapi shell curl -I {shlex.quote(url)}"
     if urlsplit(url).hostname in {"localhost", "127.0.0.1", "::1"}:
         return f"{look}\nThat is the container itself, not this machine."
     if "TLS" in (detail or ""):
