@@ -126,10 +126,10 @@ def test_images_go_with_rmi(running: Project) -> None:
     docker("tag", image, "ccapi-test-kept:1")
     try:
         assert down(running)["removed_images"] == []
-        assert down(running, "--rmi")["removed_images"] == [], "somebody gave it a name of their own"
+        assert image not in down(running, "--rmi")["removed_images"], "somebody gave it a name of their own"
     finally:
         docker("rmi", "ccapi-test-kept:1")
-    assert down(running, "--rmi")["removed_images"] == [image]
+    assert image in down(running, "--rmi")["removed_images"]
     assert docker("images", "--quiet", image) == ""
 
 
