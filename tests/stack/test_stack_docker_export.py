@@ -136,6 +136,7 @@ def normalised(container: dict[str, Any], keys: str) -> dict[str, Any]:
         config.pop(name)
     mounts = [{**mount, "Source": mount["Source"].replace(keys, "KEYS")} for mount in container["Mounts"]]
     host["Binds"] = sorted(bind.replace(keys, "KEYS") for bind in host["Binds"] or [])
+    host["Mounts"] = sorted(host["Mounts"] or [], key=lambda mount: str(mount["Target"]))  # compose has no order
     return {
         "Image": container["Image"],
         "Name": container["Name"],
