@@ -100,10 +100,10 @@ def parsed(raw: Mapping[str, Any]) -> Container:
 
 
 def _time(text: str) -> datetime | None:
-    """Docker's time has nanoseconds, and the year 1 means never."""
+    """To the microsecond: a log is gone on with from here. (The year 1 means never.)"""
     if text.startswith("0001"):
         return None
-    return datetime.fromisoformat(text[:19]).replace(tzinfo=UTC)
+    return datetime.fromisoformat(text).astimezone(UTC)
 
 
 def _published(raw: Mapping[str, Any]) -> str | None:

@@ -121,16 +121,20 @@ def test_the_question(running: Project, answer: bytes, left: str) -> None:
 
 
 def test_images_go_with_rmi(running: Project) -> None:
-    """What `up` built, and nothing that has another name."""
-    image = running.image()
-    docker("tag", image, "ccapi-test-kept:1")
+    """What `up` built, and nothing that has another name, or that another stack uses."""
+    docker("tag", "debian:trixie-slim", "ccapi-test-base:1")  # so that the image is this stack's alone
     try:
+        running.up(environ={"CCAPI_STACK_BASE_IMAGE": "ccapi-test-base:1"})
+        image = docker("inspect", "--format={{.Config.Image}}", running.name)
+        docker("tag", image, "ccapi-test-kept:1")
         assert down(running)["removed_images"] == []
         assert image not in down(running, "--rmi")["removed_images"], "somebody gave it a name of their own"
-    finally:
         docker("rmi", "ccapi-test-kept:1")
-    assert image in down(running, "--rmi")["removed_images"]
-    assert docker("images", "--quiet", image) == ""
+        assert image in down(running, "--rmi")["removed_images"]
+        assert docker("images", "--quiet", image) == ""
+    finally:
+        docker("rmi", "ccapi-test-kept:1", check=False)
+        docker("rmi", "ccapi-test-base:1")
 
 
 def test_what_others_added_stays_until_it_is_asked_for(running: Project) -> None:

@@ -170,7 +170,7 @@ def test_the_container_is_that_of_up(stack: Project, tmp_path: Path) -> None:
     """`docker inspect` tells no difference: image, environment, labels, mounts, limits, health check, network."""
     # Some settings with values that a file could spoil, and every kind of them.
     stack.environ |= {"CCAPI_MODELS_MAP": "gpt $4's=sonnet", "CCAPI_POOL_SIZE": "1", "CCAPI_API_REQUIRE_KEY": "on"}
-    stack.up()
+    stack.up("--build")  # what the builder remembers now, it will also have for the folder
     ours = normalised(inspect(stack.name), f"{stack.environ['CCAPI_HOME']}/state/projects/exported/keys")
     stack.cli("down", "--volumes", "--yes")
     made = export(stack.as_cli(), "made here")

@@ -152,7 +152,7 @@ def test_what_inspect_says() -> None:
     assert (found.published, found.port) == ("127.0.0.1:8002", 8002)
     assert found.workspace == "/srv/work"
     assert found.environment == {"A": "b=c", "UNSET": "", "EMPTY": ""}
-    assert found.started == datetime(2026, 11, 22, 8, 57, 37, tzinfo=UTC)
+    assert found.started == datetime(2026, 11, 22, 8, 57, 37, 123456, tzinfo=UTC)
 
 
 def test_what_inspect_says_of_a_container_that_never_ran() -> None:
