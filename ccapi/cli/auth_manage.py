@@ -10,6 +10,7 @@ import typer
 
 from ccapi import settings as host_settings
 from ccapi.cli import context, output, values
+from ccapi.cli.options import Json
 from ccapi.errors import DockerUnavailable, StackFailed
 from ccapi.paths import Home
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from ccapi.oauth.catalogue import Entry
     from ccapi.wire.internal import Server, ServerStatus
 
-Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 
 CLAUDE = "claude"  # among the names of servers: Claude's own sign-in
 _WORDS: dict[ServerStatus, str] = {

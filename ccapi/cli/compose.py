@@ -9,11 +9,10 @@ import typer
 
 from ccapi import settings as host_settings
 from ccapi.cli import context, output
+from ccapi.cli.options import Json
 
 if TYPE_CHECKING:
     from ccapi.commands.export import Exported
-
-Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 
 
 def register(app: typer.Typer) -> None:

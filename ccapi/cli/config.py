@@ -88,7 +88,7 @@ def set_(
             "stack.project says which stack is meant, and cannot be a setting of one",
             hint="For this directory: ccapi config set stack.project NAME --local\nElse leave --project out.",
         )
-    change = config.set_value(context.home(), key, value, local=local, waiting=waiting)
+    change = config.set_value(context.home(), key, value, local=local, waiting=output.waiting)
     _say(change, f"{key} is set in {change.file}", f"{key} was already so in {change.file}", as_json=as_json)
 
 
@@ -99,7 +99,7 @@ def unset(key: Key, local: Local = False, as_json: Json = False) -> None:
     """
     from ccapi.commands import config
 
-    change = config.unset(context.home(), key, local=local, waiting=waiting)
+    change = config.unset(context.home(), key, local=local, waiting=output.waiting)
     _say(change, f"{key} is taken out of {change.file}", f"{key} was not set in {change.file}", as_json=as_json)
 
 
@@ -228,10 +228,6 @@ def _warn_of_no_key(change: Change) -> None:
             output.note("Every request needs an API key then, and there is none yet. Make one: ccapi key create")
     except CcapiError as error:
         output.warn(error.message)
-
-
-def waiting(holder: str) -> None:
-    output.note(f"Waiting for another ccapi to finish (PID {holder})")
 
 
 def _document(resolved: Resolved, origin: Origin) -> dict[str, Any]:

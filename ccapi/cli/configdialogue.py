@@ -24,7 +24,7 @@ def edit(home: Home, *, local: bool) -> None:
             draft.discard()
             output.note(output.printable(f"Nothing was changed in {draft.place}"))
             return
-        configedit.finish(home, draft, view.waiting)
+        configedit.finish(home, draft, output.waiting)
     except CcapiError as error:
         if _changed(draft):
             error.hint = "\n".join([f"What you have written is kept: {draft.file}", error.hint or ""]).rstrip()

@@ -9,12 +9,11 @@ import typer
 
 from ccapi import settings as host_settings
 from ccapi.cli import context, output, values
+from ccapi.cli.options import Json
 from ccapi.errors import CcapiError, OutputFailed
 
 if TYPE_CHECKING:
     from ccapi.commands.keys import Created, KeyRecord, Policy
-
-Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -64,14 +63,14 @@ def create(
         rate=rate,
     )
     home = context.home()
-    created = keys.create(home, name, allowed, _waiting)
+    created = keys.create(home, name, allowed, output.waiting)
     try:
         if as_json:
             output.write_json(_document(created.record) | {"key": created.key})
         else:
             output.write(f"{created.key}\n")
     except (OutputFailed, BrokenPipeError):
-        keys.revoke(home, created.record.id, _waiting)  # a key that nobody has seen
+        keys.revoke(home, created.record.id, output.waiting)  # a key that nobody has seen
         raise
     _explain(created)
 
@@ -129,16 +128,12 @@ def revoke(
     """
     from ccapi.commands import keys
 
-    done = keys.revoke(context.home(), key, _waiting)
+    done = keys.revoke(context.home(), key, output.waiting)
     if as_json:
         output.write_json(asdict(done))
         return
     called = output.printable(f" {done.name!r}" if done.name else "")
     output.note(f"Key {done.id}{called} was already revoked" if done.already else f"Revoked key {done.id}{called}")
-
-
-def _waiting(holder: str) -> None:
-    output.note(f"Waiting for another ccapi to finish (PID {holder})")
 
 
 def _document(record: KeyRecord) -> dict[str, Any]:

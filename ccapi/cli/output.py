@@ -137,6 +137,11 @@ def whole_terminal() -> bool:
     return terminal(sys.stdin) and terminal(sys.stdout)
 
 
+def waiting(holder: str) -> None:
+    """For a lock that another process has; `holder` is its PID."""
+    note(f"Waiting for another ccapi to finish (PID {holder})")
+
+
 def printable(text: str) -> str:
     """`text` of others without what would command the terminal: only newlines and tabs stay."""
     return text.replace("\r\n", "\n").translate(_CONTROL)

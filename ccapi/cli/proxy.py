@@ -9,14 +9,13 @@ import typer
 
 from ccapi import settings as host_settings
 from ccapi.cli import context, output
+from ccapi.cli.options import Json
 
 if TYPE_CHECKING:
     from ccapi.client.proxy import Session
     from ccapi.commands.proxy import ProxyStatus, Started
     from ccapi.oauth.service import Installed
     from ccapi.settings import Settings
-
-Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 
 
 def register(app: typer.Typer) -> None:

@@ -110,7 +110,7 @@ def up(
             plan = stack.plan(settings, **ask, report=view)
         else:
             result = stack.up(settings, **ask, report=view, decide=upview.decision(view))
-            if given := stackports.remember(settings, stackports.GATEWAY, waiting=_waiting):
+            if given := stackports.remember(settings, stackports.GATEWAY, waiting=output.waiting):
                 _say_ports([given], view, kept=True)
             callback_url = proxy.ensure(settings, view)
     if dry_run:
@@ -145,11 +145,7 @@ def _with_ports(
         wanted = [stackports.GATEWAY, *wanted]
     if not wanted:
         return settings, []
-    return stackports.choose(settings, wanted, docker=docker, waiting=_waiting, keep=keep)
-
-
-def _waiting(holder: str) -> None:
-    output.note(f"Waiting for another ccapi to finish (PID {holder})")
+    return stackports.choose(settings, wanted, docker=docker, waiting=output.waiting, keep=keep)
 
 
 def _say_ports(chosen: list[Chosen], view: upview.View, *, kept: bool) -> None:

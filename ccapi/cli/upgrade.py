@@ -60,13 +60,9 @@ def upgrade(
         raise typer.Exit(1)
     with ProgressView() as view:
         after = upgrading.run(
-            settings, plan, docker=docker, network=network, timeout=timeout, report=view, waiting=_waiting
+            settings, plan, docker=docker, network=network, timeout=timeout, report=view, waiting=output.waiting
         )
     _say(plan, after, as_json=as_json, dry_run=False)
-
-
-def _waiting(holder: str) -> None:
-    output.note(f"Waiting for another ccapi to finish (PID {holder})")
 
 
 def _agreed(settings: Settings) -> bool:

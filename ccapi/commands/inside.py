@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Protocol, Self
 
-from ccapi.errors import StackFailed
 from ccapi.redact import redact
 from ccapi.stack.container import Container, Ran
 from ccapi.stack.engine import Engine
@@ -47,11 +46,10 @@ class Inside(Protocol):
 def opened(docker: Mapping[str, str], stack: str) -> Iterator[Inside]:
     """The stack's running container. `docker` is `settings.docker_environment`, `stack` `paths.Home.stack`.
 
-    Raises `DockerUnavailable`, `StackFailed`."""
+    Raises `DockerUnavailable`, `StackFailed`.
+    """
     with Engine(docker, stack) as engine:
-        found = engine.container()
-        if found is None or not found.ours or found.state != "running":
-            raise StackFailed("the container is not running", hint="Start it: ccapi up")
+        engine.running()
         yield Container(engine)
 
 

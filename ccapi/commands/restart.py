@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from ccapi.commands import proxy, stack
-from ccapi.errors import CcapiError, StackFailed
+from ccapi.errors import CcapiError
 from ccapi.settings import Settings
 from ccapi.stack import health
 from ccapi.stack.engine import Engine
@@ -39,7 +39,7 @@ def restart(
     """
     here, began = stack.host(settings.home, docker), time.monotonic()
     with Engine(docker, settings.home.stack) as engine, locked(here, report):
-        found = _present(engine)
+        found = engine.present()
         report(Progress("phase", "Restarting the container"))
         if found.state == "paused":
             engine.unpause()
@@ -55,13 +55,6 @@ def restart(
     callback_url = proxy.ensure(settings, report)
     url = f"http://{found.published}" if found.published else None
     return Restarted(url, time.monotonic() - began, _changed(settings, found, docker, network), callback_url)
-
-
-def _present(engine: Engine) -> Container:
-    found = engine.container()
-    if found is None or not found.ours:
-        raise StackFailed("there is no container", hint="Start it: ccapi up")
-    return found
 
 
 def _changed(settings: Settings, found: Container, docker: Mapping[str, str], network: Mapping[str, str]) -> list[str]:

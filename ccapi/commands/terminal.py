@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ccapi.errors import StackFailed
 from ccapi.paths import Home
 from ccapi.stack import exec as in_container
 from ccapi.stack import spec
@@ -41,7 +40,5 @@ def claude(home: Home, arguments: Sequence[str], *, terminal: bool, docker: Mapp
 
 def _run(home: Home, argv: Sequence[str], *, terminal: bool, docker: Mapping[str, str]) -> int:
     with Engine(docker, home.stack) as engine:
-        found = engine.container()
-    if found is None or not found.ours or found.state != "running":
-        raise StackFailed("the container is not running", hint="Start it: ccapi up")
+        engine.running()
     return in_container.run(home.stack, argv, terminal=terminal, directory=spec.WORKSPACE, environ=docker)

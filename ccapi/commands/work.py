@@ -37,8 +37,8 @@ class Work:
 def look(home: Home, docker: Mapping[str, str]) -> Work:
     """What goes on now. Nothing of it is known for sure: what cannot be asked is left out. Raises nothing of ours."""
     with suppress(CcapiError), Census(docker, home.stack) as engine:
-        container = engine.container()
-        if container is None or not container.ours or container.state != "running":
+        container = engine.own()
+        if container is None or container.state != "running":
             return Work()
         sessions = engine.sessions()
         found = overview(home, base_url(container), timeout=_PATIENCE)

@@ -112,6 +112,24 @@ class Engine:
             except NotFound:
                 return None
 
+    def own(self) -> Container | None:
+        """The stack's container; None when there is none, or something else has its name."""
+        found = self.container()
+        return found if found and found.ours else None
+
+    def present(self) -> Container:
+        """The stack's container, running or not. Raises `StackFailed` when there is none."""
+        if found := self.own():
+            return found
+        raise StackFailed("there is no container", hint="Start it: ccapi up")
+
+    def running(self) -> Container:
+        """The stack's container. Raises `StackFailed` when it does not run."""
+        found = self.own()
+        if found is None or found.state != "running":
+            raise StackFailed("the container is not running", hint="Start it: ccapi up")
+        return found
+
     def restart(self, *, grace: int) -> None:
         """Stop the container, by force after `grace` seconds, and start it again."""
         with self._mapped():

@@ -32,8 +32,7 @@ class Inventory(Census):
 
     def holdings(self) -> Holdings:
         found = Holdings(self.containers(), self.networks(), self.volumes())
-        container = self.container()
-        if container is None or not container.ours:
+        if self.own() is None:
             return found
         method, servers = signin.details(self.file).method, signin.stored(self.file)
         return Holdings(found.containers, found.networks, found.volumes, method, servers)

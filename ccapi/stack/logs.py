@@ -75,8 +75,8 @@ def _stamped(chunks: Iterable[bytes]) -> Iterator[Stamped]:
 
 
 def _present(engine: Engine) -> Container:
-    container = engine.container()
-    if container is None or not container.ours:
+    container = engine.own()
+    if container is None:
         raise StackFailed("not created: there is no container, and so no log", hint="Start it: ccapi up")
     return container
 

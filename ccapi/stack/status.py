@@ -38,9 +38,9 @@ class Status:
 def status(environ: Mapping[str, str], stack: str) -> Status:
     """Raises `DockerUnavailable`. Starts nothing, and takes two seconds at most."""
     with Engine(environ, stack, timeout=_STATUS_TIMEOUT) as engine:
-        container = engine.container()
+        container = engine.own()
         volumes = engine.volumes()
-    if container is None or not container.ours:
+    if container is None:
         return Status("absent", "stopped", None, volumes)
     state = _state(container)
     return Status(state, _verdict(state, container), container, volumes)
