@@ -90,6 +90,11 @@ def package_dir() -> Path:
     return _PACKAGE
 
 
+def scenarios() -> list[str]:
+    """The names of the rehearsal scenarios that are shipped."""
+    return sorted(file.stem for file in (_PACKAGE / "rehearsal" / "scenarios").glob("*.toml"))
+
+
 def templates_dir() -> Path:
     """`templates/`: inside the package when installed from a wheel (hatchling force-include), else beside it."""
     inside = _PACKAGE / "_templates"

@@ -291,6 +291,4 @@ def _sign_out_claude(container: Inside) -> None:
 def _table(rows: Sequence[tuple[str, ...]]) -> str:
     """Of one line each, whatever is in the cells: the agent can write what they are made of."""
     rows = [tuple(" ".join(output.printable(cell).split()) for cell in row) for row in rows]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)) for row in rows)
-    return "".join(f"{line.rstrip()}\n" for line in lines)
+    return output.columns(rows)

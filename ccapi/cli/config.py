@@ -215,7 +215,6 @@ def _command(change: Change) -> str | None:
 
 def _warn_of_no_key(change: Change) -> None:
     """Before a setting keeps everybody out."""
-    from ccapi import settings
     from ccapi.commands import keys
     from ccapi.errors import CcapiError
 
@@ -223,8 +222,7 @@ def _warn_of_no_key(change: Change) -> None:
         return
     try:
         wanted = context.settings()
-        needed = wanted.value("api.require_key") or wanted.host not in settings.LOOPBACK
-        if needed and not keys.listed(wanted.home):
+        if wanted.key_required and not keys.listed(wanted.home):
             output.note("Every request needs an API key then, and there is none yet. Make one: ccapi key create")
     except CcapiError as error:
         output.warn(error.message)

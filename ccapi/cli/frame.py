@@ -230,7 +230,6 @@ class Row(NamedTuple):
 
     module: str
     help: str
-    hidden: bool = False
 
 
 class _Made(MutableMapping[str, Any]):
@@ -298,7 +297,7 @@ class Root(Group):
         self._table = table
 
     def rows(self) -> list[tuple[str, str]]:
-        return [(name, row.help) for name, row in self._table.items() if not row.hidden]
+        return [(name, row.help) for name, row in self._table.items()]
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         del ctx

@@ -96,7 +96,7 @@ def _open_without() -> bool:
         settings = context.settings()
     except CcapiError:
         return False
-    return not settings.value("api.require_key") and settings.host in host_settings.LOOPBACK
+    return not settings.key_required
 
 
 def list_(as_json: Json = False) -> None:
@@ -108,7 +108,7 @@ def list_(as_json: Json = False) -> None:
         output.write_json({"keys": [_document(record) for record in records]})
     elif records:
         heads = ("ID", "NAME", "CREATED", "MAY DO")
-        output.write(_table([heads, *(_row(record) for record in records)]))
+        output.write(output.columns([heads, *(_row(record) for record in records)]))
     else:
         output.note("There are no API keys. Make one: ccapi key create")
 
@@ -157,9 +157,3 @@ def _allows(policy: Policy) -> str:
     if policy.rate:
         parts.append(f"{policy.rate} a minute")
     return output.printable("; ".join(parts) or "everything")
-
-
-def _table(rows: list[tuple[str, ...]]) -> str:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)) for row in rows)
-    return "".join(f"{line.rstrip()}\n" for line in lines)

@@ -153,6 +153,13 @@ def table(rows: Mapping[str, str]) -> str:
     return "".join(f"  {name:<{width}}  {value}\n" for name, value in rows.items())
 
 
+def columns(rows: Sequence[tuple[str, ...]]) -> str:
+    """Cells below each other, as wide as the widest of their column."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)) for row in rows)
+    return "".join(f"{line.rstrip()}\n" for line in lines)
+
+
 def failure(error: CcapiError) -> None:
     """One line that says what happened, and what to do next; for a program that asked for JSON that, too."""
     say(f"{styled('error:', '1;31')} {printable(error.message)}")
@@ -198,19 +205,18 @@ def colour(stream: TextIO | None) -> bool:
     return terminal(stream) and os.environ.get("TERM") != "dumb"
 
 
-def console(*, stderr: bool = True) -> Console:
-    """A rich console; imported late, as it costs half of a command's start-up time."""
+def console() -> Console:
+    """A rich console on stderr; imported late, as it costs half of a command's start-up time."""
     from rich.console import Console
 
-    stream = sys.stderr if stderr else sys.stdout
-    shown = colour(stream)
+    shown = colour(sys.stderr)
     # Said outright: by itself rich takes FORCE_COLOR for a terminal, and keeps bold type under NO_COLOR.
     return Console(
-        stderr=stderr,
+        stderr=True,
         highlight=False,
         no_color=not shown,
         color_system="auto" if shown else None,
-        force_terminal=terminal(stream),
+        force_terminal=terminal(sys.stderr),
     )
 
 

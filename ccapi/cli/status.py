@@ -99,7 +99,7 @@ def _say_unavailable(error: DockerUnavailable, *, as_json: bool, quiet: bool, en
 
 def _say_environment(report: Report, show_secrets: bool) -> None:
     container = report.status.container
-    if container is None or not container.published or container.ended:
+    if container is None or not container.address:
         output.say(f"{report.status.verdict}\nStart it: ccapi up")
         return
     from ccapi.commands.status import base_url
@@ -136,7 +136,7 @@ def _all(*, as_json: bool, quiet: bool) -> int:
 def _table(found: list[tuple[Home, Status]]) -> str:
     rows: list[tuple[str, ...]] = [("STACK", "PROJECT", "STATUS", "ADDRESS")]
     for home, one in found:
-        address = one.container.published if one.container and not one.container.ended else None
+        address = one.container.address if one.container else None
         rows.append((home.stack, home.project or "-", one.verdict, address or "-"))
     return statusview.columns(rows)
 

@@ -30,9 +30,7 @@ def text(report: Report) -> str:
 
 def columns(rows: list[tuple[str, ...]]) -> str:
     """A table whose first row is its head."""
-    widths = [max(len(row[number]) for row in rows) for number in range(len(rows[0]))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    return "".join(f"  {line}\n" for line in lines)
+    return "".join(f"  {line}\n" for line in output.columns(rows).splitlines())
 
 
 def _table(rows: dict[str, str]) -> str:
@@ -48,7 +46,7 @@ def _services(report: Report) -> list[tuple[str, ...]]:
     container = status.container
     if container is None:
         return [head, ("gateway", "not created", "-", "-", "-", "-", "-"), proxy_row]
-    address = container.published if container.published and not container.ended else "-"
+    address = container.address or "-"
     uptime = duration(status.uptime) if status.uptime is not None else "-"
     image = container.image.rpartition(":")[2]
     health = container.health if container.health and not container.ended else "-"
@@ -61,10 +59,12 @@ def _address(callback_url: str | None) -> str:
 
 
 def _rows(report: Report) -> dict[str, str]:
+    from ccapi.commands.status import base_url
+
     status, facts, rows = report.status, report.facts, {}
     if container := status.container:
-        if container.published and not container.ended:
-            rows["API"] = f"http://{container.published}/v1"
+        if container.address:
+            rows["API"] = f"{base_url(container)}/v1"
         rows |= _gateway(report)
         if report.outdated and facts.wanted_image:
             rows["Image"] = f"{facts.wanted_image.rpartition(':')[2]} is wanted: ccapi up"
@@ -162,13 +162,14 @@ def document(report: Report) -> dict[str, Any]:
 
 def brief(stack: str, status: Status) -> dict[str, Any]:
     """The first of it, which `--all` has of each stack."""
+    from ccapi.commands.status import base_url
+
     container = status.container
-    published = container.published if container and not container.ended else None
     return {
         "stack": stack,
         "state": status.state,
         "verdict": status.verdict,
-        "url": f"http://{published}/v1" if published else None,
+        "url": f"{base_url(container)}/v1" if container and container.address else None,
     }
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypedDict
+from typing import TYPE_CHECKING, Annotated, Literal, TypedDict
 
 import typer
 
@@ -23,14 +22,6 @@ if TYPE_CHECKING:
 
 
 _LOG_LINES = 20
-
-
-class Pull(enum.StrEnum):
-    """When the base image of a build is pulled."""
-
-    ALWAYS = "always"
-    MISSING = "missing"
-    NEVER = "never"
 
 
 def register(app: typer.Typer) -> None:
@@ -63,9 +54,10 @@ def up(
     build: Annotated[
         bool | None, typer.Option("--build/--no-build", help="Build the image, or never. Default: if it is missing.")
     ] = None,
-    pull: Annotated[Pull, typer.Option(help="Pull the base image of a build. `always` looks for a newer one.")] = (
-        Pull.MISSING
-    ),
+    pull: Annotated[
+        Literal["always", "missing", "never"],
+        typer.Option(help="Pull the base image of a build. `always` looks for a newer one."),
+    ] = "missing",
     recreate: Annotated[bool, typer.Option("--recreate", help="Make the container anew; the volumes stay.")] = False,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until the container is healthy.")] = True,
     timeout: Annotated[
@@ -100,7 +92,7 @@ def up(
         "docker": docker,
         "network": host_settings.network_environment(),
         "rehearsal": rehearsal,
-        "options": stack.Options(timeout=timeout, wait=wait, build=build, pull=pull.value, recreate=recreate),
+        "options": stack.Options(timeout=timeout, wait=wait, build=build, pull=pull, recreate=recreate),
     }
     view: upview.JsonView | ProgressView = upview.JsonView() if as_json else ProgressView()
     with view:

@@ -10,16 +10,10 @@ from ccapi.errors import CcapiError
 
 def projects(incomplete: str) -> list[str]:
     """The stacks that have a file or a directory here."""
-    from ccapi import paths
     from ccapi.cli import context
+    from ccapi.commands import ownfiles
 
-    home = context.home()._replace(project=None)
-    found: set[str] = set()
-    with suppress(OSError):
-        found |= {entry.name for entry in (paths.state_dir(home) / "projects").iterdir() if entry.is_dir()}
-    with suppress(OSError):
-        found |= {file.stem for file in (paths.config_file(home).parent / "projects").glob("*.toml")}
-    return _beginning(found, incomplete)
+    return _beginning(ownfiles.stacks(context.home()), incomplete)
 
 
 def servers(incomplete: str) -> list[tuple[str, str]]:
@@ -40,8 +34,7 @@ def scenarios(incomplete: str) -> list[str]:
     """The rehearsal scenarios that are shipped."""
     from ccapi import paths
 
-    files = (paths.package_dir() / "rehearsal" / "scenarios").glob("*.toml")
-    return _beginning((file.stem for file in files), incomplete)
+    return _beginning(paths.scenarios(), incomplete)
 
 
 def checks(incomplete: str) -> list[str]:

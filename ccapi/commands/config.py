@@ -13,9 +13,8 @@ from ccapi.settings import TABLE, Resolved, Setting, Settings, check, problems
 from ccapi.settings.problems import Problem
 from ccapi.settings.table import BY_KEY
 from ccapi.stack import lock
+from ccapi.stack.lock import Waiting
 from ccapi.tomlfile import Unreadable
-
-Waiting = Callable[[str], None]  # told the PID of another ccapi that is changing settings at this moment
 
 
 class Change(NamedTuple):
@@ -196,15 +195,11 @@ def _change(home: Home, key: str, edit: Callable[[str, Path], str], *, local: bo
 
 def _edited(home: Home, place: Path, edit: Callable[[str], str], waiting: Waiting) -> bool:
     """Whether that made a difference. One at a time, whichever stack and file: they share files."""
-    guarded = paths.state_dir(home._replace(project=None)) / "config.lock"
-    try:
-        with lock.exclusive(guarded, waiting):
-            before = read(place)
-            after = edit(before)
-            if after != before:
-                files.replace(place, after)
-    except OSError as error:  # the lock's: reading and writing the file have errors of their own
-        raise OutputFailed(f"{guarded}: {error.strerror}") from error
+    with lock.exclusive(paths.state_dir(home._replace(project=None)) / "config.lock", waiting):
+        before = read(place)
+        after = edit(before)
+        if after != before:
+            files.replace(place, after)
     return after != before
 
 

@@ -11,10 +11,10 @@ from typing import NamedTuple
 
 from ccapi import files, paths
 from ccapi.commands import config
-from ccapi.commands.config import Waiting
 from ccapi.paths import Home
 from ccapi.settings import TABLE, check, values
 from ccapi.settings.problems import Problem
+from ccapi.stack.lock import Waiting
 
 _WIDTH = 100
 

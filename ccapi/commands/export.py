@@ -64,7 +64,8 @@ def export_to(settings: Settings, directory: Path, names: Sequence[str], *, forc
         before = _look(directory, force=force)
         chosen = overlays.chosen([*names, *(before.overlays if before else ())])
         spec = stack.wanted(settings, {}, None)
-        content = export.files(spec, chosen)
+        inputs = templates.build_input(spec.base_image, spec.ca_file, spec.user, spec.claude)
+        content = export.files(spec, inputs, chosen)
         given, keyring, made = _secrets(chosen, before or _Before())
         kept = (before.environment if before else None) or {}
         content[_ENV] = envfile.text(spec, chosen, given, kept).encode()
@@ -73,10 +74,9 @@ def export_to(settings: Settings, directory: Path, names: Sequence[str], *, forc
         _write(directory, content, before)
     except OSError as error:
         raise OutputFailed(f"{error.filename or directory}: {error.strerror or error}") from error
-    image = export.exported(templates.build_input(spec.base_image, spec.ca_file, spec.user, spec.claude).image)
     return Exported(
         directory=directory.absolute(),
-        image=image,
+        image=export.exported(inputs.image),
         overlays=tuple(one.name for one in chosen if one.name in overlays.NAMES),
         keys=made,
         to_set=tuple(name for one in chosen for name in one.yours if name not in kept),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +15,7 @@ from ccapi.errors import NotFound, OutputFailed, SettingInvalid, UsageError
 from ccapi.paths import Home
 from ccapi.settings import WORKSPACE_NAME
 from ccapi.stack import lock
+from ccapi.stack.lock import Waiting
 from ccapi.wire import keys
 from ccapi.wire.keys import KeyFile, KeyRecord, Policy, RevokedKey, TranscriptLimit
 
@@ -23,8 +24,6 @@ __all__ = ["Created", "KeyRecord", "Policy", "Revoked", "added", "create", "dire
 _REMEMBERED = 100  # revoked keys that the file still names
 _MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,126}(?:\[1m\])?")
 _TOOL = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,127}")
-
-Waiting = Callable[[str], None]  # told the PID of another ccapi that is changing the keys at this moment
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,15 +190,9 @@ def _write(file: Path, content: KeyFile) -> None:
     files.replace(file, keys.dump(content), mode=0o644)
 
 
-@contextmanager
-def _locked(home: Home, waiting: Waiting) -> Iterator[None]:
+def _locked(home: Home, waiting: Waiting) -> AbstractContextManager[None]:
     """One change at a time. The lock is beside the directory of the keys, which is the container's to read."""
-    file = paths.state_dir(home) / "keys.lock"
-    try:
-        with lock.exclusive(file, waiting):
-            yield
-    except OSError as error:  # the lock's: reading and writing the keys have errors of their own
-        raise OutputFailed(f"{file}: {error.strerror}") from error
+    return lock.exclusive(paths.state_dir(home) / "keys.lock", waiting)
 
 
 def _now() -> datetime:

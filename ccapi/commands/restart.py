@@ -16,6 +16,7 @@ from ccapi.stack.lifecycle import locked
 from ccapi.stack.progress import Kind, Progress, Report
 from ccapi.stack.spec import Options
 from ccapi.stack.state import Container
+from ccapi.stack.status import base_url
 
 _GRACE = 40  # seconds; docker-compose.yml's stop_grace_period
 
@@ -53,7 +54,7 @@ def restart(
     with suppress(CcapiError):  # then that is what `ensure` says, too
         proxy.stop(settings.home)
     callback_url = proxy.ensure(settings, report)
-    url = f"http://{found.published}" if found.published else None
+    url = base_url(found) if found.published else None
     return Restarted(url, time.monotonic() - began, _changed(settings, found, docker, network), callback_url)
 
 

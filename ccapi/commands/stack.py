@@ -104,7 +104,7 @@ def host(home: Home, docker: Mapping[str, str]) -> Host:
 
 def _scenario(name: str) -> str:
     """The container has the shipped scenarios, not this machine's files."""
-    shipped = sorted(file.stem for file in (paths.package_dir() / "rehearsal" / "scenarios").glob("*.toml"))
+    shipped = paths.scenarios()
     if name not in shipped:
         raise UsageError(
             f"no rehearsal scenario is called {name!r}",

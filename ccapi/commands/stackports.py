@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from ccapi import paths
-from ccapi.errors import CcapiError, OutputFailed, StackFailed
+from ccapi.errors import CcapiError, StackFailed
 from ccapi.paths import Home
 from ccapi.settings import Settings
+from ccapi.settings.table import BY_KEY, OWN_PORTS
+from ccapi.stack import lock
+from ccapi.stack.lock import Waiting
 
 GATEWAY, PROXY = "gateway.port", "oauth.port"
-_FIRST = {GATEWAY: 8000, PROXY: 8888}  # those of the stack that most people have: others come after them
-
-Waiting = Callable[[str], None]  # told the PID of another ccapi that is choosing ports at this moment
+# Those of the stack that most people have: others come after them.
+_FIRST: Mapping[str, int] = {key: BY_KEY[key].default for key in OWN_PORTS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +32,7 @@ class Chosen:
 
 def missing(settings: Settings) -> list[str]:
     """Which of its ports a named stack has not been given yet."""
-    return [key for key in (GATEWAY, PROXY) if settings.value(key) is None] if settings.home.project else []
+    return [key for key in OWN_PORTS if settings.value(key) is None] if settings.home.project else []
 
 
 def choose(
@@ -44,7 +46,7 @@ def choose(
     from ccapi.commands import config
 
     home, chosen = settings.home, []
-    with _alone(home, waiting):
+    with lock.exclusive(paths.state_dir(home._replace(project=None)) / "ports.lock", waiting):  # of all stacks
         containers, own = _of_containers(home, docker)
         taken = {*_of_other_stacks(home), *containers}
         for key in wanted:
@@ -81,19 +83,6 @@ def remember(settings: Settings, key: str, *, waiting: Waiting) -> Chosen | None
     return _written(home, key, int(settings.value(key)), waiting)
 
 
-@contextmanager
-def _alone(home: Home, waiting: Waiting) -> Iterator[None]:
-    """Among all stacks."""
-    from ccapi.stack import lock
-
-    file = paths.state_dir(home._replace(project=None)) / "ports.lock"
-    try:
-        with lock.exclusive(file, waiting):
-            yield
-    except OSError as error:
-        raise OutputFailed(f"{file}: {error.strerror}") from error
-
-
 def _of_other_stacks(home: Home) -> Iterator[int]:
     """What the files say; one that cannot be read says nothing."""
     shared = home._replace(project=None, config=None)
@@ -101,18 +90,16 @@ def _of_other_stacks(home: Home) -> Iterator[int]:
     own = paths.project_config_file(home)
     yield from _FIRST.values() if home.project else ()
     for file in {paths.config_file(home) if home.project else None, *directory.glob("*.toml")} - {own, None}:
-        yield from (port for key in (GATEWAY, PROXY) if (port := _of(file, key)))
+        yield from (port for key in OWN_PORTS if (port := _of(file, key)))
 
 
 def _of(file: Path | None, key: str) -> int | None:
-    import tomllib
+    from ccapi.settings import layers
 
-    table, _, name = key.partition(".")
     try:
-        value = tomllib.loads(file.read_text("utf-8"))[table][name] if file else None
-    except (OSError, ValueError, LookupError, TypeError):
+        return int(BY_KEY[key].parse(layers.of_file(file).values[key])) if file else None
+    except (CcapiError, LookupError, ValueError):
         return None
-    return value if isinstance(value, int) else None
 
 
 def _of_containers(home: Home, docker: Mapping[str, str]) -> tuple[set[int], int | None]:

@@ -19,6 +19,7 @@ from ccapi.stack import spec, templates, upgrade
 from ccapi.stack.container import Container as Programs
 from ccapi.stack.engine import Engine
 from ccapi.stack.inspection import Inspector
+from ccapi.stack.lock import Waiting
 from ccapi.stack.progress import Progress, Report
 from ccapi.stack.spec import Options, StackSpec
 from ccapi.stack.state import Container
@@ -129,7 +130,7 @@ def run(
     network: Mapping[str, str],
     timeout: float,
     report: Report,
-    waiting: config.Waiting,
+    waiting: Waiting,
 ) -> Release:
     """Do it; what runs then. `timeout`: seconds until the container must be healthy.
 
@@ -237,7 +238,7 @@ def _not_ready(programs: Inside) -> str:
 class _Notes:
     """The setting and the record of what was before: written once the new release is good, and taken back."""
 
-    def __init__(self, settings: Settings, chosen: Plan, waiting: config.Waiting) -> None:
+    def __init__(self, settings: Settings, chosen: Plan, waiting: Waiting) -> None:
         self._home, self._chosen, self._waiting = settings.home, chosen, waiting
         self._setting: str | None = settings.value(KEY)
         self._file = paths.state_dir(settings.home) / _RECORD

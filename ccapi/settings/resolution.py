@@ -11,7 +11,7 @@ from ccapi.paths import Home
 from ccapi.settings import layers, problems, values
 from ccapi.settings.layers import Layer
 from ccapi.settings.problems import Problem
-from ccapi.settings.table import BY_KEY, OWN_PORTS, TABLE, Setting
+from ccapi.settings.table import BY_KEY, LOOPBACK, OWN_PORTS, TABLE, Setting
 
 
 class Resolved(NamedTuple):
@@ -30,6 +30,11 @@ class Settings(NamedTuple):
     def value(self, key: str) -> Any:
         """The value of a row of the table."""
         return self.resolved[key].value
+
+    @property
+    def key_required(self) -> bool:
+        """Whether everybody needs an API key: that is wanted, or other machines can reach the API."""
+        return bool(self.value("api.require_key")) or self.host not in LOOPBACK
 
     def with_value(self, key: str, value: Any) -> Settings:
         """The same, but for one of them, as if a flag had said so."""

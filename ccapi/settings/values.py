@@ -26,7 +26,6 @@ class Kind(NamedTuple):
     expected: str
     parse: Callable[[Any], Any]
     near: Callable[[Any], str | None] = lambda _: None
-    choices: tuple[str, ...] = ()
 
     def suggestion(self, value: Any) -> str | None:
         """What to write in the place of a wrong value; None if nobody can tell."""
@@ -46,7 +45,7 @@ def one_of(*choices: str) -> Kind:
                 return choice
         raise ValueError
 
-    return Kind(f"one of {', '.join(choices)}", parse, lambda value: near.word(str(value), choices), choices)
+    return Kind(f"one of {', '.join(choices)}", parse, lambda value: near.word(str(value), choices))
 
 
 def _integer(value: Any, least: int, most: float = float("inf")) -> int:
@@ -141,7 +140,7 @@ MOMENT = Kind("seconds", partial(_seconds, none=True), near.seconds)
 HEARTBEAT = Kind(
     f"seconds, more than 0 and at most {_MOST_SILENCE}", partial(_seconds, most=_MOST_SILENCE), near.seconds
 )
-SWITCH = Kind("true or false", _switch, near.switch, ("true", "false"))
+SWITCH = Kind("true or false", _switch, near.switch)
 ADDRESS = Kind("an IP address", _address)
 IMAGE = Kind("an image name", _text)
 MODEL = Kind("a model's name", _text)

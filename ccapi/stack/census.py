@@ -75,13 +75,6 @@ class Census(Engine):
                 return [_session(one) for one in started if one["Running"] and _argv(one) != check[1:]]
         return []
 
-    def mounts(self) -> Mapping[str, str]:
-        """Where the directories and volumes of the stack's container come from, by their place in it."""
-        with self._mapped():
-            for found in self._api.containers(all=True, filters=self._own):
-                return {mount["Destination"]: mount.get("Source", "") for mount in found["Mounts"]}
-        return {}
-
     def stop_container(self, container: str, grace: int | None) -> None:
         """Stop it, by force after `grace` seconds; None: after what the container itself was made with."""
         with self._mapped():

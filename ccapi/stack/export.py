@@ -15,6 +15,7 @@ from ccapi.stack import overlays as overlay_files
 from ccapi.stack import templates
 from ccapi.stack.overlays import Overlay
 from ccapi.stack.spec import StackSpec
+from ccapi.stack.templates import BuildInput
 
 _COMPOSE = "templates/compose"
 _HEADER = "# Made by `ccapi compose export`: see README.md beside it."
@@ -34,9 +35,8 @@ def compose_text(spec: StackSpec, image: str) -> str:
     return _named(text, spec, image)
 
 
-def files(spec: StackSpec, overlays: Sequence[Overlay]) -> dict[str, bytes]:
-    """All but `.env` and the keys, by their path in the folder. Raises `SettingInvalid` for a useless CA file."""
-    inputs = templates.build_input(spec.base_image, spec.ca_file, spec.user, spec.claude)
+def files(spec: StackSpec, inputs: BuildInput, overlays: Sequence[Overlay]) -> dict[str, bytes]:
+    """All but `.env` and the keys, by their path in the folder. `inputs`: what the image is made of."""
     image = exported(inputs.image)
     found = dict(inputs.files)
     dockerfile = found.pop(f"{_COMPOSE}/Dockerfile").decode()

@@ -22,10 +22,6 @@ class Holdings:
     method: signin.Method | None = None
     servers: tuple[str, ...] | None = None
 
-    @property
-    def any(self) -> bool:
-        return bool(self.containers or self.networks or self.volumes)
-
 
 class Inventory(Census):
     """A `Census` that also tells of sign-ins, and removes single images. Raises like it."""

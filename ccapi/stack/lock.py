@@ -6,31 +6,40 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TextIO
+
+from ccapi.errors import OutputFailed
+
+Waiting = Callable[[str], None]  # told the PID of the process that has the lock
 
 _POLL = 0.2  # seconds
 _FAR = 1 << 30  # bytes: Windows locks a range, which nobody else can read then; the holder's PID stands before it
 
 
 @contextmanager
-def exclusive(file: Path, waiting: Callable[[str], None]) -> Iterator[None]:
+def exclusive(file: Path, waiting: Waiting) -> Iterator[None]:
     """Hold the lock. A second caller waits as long as it takes; `waiting` is called once with the holder's PID.
 
-    The kernel releases it with the process, whatever happens to that.
+    The kernel releases it with the process, whatever happens to that. Raises `OutputFailed` when there is no place for
+    the lock.
     """
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with file.open("a+", encoding="ascii") as handle:
-        if not _acquire(handle):
+    with ExitStack() as held:
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            handle = held.enter_context(file.open("a+", encoding="ascii"))
+            if not _acquire(handle):
+                handle.seek(0)
+                waiting(handle.read().strip() or "?")
+                while not _acquire(handle):
+                    time.sleep(_POLL)
             handle.seek(0)
-            waiting(handle.read().strip() or "?")
-            while not _acquire(handle):
-                time.sleep(_POLL)
-        handle.seek(0)
-        handle.truncate(0)
-        handle.write(str(os.getpid()))
-        handle.flush()
+            handle.truncate(0)
+            handle.write(str(os.getpid()))
+            handle.flush()
+        except OSError as error:
+            raise OutputFailed(f"{file}: {error.strerror}") from error
         yield
 
 

@@ -51,6 +51,11 @@ class Container:
         return (datetime.now(UTC) - self.started).total_seconds() if self.started else 0.0
 
     @property
+    def address(self) -> str | None:
+        """Where it is published while it runs."""
+        return None if self.ended else self.published
+
+    @property
     def port(self) -> int | None:
         return int(self.published.rpartition(":")[2]) if self.published else None
 

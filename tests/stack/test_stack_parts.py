@@ -12,11 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from ccapi.errors import CcapiError, PortBusy, SettingInvalid
-from ccapi.stack import admissible, build, preflight
+from ccapi.cli import statusview
+from ccapi.commands import stackports
+from ccapi.errors import CcapiError, OutputFailed, PortBusy, SettingInvalid
+from ccapi.stack import admissible, build, lock, preflight
 from ccapi.stack.differences import differences
 from ccapi.stack.spec import Difference, StackSpec
-from ccapi.stack.status import _state, _verdict
+from ccapi.stack.status import Status, _state, _verdict
 from tests.stack.support import FakeDocker, container
 
 IMAGE = "claude-code-api:0123456789ab"
@@ -305,3 +307,49 @@ def test_a_port_below_1024_is_the_engines_business() -> None:
         probe.settimeout(1)
         if probe.connect_ex(("127.0.0.1", 1)) != 0:
             assert ports.is_free(1)
+
+
+# --- what several commands share
+
+
+def test_no_place_for_a_lock(tmp_path: Path) -> None:
+    """It is said which file, and what is the matter; nothing is locked, and nothing is done."""
+    (tmp_path / "state").write_text("in the place of the directory")
+    with (
+        pytest.raises(OutputFailed, match=r"state/stack\.lock: "),
+        lock.exclusive(tmp_path / "state" / "stack.lock", print),
+    ):
+        pytest.fail("without the lock")
+
+
+@pytest.mark.parametrize(
+    ("published", "url"),
+    [
+        ("127.0.0.1:8000", "http://127.0.0.1:8000/v1"),
+        ("0.0.0.0:8001", "http://127.0.0.1:8001/v1"),
+        ("::1:8002", "http://[::1]:8002/v1"),
+    ],
+)
+def test_the_url_of_a_status_can_be_used(published: str, url: str) -> None:
+    """Whatever address Docker has published it on."""
+    found = Status("healthy", "running (healthy)", container(published=published), [])
+    assert statusview.brief("claude-code-api", found)["url"] == url
+    ended = Status("stopped", "stopped", container(published=published, state="exited"), [])
+    assert statusview.brief("claude-code-api", ended)["url"] is None
+
+
+@pytest.mark.parametrize("written", ["8005", '"8005"', "\ufeff8005"])
+def test_a_port_that_another_stacks_file_says(tmp_path: Path, written: str) -> None:
+    """As the settings take it: a word with a number in it as well, and a file with a byte order mark."""
+    mark = "\ufeff" if written.startswith("\ufeff") else ""
+    file = tmp_path / "mail.toml"
+    file.write_text(f"{mark}[gateway]\nport = {written.removeprefix(mark)}\n", "utf-8")
+    assert stackports._of(file, "gateway.port") == 8005
+
+
+@pytest.mark.parametrize("text", ["gateway.port = true", "gateway.port = 0", "gateway = 1", "[broken", ""])
+def test_what_is_no_port_in_another_stacks_file(tmp_path: Path, text: str) -> None:
+    """It takes none away."""
+    file = tmp_path / "mail.toml"
+    file.write_text(text)
+    assert stackports._of(file, "gateway.port") is None
