@@ -34,9 +34,8 @@ from ccapi.settings import check
 from ccapi.wire.authorization import FIRST_PORT
 from ccapi.wire.keys import TRANSCRIPTS
 from tests.cli.readme import README, Page, bash, below, check_answer, content_of
-from tests.cli.support import DEADLINE, ROOT, Cli, Gateway, clean_environ, gateway, read_line
+from tests.cli.support import DEADLINE, ROOT, Cli, Gateway, clean_environ, free_port, gateway, read_line
 from tests.docs import covered
-from tests.oauth.proxyprocess import free_port
 
 API, MCP, SETTINGS, OPERATION, REHEARSAL = (
     Page(f"docs/{name}.md") for name in ("api", "mcp", "settings", "operations", "rehearsal")

@@ -18,7 +18,7 @@ from ccapi.stack import status as stack_status
 from ccapi.stack.engine import Container, Engine
 from ccapi.stack.signin import Details
 from ccapi.stack.spec import User
-from ccapi.stack.status import CLAUDE_VERSION, Status, base_url
+from ccapi.stack.status import Status, base_url, claude_version
 from ccapi.wire.internal import Overview
 
 __all__ = ["Container", "Facts", "Report", "Status", "base_url", "every", "look", "status"]
@@ -111,8 +111,7 @@ def _gateway(home: Home, container: Container, facts: Facts) -> None:
 def _stored(home: Home, docker: Mapping[str, str], facts: Facts) -> None:
     """By what lies in the container and on its volume, also when it does not run."""
     with suppress(DockerUnavailable), Engine(docker, home.stack, timeout=_CALL) as engine:
-        version = (engine.file(CLAUDE_VERSION) or b"").decode("utf-8", "replace").split()
-        facts.claude = version[0] if version else None
+        facts.claude = claude_version(engine)
         facts.sign_in = signin.details(engine.file)
 
 

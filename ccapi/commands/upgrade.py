@@ -23,7 +23,7 @@ from ccapi.stack.lock import Waiting
 from ccapi.stack.progress import Progress, Report
 from ccapi.stack.spec import Options, StackSpec
 from ccapi.stack.state import Container
-from ccapi.stack.status import CLAUDE_VERSION
+from ccapi.stack.status import claude_version
 from ccapi.stack.task import Task
 
 KEY = "stack.claude_version"
@@ -110,8 +110,7 @@ def plan(
         found = engine.container()
         rehearsal = found.environment.get("CCAPI_REHEARSAL") if found else None
         container = upgrade.present(_task(settings, stack.wanted(settings, network, rehearsal), docker, report))
-        version_file = (engine.file(CLAUDE_VERSION) or b"").decode("utf-8", "replace").split()
-        before = Release(container.labels.get(spec.SDK_LABEL) or None, version_file[0] if version_file else None)
+        before = Release(container.labels.get(spec.SDK_LABEL) or None, claude_version(engine))
         if rollback:
             record = _record(settings.home)
             return Plan(before, record["sdk"], _setting(record), container, rehearsal)

@@ -328,6 +328,11 @@ class Engine:
             else:
                 self._api.remove_network(stray.name)
 
+    def remove_image(self, name: str) -> None:
+        """Take the name away, and the image with its last one. Raises `StackFailed` for one that is used."""
+        with self._mapped():
+            self._api.remove_image(name)
+
     def remove_old_images(self, keep: str) -> int:
         """Remove the images that earlier runs of `up` built. One that something still uses stays. How many went."""
         from docker.errors import APIError

@@ -24,7 +24,7 @@ class Holdings:
 
 
 class Inventory(Census):
-    """A `Census` that also tells of sign-ins, and removes single images. Raises like it."""
+    """A `Census` that also tells of sign-ins. Raises like it."""
 
     def holdings(self) -> Holdings:
         found = Holdings(self.containers(), self.networks(), self.volumes())
@@ -35,11 +35,5 @@ class Inventory(Census):
 
     def kept_for_going_back(self) -> list[str]:
         """The image that `ccapi upgrade` has kept for this stack alone."""
-        _, _, project = self.stack.removeprefix(spec.REPOSITORY).partition("-")
-        name = f"{spec.REPOSITORY}:{spec.BEFORE}{f'-{project}' if project else ''}"
+        name = spec.kept(self.stack)
         return [name] if self.has_image(name) else []
-
-    def remove_image(self, name: str) -> None:
-        """Take the name away, and the image with its last one. Raises `StackFailed` for one that is used."""
-        with self._mapped():
-            self._api.remove_image(name)

@@ -49,6 +49,11 @@ class User(NamedTuple):
         return f"{self.uid}:{self.gid}"
 
 
+def kept(stack: str) -> str:
+    """The name of the image that a stack may go back to."""
+    return f"{REPOSITORY}:{BEFORE}{stack.removeprefix(REPOSITORY)}"
+
+
 @dataclass(frozen=True, slots=True)
 class StackSpec:
     """`environment` holds values for `VARIABLES`; one that is missing is not set in the container."""

@@ -11,7 +11,7 @@ from ccapi.stack.engine import Container, Engine, Volume
 
 State = Literal["healthy", "starting", "unhealthy", "restarting", "paused", "stopped", "absent"]
 
-CLAUDE_VERSION = "/opt/ccapi/claude-version"  # in the image: what `claude --version` said when it was built
+_CLAUDE_VERSION = "/opt/ccapi/claude-version"  # in the image: what `claude --version` said when it was built
 
 _STATUS_TIMEOUT = 0.8  # seconds for each of the two or three calls: an answer within two, also when Docker hangs
 _GONE_AFTER = 3.0  # seconds without a running container until following its log ends
@@ -70,6 +70,12 @@ def _verdict(state: State, container: Container) -> str:
             return "stopped (ran out of memory)"
         case _:
             return f"stopped (exit code {container.exit_code})"
+
+
+def claude_version(engine: Engine) -> str | None:
+    """Of Claude Code in the container, running or not; None where that is not known."""
+    said = (engine.file(_CLAUDE_VERSION) or b"").decode("utf-8", "replace").split()
+    return said[0] if said else None
 
 
 def base_url(container: Container) -> str:

@@ -20,17 +20,13 @@ _OTHER_IMAGE = {"image", "docker-compose.yml"}  # what differs when ccapi itself
 
 
 class Keeper(Inspector):
-    """An `Engine` that also gives images names and takes them away. Raises like it."""
+    """An `Engine` that also gives images names. Raises like it."""
 
     def name_image(self, image: str, name: str) -> None:
         """One that had this name loses it."""
         repository, _, tag = name.partition(":")
         with self._mapped():
             self._api.tag(image, repository, tag)
-
-    def forget_name(self, name: str) -> None:
-        with self._mapped():
-            self._api.remove_image(name)
 
 
 def present(task: Task) -> Container:
@@ -55,11 +51,6 @@ def upgrade(task: Task, old: Container, *, settle: Settle, unsettle: Callable[[]
         if found.id != old.id:
             raise StackFailed("the container was replaced by somebody else meanwhile", hint="Once more: ccapi upgrade")
         upgrader.put(found, settle, unsettle)
-
-
-def kept(stack: str) -> str:
-    """The name of the image that a stack may go back to."""
-    return f"{spec.REPOSITORY}:{spec.BEFORE}{stack.removeprefix(spec.REPOSITORY)}"
 
 
 @contextmanager
@@ -102,7 +93,7 @@ class _Upgrader(Starter):
             self.report("warning", warning)
         if build:
             self._build_beside()
-        name = kept(self.host.stack)
+        name = spec.kept(self.host.stack)
         before = self.engine.image_id(name)
         self._keeper.name_image(old.image_id, name)
         settling = False
@@ -149,7 +140,7 @@ class _Upgrader(Starter):
         if before:
             self._keeper.name_image(before, name)
         else:
-            self._keeper.forget_name(name)
+            self._keeper.remove_image(name)
 
 
 def _as_before(error: CcapiError, hint: str | None = None) -> StackFailed:

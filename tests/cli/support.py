@@ -76,6 +76,12 @@ def clean_environ(home: Path, **extra: str) -> dict[str, str]:
     }
 
 
+def free_port() -> int:
+    """One that nobody has at this moment."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
 class Cli:
     """Runs `ccapi` in `directory`, with a home of its own in it."""
 

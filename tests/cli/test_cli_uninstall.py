@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from ccapi.commands import updates
-from tests.cli.support import Cli
-from tests.stack.support import cli_without_engine, free_port
+from tests.cli.support import Cli, free_port
+from tests.stack.support import cli_without_engine
 
 
 @pytest.fixture

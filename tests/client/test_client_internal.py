@@ -11,8 +11,7 @@ import pytest
 from ccapi.client.internal import InternalClient
 from ccapi.errors import GatewayProtocol, GatewayUnreachable, StackSecretInvalid
 from ccapi.wire.internal import Probed, Server
-from tests.cli.support import FakeGateway
-from tests.oauth.proxyprocess import free_port
+from tests.cli.support import FakeGateway, free_port
 
 T = TypeVar("T")
 

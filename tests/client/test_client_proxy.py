@@ -10,8 +10,7 @@ import pytest
 
 from ccapi.client.proxy import ProxyClient, Session
 from ccapi.errors import LoginNotFound, LoginRefused, PortBusy, ProxyUnreachable, StackSecretInvalid
-from tests.cli.support import FakeGateway
-from tests.oauth.proxyprocess import free_port
+from tests.cli.support import FakeGateway, free_port
 from tests.oauth.support import SECRET, Running, authorization_url, new_state, proxy, raw
 from tests.oauth.support import get as target_of
 

@@ -38,19 +38,6 @@ class Stage(Stack):
         self.doctor.environ = self.environ
         self.volume = f"{self.name}_claude-config"
 
-    def cli_with(self, *args: str, stdin: str) -> subprocess.CompletedProcess[str]:
-        """A command that is given something to read."""
-        return subprocess.run(
-            command(*args),
-            cwd=self.directory,
-            env=self.environ,
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-
     def up(self, *args: str, environ: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
         done = super().up(*args, environ=environ)
         self.images.add(inspect(self.name)["Config"]["Image"])

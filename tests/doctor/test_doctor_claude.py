@@ -76,7 +76,7 @@ def test_not_signed_in(signed_out: Stage, table: Table) -> None:
     """As after the first `ccapi up`."""
     broken = signed_out.look("claude.sign_in")
     assert signed_out.finding("claude.billing").status == "skip"
-    sign_in = signed_out.cli_with("auth", "claude", "--api-key", "--with-token", stdin=KEY)
+    sign_in = signed_out.cli("auth", "claude", "--api-key", "--with-token", stdin=KEY)
     assert sign_in.returncode == 0, sign_in.stderr
     mended = signed_out.look("claude.sign_in")
     signed_out.add(table, "Claude Code is not signed in", broken, mended)
@@ -147,7 +147,7 @@ def test_a_long_lived_token_that_is_old(signed_out: Stage, table: Table) -> None
     assert "expires soon" in signed_out.finding("claude.sign_in").summary
     signed_out.inside(f"{_CONFIG} && touch -d '2020-01-01' credentials.env")
     broken = signed_out.look("claude.sign_in")
-    sign_in = signed_out.cli_with("auth", "claude", "--token", "--with-token", "--force", stdin=TOKEN)
+    sign_in = signed_out.cli("auth", "claude", "--token", "--with-token", "--force", stdin=TOKEN)
     assert sign_in.returncode == 0, sign_in.stderr
     today = f"{datetime.now(UTC):%Y-%m-%d}"
     mended = signed_out.look("claude.sign_in")

@@ -12,11 +12,12 @@ import pytest
 
 from ccapi.client import certificate
 from ccapi.doctor.runner import Result
+from tests.cli.support import free_port
 from tests.doctor.stage import Stage
 from tests.doctor.support import NO_ENGINE, Doctor, Table
 from tests.doctor.tlsserver import AUTHORITY, ORGANISATION, Authority, authority, https
 from tests.gateway.harness import await_that
-from tests.stack.support import free_port, inspect
+from tests.stack.support import inspect
 
 pytestmark = NO_ENGINE
 

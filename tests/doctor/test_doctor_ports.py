@@ -11,10 +11,10 @@ from contextlib import contextmanager
 import pytest
 
 from ccapi import portowner
-from tests.cli.support import DEADLINE, read_line
+from tests.cli.support import DEADLINE, free_port, read_line
 from tests.doctor.stage import BASE, Stage
 from tests.doctor.support import NO_ENGINE, Doctor, Table
-from tests.stack.support import docker, free_port
+from tests.stack.support import docker
 
 _SERVER = """
 import socket, sys, time

@@ -13,11 +13,10 @@ from pathlib import Path
 import pytest
 
 from ccapi.commands import keys, secret
-from tests.cli.support import DEADLINE
+from tests.cli.support import DEADLINE, free_port
 from tests.doctor.stage import Stage
 from tests.doctor.support import Doctor, Table
 from tests.gateway.harness import await_that
-from tests.stack.support import free_port
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(600)]
 

@@ -15,8 +15,8 @@ from ccapi.commands.login import Invitation, Parts, Phase, SignedIn, Wanted, log
 from ccapi.errors import CcapiError, ProxyFailed
 from ccapi.oauth.catalogue import Entry
 from ccapi.wire.internal import Probed, Server
+from tests.cli.support import free_port
 from tests.oauth.localcontainer import LocalContainer
-from tests.oauth.proxyprocess import free_port
 from tests.oauth.support import SECRET, Running, new_state
 
 URL = "https://mcp.example/mcp"

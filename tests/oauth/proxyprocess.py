@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 
 from ccapi.oauth import config as proxy_config
 from ccapi.oauth.config import ProxyConfig
-from tests.cli.support import ROOT, Cli, clean_environ
+from tests.cli.support import ROOT, Cli, clean_environ, free_port
 
 DEADLINE = 20.0  # seconds: what anything in these tests may take on a busy machine
 LINES = "Starting OAuth Proxy on port {0}\nOAuth callback URL: http://localhost:{0}/oauth/callback\n"
@@ -56,11 +56,6 @@ def until(found: Callable[[], T], what: str, seconds: float = DEADLINE) -> T:
         assert time.monotonic() < deadline, f"{what}: not within {seconds:g} s"
         time.sleep(0.01)
     return value
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 def ask(port: int, host: str = "127.0.0.1", path: str = "/") -> bytes:

@@ -24,8 +24,8 @@ from ccapi.oauth import server
 from ccapi.oauth.config import ProxyConfig
 from ccapi.web.headers import HEADERS
 from ccapi.wire import envelope, internal
+from tests.cli.support import free_port
 from tests.gateway.harness import await_that, in_thread
-from tests.oauth.proxyprocess import free_port
 
 MARKER = "MARKER31337"  # every code and state of these tests has it, and nothing else does
 STATE, CODE = f"GOOD-{MARKER}", f"CODE-{MARKER}"

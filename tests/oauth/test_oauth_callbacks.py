@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from ccapi.errors import LoginRefused
 from ccapi.oauth import query
-from tests.oauth.proxyprocess import free_port
+from tests.cli.support import free_port
 from tests.oauth.support import (
     CODE,
     MARKER,

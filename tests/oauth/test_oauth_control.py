@@ -13,8 +13,8 @@ import pytest
 
 from ccapi.client.proxy import ProxyClient
 from ccapi.errors import LoginNotFound, LoginRefused
+from tests.cli.support import free_port
 from tests.oauth import support
-from tests.oauth.proxyprocess import free_port
 from tests.oauth.support import (
     CODE,
     SECRET,

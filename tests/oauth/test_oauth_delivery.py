@@ -16,9 +16,9 @@ from aiohttp import web
 from ccapi.oauth import app
 from ccapi.oauth.guard import Guard
 from ccapi.wire import internal
+from tests.cli.support import free_port
 from tests.gateway.harness import await_that, gateway, in_thread
 from tests.oauth import support
-from tests.oauth.proxyprocess import free_port
 from tests.oauth.support import (
     CODE,
     MARKER,

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from ccapi.errors import PortBusy
+from tests.cli.support import free_port
 from tests.gateway.harness import await_that
 from tests.oauth import support
-from tests.oauth.proxyprocess import free_port
 from tests.oauth.support import (
     CODE,
     MARKER,

@@ -21,9 +21,9 @@ from ccapi.oauth.config import ProxyConfig
 from ccapi.paths import Home
 from ccapi.wire import internal
 from ccapi.wire.keys import Policy
+from tests.cli.support import free_port
 from tests.gateway.harness import Gateway, gateway
 from tests.oauth import support
-from tests.oauth.proxyprocess import free_port
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="127.0.0.2 needs no setting up on Linux only")
 

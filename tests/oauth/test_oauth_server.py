@@ -20,10 +20,10 @@ import pytest
 from ccapi.oauth import config as proxy_config
 from ccapi.oauth import loopback
 from ccapi.oauth.config import ProxyConfig
-from tests.cli.support import ROOT, clean_environ
+from tests.cli.support import ROOT, clean_environ, free_port
 from tests.gateway.harness import await_that, in_thread
 from tests.oauth import support
-from tests.oauth.proxyprocess import DEADLINE, ask, children, free_port
+from tests.oauth.proxyprocess import DEADLINE, ask, children
 from tests.oauth.support import (
     CODE,
     MARKER,

@@ -15,9 +15,9 @@ import pytest
 
 from ccapi.oauth import consent
 from ccapi.oauth.login import OPEN
+from tests.cli.support import free_port
 from tests.gateway.harness import await_that
 from tests.oauth import support
-from tests.oauth.proxyprocess import free_port
 from tests.oauth.support import (
     MARKER,
     FakeGateway,

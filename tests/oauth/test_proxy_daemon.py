@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.support import DEADLINE
+from tests.cli.support import DEADLINE, free_port
 from tests.oauth.proxyprocess import (
     LINES,
     Ccapi,
@@ -23,7 +23,6 @@ from tests.oauth.proxyprocess import (
     ask,
     ccapi,
     children,
-    free_port,
     private_memory,
     processes_of,
     refuses,

@@ -16,8 +16,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.cli.support import DEADLINE, ROOT
-from tests.stack.support import free_port
+from tests.cli.support import DEADLINE, ROOT, free_port
 
 OVERLAYS = ROOT / "templates" / "compose" / "overlays"
 SITE, CHAT = "api.localhost", "chat.localhost"  # names for which Caddy has an authority of its own

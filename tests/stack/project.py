@@ -22,9 +22,6 @@ class Project(Stack):
         self.workspace_volume = f"{self.name}_workspace"
         self.environ["CCAPI_STACK_PROJECT"] = project
 
-    def inside(self, script: str) -> str:
-        return docker("exec", self.name, "sh", "-c", script)
-
     def image(self) -> str:
         """That of its container."""
         return docker("inspect", "--format", "{{.Config.Image}}", self.name)

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from ccapi.paths import Home
-from tests.cli.support import ROOT, Cli, command
+from tests.cli.support import ROOT, Cli, free_port
 from tests.gateway.harness import await_that
-from tests.stack.support import BUILD_DEADLINE, docker, free_port
+from tests.stack.support import Commands, docker
 
 # An engine that is told to have no bridge, or a pool of addresses, removes docker0, which is the other engine's.
 BRIDGE = "ccapi-test0"
@@ -80,7 +80,7 @@ class SecondEngine:
             shutil.rmtree(self.directory, ignore_errors=True)
 
 
-class Frozen(Cli):
+class Frozen(Commands, Cli):
     """`ccapi` from a copy of its sources: whoever edits them meanwhile does not change what image it wants.
 
     `project`: one of several stacks, which finds its own ports; the others' are given. `engine`: another one than the
@@ -104,41 +104,22 @@ class Frozen(Cli):
             self.environ["DOCKER_HOST"] = engine.host
 
     def cli(
-        self, *args: str, environ: Mapping[str, str] | None = None, package: Path | None = None
+        self,
+        *args: str,
+        environ: Mapping[str, str] | None = None,
+        stdin: str | None = None,
+        package: Path | None = None,
     ) -> subprocess.CompletedProcess[str]:
-        """To its end, which may take as long as a build."""
-        environ = {**self.environ, **(environ or {}), **({"PYTHONPATH": str(package)} if package else {})}
-        return subprocess.run(
-            command(*args),
-            cwd=self.directory,
-            env=environ,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            encoding="utf-8",
-            timeout=BUILD_DEADLINE,
-            check=False,
-        )
-
-    def up(self, *args: str, environ: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-        """`ccapi up --rehearsal`, which must succeed."""
-        done = self.cli("up", "--rehearsal", *args, environ=environ)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done
-
-    def status(self) -> dict[str, Any]:
-        document: dict[str, Any] = json.loads(self.cli("status", "--json").stdout)["data"]
-        return document
+        """`package`: from another copy, this once."""
+        sources = {"PYTHONPATH": str(package)} if package else {}
+        return super().cli(*args, environ={**(environ or {}), **sources}, stdin=stdin)
 
     def docker(self, *args: str, check: bool = True) -> str:
-        return self.engine.docker(*args, check=check) if self.engine else docker(*args, check=check)
+        return self.engine.docker(*args, check=check) if self.engine else super().docker(*args, check=check)
 
     def inspect(self) -> dict[str, Any]:
         document: dict[str, Any] = json.loads(self.docker("inspect", self.name))[0]
         return document
-
-    def inside(self, script: str) -> str:
-        """What a shell script prints in the container, as the user that everything there runs as."""
-        return self.docker("exec", self.name, "sh", "-c", script)
 
     def volume(self, role: str = "claude-config") -> Path:
         """Where a volume lies on this machine."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 import pytest
 
 from ccapi.stack.engine import Container
-from tests.cli.support import Cli, clean_environ, command
+from tests.cli.support import Cli, clean_environ, command, free_port
 
 NAME = "claude-code-api"
 DATA = Path(__file__).parent / "data"
@@ -53,31 +52,23 @@ def refuse_to_harm(stack: str = NAME) -> None:
         pytest.skip(message)
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
+class Commands:
+    """`ccapi` for one stack; `name` is what Docker calls that."""
 
+    directory: Path
+    environ: dict[str, str]
+    name: str = NAME
 
-class Stack:
-    """`ccapi`, with a home and a port of its own and an extra CA certificate."""
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self.port = free_port()
-        self.oauth_port = free_port()
-        self.environ = clean_environ(
-            directory,
-            CCAPI_GATEWAY_PORT=str(self.port),
-            CCAPI_OAUTH_PORT=str(self.oauth_port),
-            CCAPI_STACK_CA_FILE=str(CA_FILE),
-        )
-
-    def cli(self, *args: str, environ: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    def cli(
+        self, *args: str, environ: Mapping[str, str] | None = None, stdin: str | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """To its end, which may take as long as a build."""
         return subprocess.run(
             command(*args),
             cwd=self.directory,
             env={**self.environ, **(environ or {})},
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.DEVNULL if stdin is None else None,
+            input=stdin,
             capture_output=True,
             encoding="utf-8",
             timeout=BUILD_DEADLINE,
@@ -94,9 +85,28 @@ class Stack:
         document: dict[str, Any] = json.loads(self.cli("status", "--json").stdout)["data"]
         return document
 
+    def docker(self, *args: str, check: bool = True) -> str:
+        """As the function, at the engine that the stack is on."""
+        return docker(*args, check=check)
+
     def inside(self, script: str) -> str:
         """What a shell script prints in the container, as the user that everything there runs as."""
-        return docker("exec", NAME, "sh", "-c", script)
+        return self.docker("exec", self.name, "sh", "-c", script)
+
+
+class Stack(Commands):
+    """With a home and a port of its own and an extra CA certificate."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.port = free_port()
+        self.oauth_port = free_port()
+        self.environ = clean_environ(
+            directory,
+            CCAPI_GATEWAY_PORT=str(self.port),
+            CCAPI_OAUTH_PORT=str(self.oauth_port),
+            CCAPI_STACK_CA_FILE=str(CA_FILE),
+        )
 
     def in_config_volume(self, script: str) -> None:
         """Run a script as the container's user in the volume of Claude's configuration, without the stack."""

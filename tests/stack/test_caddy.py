@@ -17,9 +17,8 @@ from ccapi.commands import keys, secret
 from ccapi.paths import Home
 from ccapi.wire import internal
 from ccapi.wire.keys import Policy
-from tests.cli.support import DEADLINE, Gateway, gateway
+from tests.cli.support import DEADLINE, Gateway, free_port, gateway
 from tests.stack.caddyprocess import CHAT, SITE, Caddy, caddy, need_caddy
-from tests.stack.support import free_port
 
 ASK = "/v1/chat/completions"
 PAUSE = 1.5  # seconds in mid-answer

@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 from tests.cli.readme import Page
-from tests.cli.support import ROOT, Cli, on_terminal
+from tests.cli.support import ROOT, Cli, free_port, on_terminal
 from tests.stack.exportedfolder import CADDY, OPEN_WEBUI, Folder, clean, make_images
 from tests.stack.project import Project, project
-from tests.stack.support import BUILD_DEADLINE, docker, free_port, inspect
+from tests.stack.support import BUILD_DEADLINE, docker, inspect
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(BUILD_DEADLINE)]
 

@@ -17,9 +17,9 @@ import pytest
 
 from ccapi.commands import keys, secret
 from ccapi.paths import Home
-from tests.cli.support import ROOT, Cli
+from tests.cli.support import ROOT, Cli, free_port
 from tests.gateway.harness import await_that
-from tests.stack.support import NAME, Stack, docker, free_port, inspect
+from tests.stack.support import NAME, Stack, docker, inspect
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(600)]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -16,32 +15,19 @@ from tests.stack.support import NAME, Stack, cli_without_engine, docker, inspect
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(600)]
 
 
-def piped(stack: Stack, *args: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command(*args),
-        cwd=stack.directory,
-        env=stack.environ,
-        input=stdin,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-
-
 # --- the shell
 
 
 def test_a_shell_in_a_pipe(running: Stack) -> None:
     """What is piped in is run, as the agent's user, in the workspace; the exit code is the shell's."""
-    done = piped(running, "shell", stdin="id -u; pwd; echo to-stderr >&2; exit 7\n")
+    done = running.cli("shell", stdin="id -u; pwd; echo to-stderr >&2; exit 7\n")
     assert (done.returncode, done.stdout, done.stderr) == (7, "1000\n/workspace\n", "to-stderr\n")
 
 
 def test_a_command_with_options_of_its_own(running: Stack) -> None:
     """Behind the command nothing is ccapi's, `--` or not."""
     for words in (["shell", "echo", "-n", "--json", "-q"], ["shell", "--", "echo", "-n", "--json", "-q"]):
-        done = piped(running, *words)
+        done = running.cli(*words)
         assert (done.returncode, done.stdout) == (0, "--json -q")
 
 
@@ -64,9 +50,9 @@ def test_a_shell_on_a_terminal(running: Stack) -> None:
 
 def test_claude_gets_all_that_follows(running: Stack) -> None:
     """Options and all, also those that ccapi has; it says itself what is wrong with them."""
-    assert "(Claude Code)" in piped(running, "claude", "--version").stdout
-    assert "Usage: claude mcp" in piped(running, "claude", "mcp", "--help").stdout
-    wrong = piped(running, "--quiet", "claude", "--no-such-option")
+    assert "(Claude Code)" in running.cli("claude", "--version").stdout
+    assert "Usage: claude mcp" in running.cli("claude", "mcp", "--help").stdout
+    wrong = running.cli("--quiet", "claude", "--no-such-option")
     assert wrong.returncode == 1
     assert "unknown option '--no-such-option'" in wrong.stderr
 
@@ -74,7 +60,7 @@ def test_claude_gets_all_that_follows(running: Stack) -> None:
 def test_claude_is_signed_in_as_the_gateway_is(running: Stack, agent: Gateway) -> None:
     """By the key that lies on the volume, and in the workspace that the gateway works in."""
     assert agent.content("touch here.txt; echo made").endswith("Done.")
-    done = piped(running, "claude", "-p", "--allowed-tools=Bash", "--", "ls; pwd")
+    done = running.cli("claude", "-p", "--allowed-tools=Bash", "--", "ls; pwd")
     assert (done.returncode, done.stdout) == (0, "Done.\n"), done.stderr
     assert agent.model
     seen = json.dumps(agent.model.conversation[-1]["messages"])
@@ -85,7 +71,7 @@ def test_claude_is_signed_in_as_the_gateway_is(running: Stack, agent: Gateway) -
 @pytest.mark.parametrize("words", [["shell"], ["claude", "mcp", "list"], ["restart"]])
 def test_there_is_no_container(absent: Stack, words: list[str]) -> None:
     """One line, and what to do."""
-    done = piped(absent, *words)
+    done = absent.cli(*words)
     assert done.returncode == 1
     assert done.stdout == ""
     assert "container" in done.stderr

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from ccapi.stack.upgrade import kept
+from ccapi.stack.spec import kept
 from tests.cli.readme import Page
 from tests.cli.support import Terminal
 from tests.gateway.harness import await_that

@@ -7,7 +7,7 @@ import socket
 import pytest
 
 from ccapi.stack import ports
-from tests.stack.support import free_port
+from tests.cli.support import free_port
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "0.0.0.0", "::"])
