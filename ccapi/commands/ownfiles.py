@@ -18,8 +18,8 @@ from ccapi.paths import Home, Kind
 __all__ = ["Found", "Kind", "look", "remove", "stacks"]
 
 _STATE = (
-    r"stack\.secret|(stack|keys|config|ports)\.lock|build\.log|upgrade\.json|proxy-\d{1,5}\.(json|lock)"
-    r"|log/(proxy|ccapi)\.log(\.\d)?|keys/(keys\.json|stack\.sha256)|drafts/[^/]+\.toml|gateway/.+"
+    r"stack\.secret|(stack|keys|config|ports|sessions)\.lock|build\.log|(upgrade|sessions)\.json"
+    r"|proxy-\d{1,5}\.(json|lock)|log/(proxy|ccapi)\.log(\.\d)?|keys/(keys\.json|stack\.sha256)|drafts/[^/]+\.toml|gateway/.+"
 )
 _STATE_DIRECTORIES = r"log|keys|drafts|gateway(/.+)?"
 _PROJECT = r"projects/[a-z0-9][a-z0-9_-]*"
