@@ -1,0 +1,5 @@
+"""How an answer looks on a terminal."""
+
+from ccapi.cli.answer.printer import AnswerPrinter
+
+__all__ = ["AnswerPrinter"]
