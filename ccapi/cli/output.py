@@ -32,17 +32,21 @@ def prepare() -> None:
                 stream.reconfigure(encoding="utf-8", errors="backslashreplace")
 
 
-def write(text: str) -> None:
-    """Data, untouched, to stdout, at once (a pipe must see an answer as it streams). Raises `OutputFailed`."""
-    if sys.stdout is None:
+def write(text: str, stream: TextIO | None = None) -> None:
+    """Data, untouched, to stdout (or `stream`), at once: a pipe must see an answer as it streams.
+
+    Raises `OutputFailed`.
+    """
+    stream = stream or sys.stdout
+    if stream is None:
         raise OutputFailed("Standard output is closed")
     try:
-        sys.stdout.write(text)
-        sys.stdout.flush()
+        stream.write(text)
+        stream.flush()
     except BrokenPipeError:
         raise  # the reader left: no failure of ours
     except OSError as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the flush at exit fails as well
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())  # or the flush at exit fails as well
         raise OutputFailed(f"Standard output cannot be written: {error.strerror}") from None
 
 
