@@ -97,7 +97,7 @@ def _step(table: Table, delay: float, when: When) -> Step:
     if len(kinds) > 1:
         table.refuse(f"a step does one thing, not {' and '.join(kinds)}: write one [[turn.step]] each")
     if not kinds:
-        table.expect(*_KINDS, "input", "delay", "message", "retry_after")
+        table.expect(*_KINDS, "input", "delay", "repeat", "message", "retry_after")
         table.done()  # names a mistyped kind, with its near miss
         table.refuse(f"a step needs one of: {', '.join(_KINDS)}")
     step = _STEPS[kinds[0]](table, delay)
@@ -107,7 +107,7 @@ def _step(table: Table, delay: float, when: When) -> Step:
 
 
 def _text(table: Table, delay: float) -> Step:
-    return Text(table.text("text") or "", _delay(table, delay))
+    return Text(table.text("text") or "", _delay(table, delay), table.integer("repeat", least=1) or 1)
 
 
 def _thinking(table: Table, delay: float) -> Step:
@@ -148,6 +148,8 @@ def _delay(table: Table, default: float) -> float:
 
 def _check_placeholders(table: Table, step: Step, when: When) -> None:
     known = [*BUILT_IN, *_groups(when.prompt), *_groups(when.result), *_groups(when.model)]
+    if isinstance(step, Text):
+        known.append("number")
     for name in _placeholders(step):
         if name not in known and not is_numbered(name):
             near = suggestion(name, known) or f"; known here: {', '.join(known)}, result_N"

@@ -84,8 +84,9 @@ def _values(conversation: Conversation, attempt: int) -> dict[str, str]:
 
 def _filled(step: Step, values: dict[str, str]) -> Step:
     match step:
-        case Text(text, delay):
-            return Text(fill(text, values), delay)
+        case Text(text, delay, repeat):
+            rounds = (fill(text, {"number": str(number)} | values) for number in range(1, repeat + 1))
+            return Text("".join(rounds), delay)
         case Thinking(text, delay):
             return Thinking(fill(text, values), delay)
         case ToolCall(tool, given, delay):

@@ -29,10 +29,11 @@ class When:
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """`delay` is in seconds per token, here and below."""
+    """`delay` is in seconds per token, here and below. The text is said `repeat` times in a row, as one block."""
 
     text: str
     delay: float = 0.0
+    repeat: int = 1
 
 
 @dataclass(frozen=True, slots=True)

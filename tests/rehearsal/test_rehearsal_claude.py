@@ -122,6 +122,54 @@ async def test_thinking_comes_before_the_text(run_claude: Any) -> None:
     assert run.exit_code == 0
 
 
+async def test_a_program_is_written_read_changed_and_run(run_claude: Any, workspace: Path) -> None:
+    """The edit is really made: what runs afterwards prints the new greeting."""
+    run = await run_claude("edit", "go")
+    assert [call["name"] for call in run.tool_calls] == ["Write", "Read", "Edit", "Bash"]
+    assert 'return f"Hello, {name}!"' in (workspace / "greet.py").read_text(encoding="utf-8")
+    assert run.tool_results[-1] == "Hello, Ada!\nHello, 世界!"
+    assert run.texts[-1] == "It works:\n\n```\nHello, Ada!\nHello, 世界!\n```"
+
+
+async def test_subagents_do_what_they_were_told(run_claude: Any, workspace: Path) -> None:
+    """Each runs a command of its own and reports what that printed; the main answer comes after both."""
+    for name in ("a", "b", "c"):
+        (workspace / name).touch()
+    (workspace / "d").mkdir()
+    run = await run_claude("subagent", "go")
+    assert [call["name"] for call in run.tool_calls] == ["Agent", "Agent", "Bash", "Bash"]
+    reports = ["".join(part["text"] for part in result) for result in run.tool_results if isinstance(result, list)]
+    assert any("There are 3 files." in report for report in reports)
+    assert any("There are 1 directories." in report for report in reports)
+    assert run.texts[-1] == "Both subagents are back."
+
+
+async def test_a_long_answer_is_one_text_of_about_100000_characters(run_claude: Any) -> None:
+    """All of it arrives, streamed, chapter by chapter."""
+    run = await run_claude("long-answer", "go")
+    answer = "".join(run.texts)
+    assert run.streamed == answer
+    assert 95_000 < len(answer) < 105_000
+    assert [f"## Chapter {n}:" in answer for n in range(62)] == [False, *[True] * 60, False]
+    assert answer.endswith("The end of the long answer.")
+
+
+async def test_control_sequences_come_through(run_claude: Any) -> None:
+    """Nobody on the way defuses them: that is for the one who shows them."""
+    run = await run_claude("hostile", "go")
+    assert "\x1b]0;owned\x07" in run.texts[0]
+    assert "\x1b[31m" in run.tool_calls[1]["input"]["content"]
+    assert "\x1b[2J" in run.tool_results[0]
+    assert run.texts[-1] == "The terminal is **unharmed**."
+
+
+async def test_the_showcase_is_one_answer(run_claude: Any) -> None:
+    """With each of the forms that its description names."""
+    run = await run_claude("markdown", "go")
+    for form in ("# Fibonacci", "- [x] ", "|:---|", "```python", "](https://", "中文", "🎉"):
+        assert form in run.texts[0]
+
+
 async def test_unicode_survives_both_ways(run_claude: Any) -> None:
     """Separators, emoji and CJK come through text, tool input and tool output unchanged."""
     run = await run_claude("unicode", "go")

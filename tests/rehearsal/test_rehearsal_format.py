@@ -33,6 +33,11 @@ PROMISED = {
     "unicode",
     "slow",
     "default",
+    "edit",
+    "subagent",
+    "markdown",
+    "long-answer",
+    "hostile",
 }
 
 
@@ -52,7 +57,7 @@ def test_shipped_scenarios_are_valid_described_and_documented(name: str) -> None
 
 KEYS = """
 name description delay when include turn prompt results results_below result model attempt attempt_below
-text thinking tool input pause error message retry_after cut stop_reason
+text thinking tool input pause error message retry_after cut stop_reason repeat
 """
 
 
@@ -155,8 +160,13 @@ TURN = "[[turn]]\n"
             "turn 1, step 1: a step needs one of: text, thinking, tool, pause, error, cut",
         ),
         (TURN + "step = [{ text = 'x', tool = 'y' }]", "turn 1, step 1: a step does one thing, not text and tool"),
-        (TURN + "step = [{ text = 'x', input = {} }]", "turn 1, step 1: unknown key 'input'; known here: text, delay"),
+        (
+            TURN + "step = [{ text = 'x', input = {} }]",
+            "turn 1, step 1: unknown key 'input'; known here: text, delay, repeat",
+        ),
         (TURN + "step = [{ text = 5 }]", "turn 1, step 1: 'text' must be a string, not a number"),
+        (TURN + "step = [{ text = 'x', repeat = 0 }]", "turn 1, step 1: 'repeat' must be a whole number, 1 or more"),
+        (TURN + "step = [{ tool = 'x', input = { a = '@{number}' } }]", "unknown placeholder '@{number}'"),
         (TURN + "step = [{ tool = '' }]", "turn 1, step 1: 'tool' must be the name of a tool"),
         (TURN + "step = [{ tool = 'x', input = 'y' }]", "turn 1, step 1: 'input' must be a table, not a string"),
         (TURN + "step = [{ tool = 'x', input = { d = [2020-01-01] } }]", "quote the date '2020-01-01'"),

@@ -195,3 +195,11 @@ def test_a_request_of_the_wrong_shape_is_refused(body: Any) -> None:
     """What is no Messages request raises ValueError, which becomes the API's 400."""
     with pytest.raises(ValueError, match=r"JSON object|model|messages"):
         Conversation(json.loads(json.dumps(body)))
+
+
+def test_a_repeated_text_is_one_block_that_counts(write: Callable[..., str]) -> None:
+    """`repeat` says the text so many times in a row, and `@{number}` is which time it is; without it, once."""
+    step = "step = [{ text = '@{number}: @{prompt}. ', repeat = 3, delay = 2 }, { text = '[@{number}]' }]"
+    turn = choose(load(write(f"[[turn]]\n{step}")), conversation(ASKED), 1)
+    assert turn
+    assert turn.steps == (Text("1: hello. 2: hello. 3: hello. ", 2.0), Text("[1]"))
