@@ -341,7 +341,8 @@ class Encoder:
             return
         call.called = True
         arguments = items.arguments(event.input, call.written.getvalue())
-        call.item = self._writer.output[call.index] = {**call.item, "arguments": arguments}
+        extra = {**call.item.get("ccapi", {}), "message_id": event.message_id}
+        call.item = self._writer.output[call.index] = {**call.item, "arguments": arguments, "ccapi": extra}
         self._held = {"item_id": call.item["id"], "output_index": call.index, "arguments": arguments}
         self._held["ccapi"] = {"message_id": event.message_id}
         if event.parent is not None:  # that a subagent's message has ended is only known from what comes next

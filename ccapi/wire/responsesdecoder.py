@@ -133,11 +133,15 @@ class Decoder:
         known = self._items.pop(item["id"], None)
         if item["type"] != "mcp_call" or item["status"] not in {"completed", "failed"}:
             return []
-        error = item.get("error")
-        output = error["content"][0]["text"] if error else item["output"]
-        full_size = (item.get("ccapi") or {}).get("full_size")
-        parent = known.parent if known else None
-        return [ToolFinished(item["id"], output, error is not None, full_size, parent)]
+        return [tool_finished(item, known.parent if known else None)]
+
+
+def tool_finished(item: Mapping[str, Any], parent: str | None = None) -> ToolFinished:
+    """How a call ended, by the item that it is in the end."""
+    error = item.get("error")
+    output = error["content"][0]["text"] if error else item["output"]
+    full_size = (item.get("ccapi") or {}).get("full_size")
+    return ToolFinished(item["id"], output, error is not None, full_size, parent)
 
 
 def _marked(mark: Mapping[str, Any]) -> RunEvent:

@@ -12,16 +12,24 @@ from ccapi.wire.responseitems import Object
 class Block:
     """A message or a reasoning item that is being written."""
 
-    __slots__ = ("block", "index", "item", "key", "part", "parts", "text")
+    __slots__ = ("blocks", "index", "item", "key", "parts", "text")
 
     def __init__(self, item: Object, index: int, key: tuple[str, str, str], block: int) -> None:
         self.item = item
         self.index = index
         self.key = key  # its type and kind, and the message of Claude's that it is of
-        self.block = block  # Claude's content block
-        self.part = 0
+        self.blocks = [block]  # Claude's content blocks, one for each part
         self.parts: list[Object] = []  # those that are whole
         self.text = io.StringIO()
+
+    @property
+    def block(self) -> int:
+        """Claude's content block that is being written."""
+        return self.blocks[-1]
+
+    @property
+    def part(self) -> int:
+        return len(self.blocks) - 1
 
 
 class Writer:
@@ -91,7 +99,8 @@ class Writer:
     def next_part(self, block: Block, number: int) -> None:
         """What follows is Claude's content block `number`."""
         self._close_part(block)
-        block.part, block.block, block.text = block.part + 1, number, io.StringIO()
+        block.blocks.append(number)
+        block.text = io.StringIO()
         self._open_part(block)
 
     def delta(self, block: Block, text: str) -> None:
@@ -108,6 +117,8 @@ class Writer:
         done = {**block.item, "status": status}
         if block.item["type"] == "message":
             done["content"] = block.parts
+            if block.blocks != list(range(len(block.blocks))):
+                done["ccapi"] = {**done.get("ccapi", {}), "blocks": block.blocks}
             if phase:
                 done["phase"] = phase
         else:
