@@ -4,66 +4,100 @@ It is asked as a background response, which no connection holds: when one breaks
 event, and nothing is run twice. So a run has to be ended by saying so, and who could not say it (a killed process, a
 network that is gone) has told the gateway beforehand after how long to give the run up.
 
-The read timeout rests on the gateway's heartbeats. Proxies of the environment are not used: the gateway is on this
-machine.
+What counts as silence rests on the gateway's heartbeats. Proxies of the environment are not used: the gateway is on
+this machine. Nothing here takes long to import: it is on the way to the answer's first word.
 """
 
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-import httpx
-
-from ccapi.client.http import CONNECT, Service, connect, mapped, refusal
-from ccapi.errors import CcapiError, GatewayProtocol, GatewaySilent, GatewayUnreachable, KeyInvalid
+from ccapi.client import stream
+from ccapi.client.question import Question
+from ccapi.client.service import CONNECT, Service
+from ccapi.client.stream import Clock, Exchange, Tick
+from ccapi.errors import CcapiError, GatewayProtocol, GatewaySilent, GatewayUnreachable, KeyInvalid, RunTimeout
 from ccapi.wire import envelope, sse
 from ccapi.wire.events import Notice, RunEvent, RunFailed, RunFinished, RunStarted
 from ccapi.wire.responsesdecoder import Decoder
 
-ABANDON_AFTER = 30  # seconds without anybody who follows the run; more than all of PAUSES
+__all__ = ["PAUSES", "SERVICE", "SILENCE", "Answer", "Tick", "ask"]
+
 PAUSES = (0.1, 0.4, 1.0, 2.0, 4.0)  # seconds, before each attempt to go on behind a broken connection
 SILENCE = 60.0  # seconds; several heartbeats
-_CANCEL_TIMEOUT = httpx.Timeout(4.0, connect=1.0)  # a second Ctrl-C is sooner
+_CANCEL, _CANCEL_CONNECT = 4.0, 1.0  # seconds, for all of it, and of it for the connection; a second Ctrl-C is sooner
+_LONGEST_EVENT = 128 * 1024 * 1024  # bytes; the gateway reads no longer ones from Claude Code
+_LONGEST_REFUSAL = 1024 * 1024  # bytes
 _NEW_KEY = "Make a key with: ccapi key create   and put it into the environment: export CCAPI_API_KEY=..."
 
 
 @contextmanager
 def ask(
     base_url: str,
-    prompt: str,
+    question: Question,
     *,
-    model: str,
     api_key: str | None = None,
+    tick: float | None = None,
+    timeout: float | None = None,
     pauses: Sequence[float] = PAUSES,
     silence: float = SILENCE,
+    on_sent: Callable[[], None] | None = None,
 ) -> Iterator[Answer]:
     """Ask, and follow the run. Leaving the block before its end ends it on the server.
 
-    Raises what the error envelope says, `GatewayUnreachable`, or `GatewayProtocol` when the answer breaks off for good.
-    An exception that leaves the block takes along a note of what is known about the run, unless that has ended.
+    `tick`, `timeout`, `pauses` and `silence` are in seconds. `tick`: how long nothing may come before the answer has a
+    `Tick`; None for never. `timeout`: after which the run is ended if it goes on. `on_sent` is called once the question
+    is on its way: the time until the answer begins is there for whatever takes some.
+
+    Raises what the error envelope says, `GatewayUnreachable`, `GatewayProtocol` when the answer breaks off for good, or
+    `RunTimeout`. An exception that leaves the block takes along a note of what is known about the run, unless that has
+    ended.
     """
-    timeout = httpx.Timeout(silence, connect=CONNECT)
-    body = {"model": model, "input": prompt, "stream": True, "background": True, "abandon_after": ABANDON_AFTER}
-    with (
-        mapped(SERVICE, base_url),
-        connect(base_url, bearer=api_key, timeout=timeout) as client,
-    ):
-        response = client.send(client.build_request("POST", "/v1/responses", json=body), stream=True)
-        _check(response, base_url)
-        answer = Answer(client, response, pauses)
-        try:
-            yield answer
-        except BaseException as error:
-            if known := answer.leave():
-                error.add_note(known)
-            raise
-        else:
-            answer.leave()
+    clock = Clock(tick=tick, timeout=timeout)
+    answer = Answer(_Gateway(base_url, api_key), clock, timeout=timeout, pauses=pauses, silence=silence)
+    try:
+        answer.send(question)
+        if on_sent:
+            on_sent()
+        yield answer
+    except BaseException as error:
+        if known := answer.leave():
+            error.add_note(known)
+        raise
+    else:
+        answer.leave()
+
+
+@dataclass(frozen=True, slots=True)
+class _Gateway:
+    """Where it is, and who asks."""
+
+    base_url: str
+    api_key: str | None
+
+    def request(self, method: str, target: str, document: Any = None) -> stream.Request:
+        headers = {"Authorization": f"Bearer {self.api_key}"} if self.api_key else {}
+        if document is None:
+            return stream.request(self.base_url, method, target, headers=headers)
+        headers["Content-Type"] = "application/json"
+        return stream.request(self.base_url, method, target, headers=headers, body=json.dumps(document).encode())
+
+    def told(self, error: stream.StreamError) -> CcapiError:
+        """What went wrong on the way, as one of ours."""
+        match error:
+            case stream.Absent():
+                return _absent(self.base_url)
+            case stream.Silent():
+                return _silent(self.base_url)
+            case stream.NotHttp():
+                return _no_gateway(self.base_url)
+            case _:
+                return _broken(self.base_url, error)
 
 
 class Answer:
@@ -72,63 +106,130 @@ class Answer:
     Exactly one `RunFinished` or `RunFailed` is the last of them.
     """
 
-    def __init__(self, client: httpx.Client, response: httpx.Response, pauses: Sequence[float]) -> None:
-        """`response` is the beginning of its stream."""
-        self.session_id = response.headers.get("X-Session-Id", "")
+    def __init__(
+        self, gateway: _Gateway, clock: Clock, *, timeout: float | None, pauses: Sequence[float], silence: float
+    ) -> None:
+        """`timeout` is what the clock was given."""
+        self.session_id = ""
         self.ended = False
-        self._client = client
-        self._response = response
+        self._gateway = gateway
+        self._clock = clock
+        self._timeout = timeout
         self._pauses = pauses
+        self._silence = silence
+        self._exchange: Exchange | None = None
         self._attempts = 0  # to go on, since the last event
         self._decoder = Decoder()
         self._error: CcapiError | None = None  # that was reported before the end
+        self._left = False
 
     @property
     def response_id(self) -> str:
         """Empty as long as it is not known."""
         return self._decoder.response_id
 
-    def __iter__(self) -> Iterator[RunEvent]:
+    def send(self, question: Question) -> None:
+        """Ask; returns as soon as the question is on its way."""
+        self._exchange = self._made(self._gateway.request("POST", "/v1/responses", question.body()))
+        try:
+            stream.finish(self._exchange.send())
+        except stream.StreamError as error:
+            raise self._gateway.told(error) from None
+        except stream.TimeUp:
+            raise self._overdue() from None
+
+    def __iter__(self) -> Iterator[RunEvent | Tick]:
+        try:
+            for event in self._events():
+                yield event
+                self._clock.restart()
+        except stream.TimeUp:
+            raise self._overdue() from None
+
+    def leave(self) -> str:
+        """End the run, if it has not ended and it is known which one it is. Says in a few words how that went."""
+        if self._exchange:
+            self._exchange.close()
+        if self.ended or self._left or not self.response_id:
+            return ""
+        self._left = True
+        request = self._gateway.request("POST", f"{self._path}/cancel")
+        with closing(Exchange(request, Clock(timeout=_CANCEL), silence=_CANCEL, connect=_CANCEL_CONNECT)) as exchange:
+            try:
+                stream.finish(exchange.send())
+            except (stream.StreamError, stream.TimeUp):
+                return f"the run may still go on: {self._name}"
+            try:
+                status = stream.finish(exchange.head()).status
+            except (stream.Silent, stream.TimeUp):
+                return f"the gateway was told to end the run, and does not answer: {self._name}"
+            except stream.StreamError:
+                status = 0
+        return "the run was ended" if 200 <= status < 300 else f"the run may still go on: {self._name}"
+
+    # --- what comes
+
+    def _events(self) -> Iterator[RunEvent | Tick]:
+        broke: stream.StreamError | None = None
+        try:
+            yield from self._accepted()
+        except stream.StreamError as error:
+            raise self._gateway.told(error) from None
         while True:
-            broke: httpx.HTTPError | None = None
             try:
                 yield from self._received()
-            except httpx.HTTPError as error:
+            except stream.StreamError as error:
                 broke = error
             if self.ended:
                 return
             if self._error:
                 raise self._error
             if not self.response_id:
-                raise broke or _broken_off()
+                raise self._gateway.told(broke) if broke else _broken_off()
             if not self._attempts:
                 yield Notice("connection", "The connection broke; the answer is asked for from there on")
-            self._resume(broke)
+            yield from self._resume(broke)
+            broke = None
 
-    def leave(self) -> str:
-        """End the run, if it has not ended and it is known which one it is. Says in a few words how that went."""
-        self._response.close()
-        if self.ended or not self.response_id:
-            return ""
-        try:
-            with self._client.stream("POST", f"{self._path}/cancel", timeout=_CANCEL_TIMEOUT) as response:
-                done = response.is_success
-        except httpx.TimeoutException:
-            return f"the gateway was told to end the run, and does not answer: {self._name}"
-        except httpx.HTTPError:
-            done = False
-        return "the run was ended" if done else f"the run may still go on: {self._name}"
+    def _accepted(self) -> Iterator[Tick]:
+        """Returns at the beginning of a streamed answer. Raises what is said in its place."""
+        assert self._exchange
+        head = yield from self._exchange.head()
+        if head.status != 200:
+            raise (yield from self._refusal())
+        if not head.headers.get("content-type", "").startswith("text/event-stream"):
+            raise _no_gateway(self._gateway.base_url)
+        self.session_id = head.headers.get("x-session-id", self.session_id)
 
-    def _received(self) -> Iterator[RunEvent]:
+    def _refusal(self) -> Generator[Tick, None, CcapiError]:
+        assert self._exchange
+        body = b""
+        for piece in self._exchange.body():
+            if isinstance(piece, Tick):
+                yield piece
+                continue
+            body += piece
+            if len(body) > _LONGEST_REFUSAL:
+                break
+        error = SERVICE.refusal(self._gateway.base_url, body)
+        return KeyInvalid(error.message, hint=_NEW_KEY) if isinstance(error, KeyInvalid) else error
+
+    def _received(self) -> Iterator[RunEvent | Tick]:
         """What one connection brings, up to the end of it or of the run."""
-        with closing(self._response):
-            for frame in sse.frames(self._response.iter_bytes()):
-                if frame.data:
-                    yield from self._decoded(frame.data)
-                elif frame.comment != sse.KEEP_ALIVE:
-                    yield Notice("comment", frame.comment)
-                if self.ended:
-                    return
+        assert self._exchange
+        reader = sse.Reader(_LONGEST_EVENT)
+        with closing(self._exchange):
+            for piece in self._exchange.body():
+                if isinstance(piece, Tick):
+                    yield piece
+                    continue
+                for frame in _frames(reader, piece):
+                    if frame.data:
+                        yield from self._decoded(frame.data)
+                    elif frame.comment != sse.KEEP_ALIVE:
+                        yield Notice("comment", frame.comment)
+                    if self.ended:
+                        return
 
     def _decoded(self, data: bytes) -> list[RunEvent]:
         """Raises `GatewayProtocol` for what is no event, or not the next one."""
@@ -149,37 +250,52 @@ class Answer:
 
     # --- going on
 
-    def _resume(self, broke: httpx.HTTPError | None) -> None:
+    def _resume(self, broke: stream.StreamError | None) -> Iterator[Tick]:
         """Another connection, behind the last event. Raises what the last attempt failed with."""
         problem: CcapiError = _broken_off()
-        if self._attempts and isinstance(broke, httpx.TimeoutException):  # there is somebody, who says nothing
-            raise self._lost(_silent(self._base_url))
-        parameters: dict[str, str | int] = {"stream": "true", "starting_after": self._decoder.sequence_number}
-        request = self._client.build_request("GET", self._path, params=parameters)
+        if self._attempts and isinstance(broke, stream.Silent):  # there is somebody, who says nothing
+            raise self._lost(_silent(self._gateway.base_url))
+        target = f"{self._path}?stream=true&starting_after={self._decoder.sequence_number}"
         while self._attempts < len(self._pauses):
-            time.sleep(self._pauses[self._attempts])
+            yield from self._clock.sleep(self._pauses[self._attempts])
             self._attempts += 1
+            self._exchange = self._made(self._gateway.request("GET", target))
             try:
-                with mapped(SERVICE, self._base_url):
-                    self._response = self._client.send(request, stream=True)
-                    _check(self._response, self._base_url)
+                yield from self._exchange.send()
+                yield from self._accepted()
+            except stream.StreamError as error:
+                problem = self._gateway.told(error)
             except CcapiError as error:
-                self._response.close()
                 problem = error
-                if not _may_pass(error):
-                    break
             else:
                 return
+            self._exchange.close()
+            if not _may_pass(problem):
+                break
         raise self._lost(problem)
 
+    def _made(self, request: stream.Request) -> Exchange:
+        return Exchange(request, self._clock, silence=self._silence, connect=CONNECT)
+
+    # --- what is known, when it ends too soon
+
     def _lost(self, problem: CcapiError) -> CcapiError:
-        hints = [f"Known of it: {self._name}", f"What became of it: curl {self._base_url}{self._path}"]
         message = f"The connection broke, and the answer cannot be resumed: {problem.message}"
+        hints = [f"Known of it: {self._name}", *self._ways_on()]
         return type(problem)(message, hint="\n".join([*hints, problem.hint] if problem.hint else hints))
 
-    @property
-    def _base_url(self) -> str:
-        return str(self._client.base_url).rstrip("/")
+    def _overdue(self) -> RunTimeout:
+        message = f"The answer was not complete after {self._timeout:g} s"
+        known = self.leave()
+        return RunTimeout(f"{message}; {known}" if known else message, hint="\n".join(self._ways_on()) or None)
+
+    def _ways_on(self) -> list[str]:
+        import shlex
+
+        if not self.session_id:
+            return []
+        session = shlex.quote(self.session_id)
+        return [f"Look at it: ccapi sessions show {session}", f'Go on: ccapi ask --session {session} "..."']
 
     @property
     def _path(self) -> str:
@@ -191,23 +307,9 @@ class Answer:
         return f"response {self.response_id}{session}"
 
 
-def _check(response: httpx.Response, base_url: str) -> None:
-    """Raise unless this is the beginning of a streamed answer."""
-    if response.status_code != httpx.codes.OK:
-        response.read()
-        raise _refusal(response, base_url)
-    if not response.headers.get("content-type", "").startswith("text/event-stream"):
-        raise _no_gateway(base_url)
-
-
 def _may_pass(problem: CcapiError) -> bool:
     """Whether another attempt is worth it: it says nothing of the response that was asked for."""
     return not isinstance(problem, GatewaySilent) and (problem.status >= 500 or problem.status == 429)
-
-
-def _refusal(response: httpx.Response, base_url: str) -> CcapiError:
-    error = refusal(SERVICE, response, base_url)
-    return KeyInvalid(error.message, hint=_NEW_KEY) if isinstance(error, KeyInvalid) else error
 
 
 def _no_gateway(base_url: str) -> GatewayProtocol:
@@ -215,10 +317,17 @@ def _no_gateway(base_url: str) -> GatewayProtocol:
     return GatewayProtocol(f"What answers at {base_url} is no ccapi gateway", hint=hint)
 
 
+def _frames(reader: sse.Reader, piece: bytes) -> Iterator[sse.Frame]:
+    try:
+        yield from reader.feed(piece)
+    except ValueError as error:
+        raise GatewayProtocol(f"The gateway sent {error}") from None
+
+
 def _json(data: bytes) -> Any:
     try:
         return json.loads(data)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise GatewayProtocol("The gateway answered with something that is not JSON") from None
 
 

@@ -1,4 +1,4 @@
-"""What the clients of this machine's own services share: one way to connect, and every failure as one of ours.
+"""What the clients that use httpx share: one way to connect to a service of this machine, and JSON from it.
 
 Proxies of the environment are not used, and no redirect is followed: the services are on this machine.
 """
@@ -6,25 +6,14 @@ Proxies of the environment are not used, and no redirect is followed: the servic
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any
 
 import httpx
 
-from ccapi.errors import CcapiError, GatewayProtocol
-from ccapi.wire import envelope
-
-CONNECT = 5.0  # seconds
-
-
-class Service(NamedTuple):
-    """How each kind of failure of one service is told; all are given the base URL."""
-
-    absent: Callable[[str], CcapiError]
-    silent: Callable[[str], CcapiError]
-    foreign: Callable[[str], CcapiError]  # something else has its port
-    broken: Callable[[str, Exception], CcapiError]
+from ccapi.client.service import CONNECT, Service
+from ccapi.errors import CcapiError
 
 
 def connect(base_url: str, *, bearer: str | None, timeout: httpx.Timeout) -> httpx.Client:
@@ -45,15 +34,6 @@ def mapped(service: Service, base_url: str) -> Iterator[None]:
         raise service.silent(base_url) from None
     except httpx.HTTPError as error:
         raise service.broken(base_url, error) from None
-
-
-def refusal(service: Service, response: httpx.Response, base_url: str) -> CcapiError:
-    """What the envelope of a failed request says; the response must have been read."""
-    try:
-        error = envelope.load(response.json())
-    except ValueError:
-        return service.foreign(base_url)
-    return service.foreign(base_url) if isinstance(error, GatewayProtocol) else error
 
 
 class JsonClient:
@@ -90,7 +70,7 @@ class JsonClient:
         with mapped(self._service, self._base_url):
             response = self._http.request(method, path, json=body, params=query, timeout=timeout)
         if not response.is_success:
-            raise refusal(self._service, response, self._base_url)
+            raise self._service.refusal(self._base_url, response.content)
         if not response.content:
             return None
         try:

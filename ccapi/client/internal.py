@@ -7,7 +7,8 @@ from types import TracebackType
 from typing import Any, Self, get_args
 
 from ccapi.client.gateway import SERVICE
-from ccapi.client.http import CONNECT, JsonClient
+from ccapi.client.http import JsonClient
+from ccapi.client.service import CONNECT
 from ccapi.wire import internal
 from ccapi.wire.internal import Overview, Probed, ProbeOutcome, Server, ServerStatus
 

@@ -7,7 +7,8 @@ from types import TracebackType
 from typing import Any, Literal, Self, cast, get_args
 from urllib.parse import quote
 
-from ccapi.client.http import JsonClient, Service
+from ccapi.client.http import JsonClient
+from ccapi.client.service import Service
 from ccapi.errors import CcapiError, ProxyUnreachable
 from ccapi.wire import envelope
 

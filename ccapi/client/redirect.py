@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import httpx
 
-from ccapi.client.http import CONNECT, connect
+from ccapi.client.http import connect
+from ccapi.client.service import CONNECT
 from ccapi.errors import ProxyUnreachable
 
 

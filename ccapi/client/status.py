@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import httpx
 
 from ccapi.client.gateway import SERVICE
-from ccapi.client.http import connect, mapped, refusal
+from ccapi.client.http import connect, mapped
 
 
 class Answer(NamedTuple):
@@ -27,7 +27,7 @@ def ask(base_url: str, path: str, *, bearer: str | None = None, timeout: float) 
     try:
         document = response.json()
     except ValueError:
-        raise refusal(SERVICE, response, base_url) from None
+        raise SERVICE.refusal(base_url, response.content) from None
     if not isinstance(document, dict) or "error" in document:
-        raise refusal(SERVICE, response, base_url)
+        raise SERVICE.refusal(base_url, response.content)
     return Answer(response.status_code, document)

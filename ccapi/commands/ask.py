@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ccapi.client import gateway
+from ccapi.client.question import Question, text_part
 from ccapi.wire.events import Notice, RunFailed, RunFinished
 from ccapi.wire.transcript import Transcript
 
@@ -24,8 +25,10 @@ def ask(
     server, and has a note that says how that went.
     """
     transcript = Transcript()
-    with gateway.ask(base_url, prompt, model=model, api_key=api_key) as answer:
+    with gateway.ask(base_url, Question((text_part(prompt),), model), api_key=api_key) as answer:
         for event in answer:
+            if isinstance(event, gateway.Tick):
+                continue
             if isinstance(event, Notice):
                 on_comment(event.message)
             elif text := transcript.feed(event):

@@ -7,7 +7,7 @@ Source: WHATWG HTML, "Server-sent events", of which ccapi's streams use `data`, 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import NamedTuple
 
 KEEP_ALIVE = "keep-alive"
@@ -20,25 +20,43 @@ class Frame(NamedTuple):
     comment: str = ""
 
 
-def frames(chunks: Iterable[bytes]) -> Iterator[Frame]:
-    """What a stream holds that was cut anywhere. An event without its blank line at the end is none."""
-    data: list[bytes] = []
-    for line in _lines(chunks):
-        if line.startswith(b":"):
-            yield Frame(comment=line[1:].decode("utf-8", "replace").strip())
-        elif line.startswith(b"data:"):
-            data.append(line[5:].removeprefix(b" "))
-        elif not line and data:
-            yield Frame(b"\n".join(data))
-            data.clear()
+class Reader:
+    """Feed it a stream that was cut anywhere. An event without its blank line at the end is none."""
 
+    def __init__(self, longest: int) -> None:
+        """`longest`: bytes that may be held for what is not complete."""
+        self._longest = longest
+        self._held: list[
+            bytes
+        ] = []  # of the unfinished line: what is held back is looked at once, so any length will do
+        self._data: list[bytes] = []
+        self._size = 0  # bytes of what is not complete
 
-def _lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """Whole lines, of any length: what is held back is looked at once."""
-    held: list[bytes] = []
-    for chunk in chunks:
+    def feed(self, chunk: bytes) -> Iterator[Frame]:
+        """What is complete now. Raises `ValueError` when something is longer than it may be."""
         first, *rest = chunk.split(b"\n")
-        held.append(first)
+        self._hold(first)
         for piece in rest:
-            yield b"".join(held)
-            held = [piece]
+            line = b"".join(self._held)
+            self._held.clear()
+            if frame := self._frame(line):
+                yield frame
+            self._hold(piece)
+
+    def _hold(self, piece: bytes) -> None:
+        self._held.append(piece)
+        self._size += len(piece)
+        if self._size > self._longest:
+            raise ValueError(f"an event of more than {self._longest} bytes")
+
+    def _frame(self, line: bytes) -> Frame | None:
+        """What ends with this line."""
+        if line.startswith(b":"):
+            self._size -= len(line)
+            return Frame(comment=line[1:].decode("utf-8", "replace").strip())
+        if line.startswith(b"data:"):
+            self._data.append(line[5:].removeprefix(b" "))
+        elif not line:
+            data, self._data, self._size = self._data, [], 0
+            return Frame(b"\n".join(data)) if data else None
+        return None

@@ -215,10 +215,11 @@ def test_an_answer_that_cannot_be_resumed(cli: Cli, fake: FakeGateway) -> None:
         stdout, stderr = process.communicate(timeout=20)
     assert process.returncode == 1
     assert stdout == b"half a\n"
-    error, known, what_became = stderr.decode().splitlines()[:3]
+    error, known, look, go_on = stderr.decode().splitlines()[:4]
     assert error.startswith("error: The connection broke, and the answer cannot be resumed: No gateway answers at")
     assert known == f"  Known of it: response {FakeAnswer.ID}, session {FakeAnswer.SESSION}"
-    assert what_became == f"  What became of it: curl {fake.url}/v1/responses/{FakeAnswer.ID}"
+    assert look == f"  Look at it: ccapi sessions show {FakeAnswer.SESSION}"
+    assert go_on == f'  Go on: ccapi ask --session {FakeAnswer.SESSION} "..."'
 
 
 # --- failures

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from ccapi.client import gateway
+from ccapi.client.question import Question, text_part
 from ccapi.commands.ask import ask
 from ccapi.errors import (
     Busy,
@@ -29,6 +30,7 @@ from ccapi.wire.events import Notice, RunFinished, TextDelta, Usage
 from tests.cli.support import DEADLINE, FakeAnswer, FakeGateway
 
 AT_ONCE = (0.0, 0.0, 0.0)
+HELLO = Question((text_part("hello"),), "sonnet")
 TEXT = "Half of it, 世界 🎉, and the other half."
 
 
@@ -107,7 +109,7 @@ def falls_silent(*pieces: bytes) -> Part:
 def reads(fake: FakeGateway, **options: Any) -> tuple[str, list[str]]:
     """The text and the notices of an answer."""
     text, notices = "", []
-    with gateway.ask(fake.url, "hello", model="sonnet", **{"pauses": AT_ONCE, **options}) as answer:
+    with gateway.ask(fake.url, HELLO, **{"pauses": AT_ONCE, **options}) as answer:
         for event in answer:
             if isinstance(event, TextDelta):
                 text += event.text
@@ -125,13 +127,10 @@ def test_the_question(fake: FakeGateway) -> None:
         assert reads(fake) == (TEXT, [])
     (received,) = fake.received
     assert received.line == "POST /v1/responses"
-    assert received.document == {
-        "model": "sonnet",
-        "input": "hello",
-        "stream": True,
-        "background": True,
-        "abandon_after": 30,
-    }
+    assert received.document == HELLO.body()
+    assert received.document["background"]
+    assert received.document["stream"]
+    assert received.document["abandon_after"] > sum(gateway.PAUSES)
     assert "authorization" not in received.headers
 
 
@@ -172,7 +171,7 @@ def test_a_refusal_is_the_error_that_it_was(fake: FakeGateway) -> None:
 
 def test_what_is_known_of_the_run(fake: FakeGateway) -> None:
     """The ids as soon as the run has begun; at the end tokens, cost and time, for whoever asked."""
-    with playing(fake, sends(FakeAnswer().whole(TEXT))), gateway.ask(fake.url, "hello", model="sonnet") as answer:
+    with playing(fake, sends(FakeAnswer().whole(TEXT))), gateway.ask(fake.url, HELLO) as answer:
         assert (answer.response_id, answer.session_id, answer.ended) == ("", "", False)
         events = iter(answer)
         next(events)
@@ -183,12 +182,11 @@ def test_what_is_known_of_the_run(fake: FakeGateway) -> None:
 
 
 def test_the_session_in_a_header(fake: FakeGateway) -> None:
-    """It is known with the first byte if the gateway can say it so soon."""
-    head = b"HTTP/1.1 200 OK\r\nX-Session-Id: abc\r\n"
-    whole = FakeAnswer().whole(TEXT).replace(b"HTTP/1.1 200 OK\r\n", head)
-    with playing(fake, sends(whole)), gateway.ask(fake.url, "hello", model="sonnet") as answer:
-        assert answer.session_id == "abc"
-        assert list(answer)
+    """It is known before the first event if the gateway can say it so soon."""
+    head = FakeAnswer.HEAD.replace(b"OK\r\n", b"OK\r\nX-Session-Id: abc\r\n")
+    with playing(fake, falls_silent(head)), gateway.ask(fake.url, HELLO, tick=0.01) as answer:
+        known = (answer.session_id for _ in answer)
+        assert next(session for session in known if session) == "abc"
 
 
 def test_the_command_tells_how_the_run_ended(fake: FakeGateway) -> None:
@@ -298,7 +296,8 @@ def test_an_answer_that_cannot_be_resumed(fake: FakeGateway) -> None:
     hint = caught.value.hint or ""
     assert FakeAnswer.ID in hint
     assert FakeAnswer.SESSION in hint
-    assert f"curl {fake.url}/v1/responses/{FakeAnswer.ID}" in hint
+    assert f"ccapi sessions show {FakeAnswer.SESSION}\n" in hint
+    assert f'ccapi ask --session {FakeAnswer.SESSION} "..."' in hint
 
 
 def test_a_gateway_that_is_gone(fake: FakeGateway) -> None:
@@ -392,7 +391,7 @@ def test_events_that_are_none(fake: FakeGateway, event: bytes) -> None:
 
 def leave(fake: FakeGateway, *, after: int | None) -> None:
     """Have enough of it after so many events (None: all), for a reason of one's own."""
-    with gateway.ask(fake.url, "hello", model="sonnet") as answer:
+    with gateway.ask(fake.url, HELLO) as answer:
         list(itertools.islice(answer, after))
         raise ZeroDivisionError
 
@@ -414,7 +413,7 @@ def test_leaving_without_an_exception_ends_it_too(fake: FakeGateway) -> None:
     """Whoever has read enough leaves nothing running."""
     with (
         playing(fake, falls_silent(FakeAnswer().begin()), ends(fake)),
-        gateway.ask(fake.url, "hello", model="sonnet") as answer,
+        gateway.ask(fake.url, HELLO) as answer,
     ):
         next(iter(answer))
 
