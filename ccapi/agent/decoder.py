@@ -18,6 +18,7 @@ from ccapi.agent import control, outcome
 from ccapi.agent.toolresult import tool_finished
 from ccapi.errors import ClaudeFailed
 from ccapi.wire.events import (
+    Billing,
     MessageFinished,
     MessageStarted,
     Notice,
@@ -36,6 +37,7 @@ log = logging.getLogger(__name__)
 
 _SESSION_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _SYNTHETIC = "<synthetic>"
+_NO_KEY = "none"  # so the CLI says with a login, with a bearer token, and with another provider
 _REFUSED = 401
 # In the CLI's own prompt to the model after the stream broke, or hit a limit.
 _RESUME = "Resume directly"
@@ -71,6 +73,7 @@ class Decoder:
         self.idle: bool | None = None  # whether no turn is owed any more; None while the CLI says nothing about it
         self.background = 0  # tasks that go on in the background and will bring another turn when they end
         self.session_id = ""
+        self.billing: Billing = ""  # who pays, as far as the CLI says so in this turn
         self._checkpoint = ""  # the id of the last line that the conversation's own history got
         self._messages: dict[str, _Message] = {}
         self._current: dict[str | None, _Message] = {}  # the message being written, per parent
@@ -132,6 +135,8 @@ class Decoder:
                 return []
 
     def _init(self, message: Mapping[str, Any]) -> list[RunEvent]:
+        if message.get("apiKeySource", _NO_KEY) != _NO_KEY:
+            self.billing = "api"
         if self.session_id:  # said again at every turn
             return []
         session_id = str(message.get("session_id", ""))
@@ -152,7 +157,11 @@ class Decoder:
         return [Notice("api_retry", text)]
 
     def _rate_limit(self, info: Mapping[str, Any]) -> list[RunEvent]:
-        """A subscription's limit says when it ends (`resetsAt`, Unix seconds)."""
+        """Only a subscription has one. A limit that was hit says when it ends (`resetsAt`, Unix seconds).
+
+        Beyond what the subscription includes, usage is paid for like the API's.
+        """
+        self.billing = "api" if info.get("isUsingOverage") else "subscription"
         if info.get("status") == "rejected" and isinstance(info.get("resetsAt"), int | float):
             self._retry_after = max(1.0, info["resetsAt"] - time.time())
         return []
@@ -161,8 +170,9 @@ class Decoder:
         if not isinstance(self.result, RunFailed):
             result = outcome.from_result(message, cli_error=self._cli_error, retry_after=self._retry_after)
             if isinstance(result, RunFinished):
-                result = replace(outcome.together(self.result, result), checkpoint=self._checkpoint)
-            self.result = result
+                self.result = replace(outcome.together(self.result, result), checkpoint=self._checkpoint)
+            else:
+                self.result = outcome.together(self.result, result)
         return [event for parent in list(self._current) for event in self._finish_open(parent)]
 
     # --- tokens

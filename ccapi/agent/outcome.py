@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import astuple, dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from ccapi.errors import (
     CcapiError,
@@ -28,6 +28,7 @@ SIGN_IN_HINT = (
     "Sign in with `ccapi auth claude` (without Docker: `claude auth login`), "
     "or give the gateway ANTHROPIC_API_KEY or CLAUDE_CODE_OAUTH_TOKEN."
 )
+_End = TypeVar("_End", RunFinished, RunFailed)
 # Seconds, when the API named no time: the CLI itself gives up at once if it is told to wait for longer than this.
 DEFAULT_RETRY_AFTER = 60.0
 
@@ -58,33 +59,33 @@ def from_result(
 
     `cli_error` is what the CLI said last about an error; `retry_after` the last delay it was told to wait, in seconds.
     """
-    usage = usage_of(message)
     subtype = str(message.get("subtype", ""))
     if subtype in _LIMIT_SUBTYPES:
-        return _finished(message, usage, "length")
+        return _finished(message, "length")
     reason = _FINISH_REASONS.get(str(message.get("stop_reason")))
     if subtype == "success" and (reason or not message.get("is_error")):
-        return _finished(message, usage, reason or "stop")
+        return _finished(message, reason or "stop")
     if cli_error and cli_error.slug == "max_output_tokens":
-        return _finished(message, usage, "length")
+        return _finished(message, "length")
+    return RunFailed(_error(message, cli_error, retry_after), **_facts(message))
+
+
+def _error(message: Mapping[str, Any], cli_error: CliError | None, retry_after: float | None) -> CcapiError:
     text = cli_error.text if cli_error else _error_text(message)
     status = message.get("api_error_status")
-    if subtype == "error_max_structured_output_retries":
-        return RunFailed(
-            StructuredOutputFailed("The model gave no output that fits the JSON schema", detail=text), usage
-        )
+    if message.get("subtype") == "error_max_structured_output_retries":
+        return StructuredOutputFailed("The model gave no output that fits the JSON schema", detail=text)
     if _NO_SESSION.search(text):
-        return RunFailed(SessionNotFound("The session is no longer there", detail=text), usage)
+        return SessionNotFound("The session is no longer there", detail=text)
     if "prompt is too long" in text.lower():
-        message_ = "The conversation is longer than the model can take"
-        return RunFailed(ContextTooLong(message_, param="messages", detail=text), usage)
+        return ContextTooLong("The conversation is longer than the model can take", param="messages", detail=text)
     if isinstance(status, int):
-        return RunFailed(api_error(status, text, retry_after), usage)
+        return api_error(status, text, retry_after)
     if "/login" in text or "Invalid API key" in text:  # no credentials at all: the CLI never asked the API
-        return RunFailed(_not_signed_in(text), usage)
+        return _not_signed_in(text)
     if "API Error" in text:  # the API was reached and broke off, or could not be reached
-        return RunFailed(UpstreamFailed(text), usage)
-    return RunFailed(ClaudeFailed(f"Claude Code stopped with an error: {text}"), usage)
+        return UpstreamFailed(text)
+    return ClaudeFailed(f"Claude Code stopped with an error: {text}")
 
 
 def api_error(status: int | None, text: str, retry_after: float | None) -> CcapiError:
@@ -118,7 +119,7 @@ def _not_signed_in(detail: str) -> NotSignedIn:
     return NotSignedIn(message, hint=SIGN_IN_HINT, detail=detail)
 
 
-def together(earlier: RunFinished | RunFailed | None, later: RunFinished) -> RunFinished:
+def together(earlier: RunFinished | RunFailed | None, later: _End) -> _End:
     """Two results of one run as one: work in the background brings another turn after the first."""
     if not isinstance(earlier, RunFinished):
         return later
@@ -152,16 +153,23 @@ def _counts(raw: Any, *names: str) -> list[int]:
     return [int(raw.get(name) or 0) if isinstance(raw, Mapping) else 0 for name in names]
 
 
-def _finished(message: Mapping[str, Any], usage: Usage, reason: FinishReason) -> RunFinished:
+def _finished(message: Mapping[str, Any], reason: FinishReason) -> RunFinished:
     return RunFinished(
         session_id=str(message.get("session_id", "")),
         finish_reason=reason,
-        usage=usage,
-        cost_usd=_cost(message),
-        turns=int(message.get("num_turns") or 0),
-        duration_ms=int(message.get("duration_ms") or 0),
         structured=message.get("structured_output"),
+        **_facts(message),
     )
+
+
+def _facts(message: Mapping[str, Any]) -> dict[str, Any]:
+    """What a run took, however it ended."""
+    return {
+        "usage": usage_of(message),
+        "cost_usd": _cost(message),
+        "turns": int(message.get("num_turns") or 0),
+        "duration_ms": int(message.get("duration_ms") or 0),
+    }
 
 
 def _cost(message: Mapping[str, Any]) -> float:

@@ -216,8 +216,9 @@ class Run:
         self.ended = True
         if self._agent.closing and isinstance(terminal, RunFailed):  # whatever the interrupted CLI says of it
             message = "The gateway was stopped before the answer was complete"
-            terminal = RunFailed(GatewayStopping(message), terminal.usage)
-        return [terminal]
+            terminal = replace(terminal, error=GatewayStopping(message))
+        self._worker.billing = self._decoder.billing or self._worker.billing
+        return [replace(terminal, billing=self._worker.billing)]
 
 
 def _died(code: int | None, stderr: str) -> CcapiError:

@@ -16,6 +16,7 @@ from ccapi.agent.launch import Launch
 from ccapi.agent.options import Resume, RunOptions
 from ccapi.agent.process import ClaudeProcess
 from ccapi.errors import ClaudeFailed
+from ccapi.wire.events import Billing
 
 READY_TIMEOUT = 20.0  # seconds; a busy machine starts many at once
 CHECK_TIMEOUT = 2.0  # seconds; it answers in one or two milliseconds
@@ -36,6 +37,7 @@ class Worker:
         self.pooled = False  # it stood ready before it was asked for
         self.session_id = ""  # of the conversation it had a turn of
         self.checkpoint = ""  # where that turn ended
+        self.billing: Billing = ""  # who paid for that turn; of a subscription the CLI says it once
         self.fingerprint = ""  # of the configuration it was started under
         self.parked = False  # it must be claimed before its first turn
         self._initialized = False

@@ -24,6 +24,7 @@ from ccapi.gateway.sse import EventStream
 from ccapi.redact import redact
 from ccapi.wire import envelope
 from ccapi.wire.events import Notice, RunEvent, RunFailed, RunFinished, ThinkingDelta, Usage
+from ccapi.wire.responseitems import about
 from ccapi.wire.transcript import Transcript
 
 _MODEL_HEADER, _SESSION_HEADER = "X-CCAPI-Model", "X-Session-Id"
@@ -117,9 +118,8 @@ class Completion:
 
     def _about(self, end: RunFinished) -> dict[str, Any]:
         """What OpenAI's objects have no place for."""
-        about = {"cost_usd": end.cost_usd, "turns": end.turns, "duration_ms": end.duration_ms}
         session = end.session_id if self._answer.continues else None
-        return {"session_id": session, "ccapi": {"session_id": session, "model": self._answer.api_model, **about}}
+        return {"session_id": session, "ccapi": {"session_id": session, "model": self._answer.api_model, **about(end)}}
 
     def _chunk(self, delta: dict[str, Any], finish_reason: str | None = None) -> dict[str, Any]:
         """Source: OpenAI API reference, "The chat completion chunk object"."""

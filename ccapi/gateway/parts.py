@@ -18,6 +18,7 @@ from ccapi.agent.run import Agent
 from ccapi.agent.sessionfiles import SessionFiles
 from ccapi.errors import SettingInvalid
 from ccapi.gateway.access import Keyring
+from ccapi.gateway.billing import Payer
 from ccapi.gateway.browser import Browser
 from ccapi.gateway.conversations import Conversations
 from ccapi.gateway.fetch import Fetcher
@@ -95,6 +96,8 @@ class Parts:
             overview=self._overview,
         )
         self.runs.on_refused = self.readiness.refused
+        scripted = settings.rehearsal is not None
+        self.runs.paid_by = Payer(scripted=scripted, launch=lambda: self.agent.launch, method=self.readiness.method).of
         self.metrics.watch(slots=self._load, idle=self._idle)
 
     async def life(self, app: web.Application) -> AsyncIterator[None]:

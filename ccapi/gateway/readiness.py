@@ -108,6 +108,16 @@ class Readiness:
         """A run's credential was refused: for a while that is what counts, whatever `claude auth status` says."""
         self._claude.refused()
 
+    def method(self) -> str:
+        """The `authMethod` of the login that is there now, if `claude auth status` has ever told; else empty.
+
+        Never waits. What is not known is asked for in the background, so that it is known the next time.
+        """
+        if known := self._claude.method():
+            return known
+        self._started("sign_in", self._claude.signed_in)
+        return ""
+
     def renew(self, launch: Launch) -> None:
         """From now on it is this that must be ready: what was remembered of another is forgotten."""
         self._claude = _Claude(launch)
@@ -175,6 +185,7 @@ class _Claude:
         self._known_version: tuple[int, int] | None = None  # of the binary that said its version: inode, mtime
         self._status: tuple[float, object, Check] | None = None  # until when, for which credentials
         self._refusal: tuple[float, object] | None = None  # until when it counts, of which credentials
+        self._method: tuple[object, str] | None = None  # of which credentials, and how they are those of a login
 
     async def present(self) -> Check:
         binary = self._launch.binary
@@ -214,7 +225,12 @@ class _Claude:
         self._refusal = (time.monotonic() + _REFUSED_FOR, self._credentials())
         self._status = None
 
+    def method(self) -> str:
+        """Empty if it is not known."""
+        return self._method[1] if self._method and self._method[0] == self._credentials() else ""
+
     async def _ask(self) -> Check:
+        credentials = self._credentials()
         code, output = await _output([str(self._launch.binary), "auth", "status"], self._launch)
         try:
             status = json.loads(output)
@@ -223,6 +239,7 @@ class _Claude:
             log.warning("`claude auth status` ended with %s and said nothing that is understood", code)
             message = "Claude Code does not say whether it is signed in"
             return Check("sign_in", ok=False, message=message, hint="Look at `claude auth status`.")
+        self._method = (credentials, str(status.get("authMethod", "")))
         if signed_in and not _is_past(expires):
             return Check("sign_in", ok=True, message="Signed in by a stored login")
         message = "The stored login has expired" if signed_in else "Claude Code is not signed in"

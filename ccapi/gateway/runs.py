@@ -29,6 +29,7 @@ from ccapi.gateway.store import Store, Turned
 from ccapi.gateway.workspaces import Workspaces
 from ccapi.redact import redact
 from ccapi.wire.events import (
+    Billing,
     MessageStarted,
     Notice,
     RunEvent,
@@ -94,16 +95,20 @@ class Answer:
                 self._observed.first_text()
             elif kind is ToolFinished:
                 self._note_tool(event)  # type: ignore[arg-type] # its type was just looked at
-            elif isinstance(event, RunFinished | RunFailed):
-                self.end = event
-                if isinstance(event, RunFailed) and isinstance(event.error, NotSignedIn):
-                    self._runs.on_refused()
-                self._observed.finished(event, self._run.model)
+            elif isinstance(event, RunFinished | RunFailed):  # the last one
+                events[-1] = self._ended(event)
             elif isinstance(event, MessageStarted) and event.parent is None:
                 self._observed.messages += 1
             elif kind is Notice:
                 log.warning("%s", redact(event.message))  # type: ignore[union-attr] # as above
         return events
+
+    def _ended(self, event: RunFinished | RunFailed) -> RunFinished | RunFailed:
+        self.end = replace(event, billing=self._runs.paid_by(event.billing))
+        if isinstance(event, RunFailed) and isinstance(event.error, NotSignedIn):
+            self._runs.on_refused()
+        self._observed.finished(self.end, self._run.model)
+        return self.end
 
     def _lost(self, events: list[RunEvent]) -> bool:
         """Whether the session that was to go on is no longer there, and all that was said in it was told anyway."""
@@ -188,6 +193,7 @@ class Runs:
         self.conversations = conversations
         self.stopping = False
         self.on_refused: Callable[[], None] = lambda: None  # told when the sign-in was not accepted
+        self.paid_by: Callable[[Billing], Billing] = lambda said: said  # by what the CLI said of it
         self._workspaces = workspaces
         self._metrics = metrics
         self.allowed = allowed

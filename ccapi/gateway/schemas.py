@@ -67,6 +67,12 @@ class Ready(Closed):
 # --- models
 
 
+class ModelMeans(Closed):
+    """What OpenAI's API has no place for."""
+
+    model: str = Field(description="What Claude Code is asked for under this name.")
+
+
 class Model(Closed):
     """A name that may be asked for."""
 
@@ -74,6 +80,7 @@ class Model(Closed):
     object: Literal["model"]
     created: int
     owned_by: str
+    ccapi: ModelMeans
 
 
 class ModelList(Closed):
@@ -97,6 +104,13 @@ class ChatUsage(Closed):
     prompt_tokens_details: PromptDetails
 
 
+Billing = Literal["subscription", "api", "cloud", "none"]
+_BILLING = (
+    "Who pays: a subscription, the Anthropic API by the token, a cloud provider, or nobody (a scripted model). "
+    "Absent if that is not known."
+)
+
+
 class RunFacts(Closed):
     """What OpenAI's API has no place for."""
 
@@ -105,6 +119,7 @@ class RunFacts(Closed):
     cost_usd: float
     turns: int
     duration_ms: int
+    billing: Billing = Field(default=None, description=_BILLING)  # type: ignore[arg-type] # else absent
 
 
 class ChatMessage(Closed):
@@ -249,6 +264,7 @@ class ResponseFacts(Closed):
     cost_usd: float = 0
     turns: int = 0
     duration_ms: int = 0
+    billing: Billing = Field(default=None, description=_BILLING)  # type: ignore[arg-type] # else absent
 
 
 class Response(Closed):

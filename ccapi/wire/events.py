@@ -13,6 +13,9 @@ from typing import Any, Literal
 from ccapi.errors import CcapiError
 
 FinishReason = Literal["stop", "length", "content_filter"]
+# Who pays: a subscription; an account of the Anthropic API, by the token; one with another provider (Bedrock, Vertex,
+# ...); nobody, as the model is a script. Empty: not known.
+Billing = Literal["subscription", "api", "cloud", "none", ""]
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +119,8 @@ class RunFinished:
     """The end of an answer that is complete, or that stopped at a limit (`finish_reason`).
 
     Usage and cost are this run's alone. `structured` is the output that a JSON schema asked for, as a JSON value;
-    `checkpoint` names the place in the session's history at which this answer ends.
+    `checkpoint` names the place in the session's history at which this answer ends. `billing` says who pays for it:
+    see `Billing`.
     """
 
     session_id: str
@@ -127,14 +131,19 @@ class RunFinished:
     duration_ms: int = 0
     structured: Any = None
     checkpoint: str = ""
+    billing: Billing = ""
 
 
 @dataclass(frozen=True, slots=True)
 class RunFailed:
-    """The end of an answer that is not complete; what came before stays valid."""
+    """The end of an answer that is not complete; what came before stays valid. The rest is as far as it is known."""
 
     error: CcapiError
     usage: Usage = field(default_factory=Usage)
+    cost_usd: float = 0.0
+    turns: int = 0
+    duration_ms: int = 0
+    billing: Billing = ""
 
 
 RunEvent = (

@@ -12,7 +12,7 @@ from typing import Any
 
 from ccapi.errors import CcapiError
 from ccapi.wire import envelope
-from ccapi.wire.events import Usage
+from ccapi.wire.events import RunFailed, RunFinished, Usage
 
 Object = dict[str, Any]
 
@@ -70,6 +70,14 @@ def usage_object(usage: Usage) -> Object:
         "output_tokens_details": {"reasoning_tokens": 0},
         "total_tokens": total + usage.output_tokens,
     }
+
+
+def about(end: RunFinished | RunFailed) -> Object:
+    """What a run was, in an answer's field `ccapi`. What is not known is absent."""
+    facts = {"cost_usd": end.cost_usd, "turns": end.turns, "duration_ms": end.duration_ms}
+    if isinstance(end, RunFailed):
+        facts = {name: value for name, value in facts.items() if value}
+    return {**facts, "billing": end.billing} if end.billing else facts
 
 
 def error_object(error: CcapiError) -> Object:

@@ -170,19 +170,15 @@ class Encoder:
         whole = event.finish_reason == "stop"
         if whole and self._structured and event.structured is None:
             error = StructuredOutputFailed("The model gave no output that fits the JSON schema")
-            self._run_failed(RunFailed(error, event.usage))
+            facts = (event.usage, event.cost_usd, event.turns, event.duration_ms, event.billing)
+            self._run_failed(RunFailed(error, *facts))
             return
         response = self._writer.response
         self._say_last(event)
         self._close_all("completed" if whole else "incomplete")
         response["usage"] = items.usage_object(event.usage)
-        response["ccapi"] = {
-            **response.get("ccapi", {}),
-            "session_id": event.session_id if self.names_session else "",
-            "cost_usd": event.cost_usd,
-            "turns": event.turns,
-            "duration_ms": event.duration_ms,
-        }
+        session_id = event.session_id if self.names_session else ""
+        response["ccapi"] = {**response.get("ccapi", {}), "session_id": session_id, **items.about(event)}
         if not whole:
             response["incomplete_details"] = {"reason": _INCOMPLETE[event.finish_reason]}
         status = "completed" if whole else "incomplete"
@@ -198,6 +194,8 @@ class Encoder:
         self._writer.emit("error", **flat, ccapi={"error": body})
         if event.usage != Usage():
             self._writer.response["usage"] = items.usage_object(event.usage)
+        if "ccapi" in self._writer.response:  # else the run had not begun
+            self._writer.response["ccapi"] = {**self._writer.response["ccapi"], **items.about(event)}
         self._end("failed", "response.failed")
 
     def _end(self, status: str, kind: str) -> None:
@@ -254,7 +252,7 @@ class Encoder:
         elif isinstance(end, RunFinished):
             item = items.message(f"msg_{self._writer.response['id'].removeprefix('resp_')}", {})
             if end.structured is not None:
-                self._close(None)
+                self._message_started(MessageStarted(item["id"]))
                 self._writer.whole_message(item, json.dumps(end.structured, ensure_ascii=False))
             elif end.finish_reason == "content_filter":
                 self._close(None)

@@ -98,9 +98,9 @@ class Decoder:
                 previous, self._started = self._started, RunStarted(extra["session_id"], extra["model"])
                 return [] if self._started == previous else [self._started]
             case "response.failed":
-                return [RunFailed(_error(response), _usage(response))]
+                return [_failed(_error(response), response, extra)]
             case "response.incomplete" if response["status"] == "cancelled":
-                return [RunFailed(CcapiError("The response was cancelled"), _usage(response))]
+                return [_failed(CcapiError("The response was cancelled"), response, extra)]
             case "response.completed" | "response.incomplete":
                 return [_finished(response, extra)]
             case _:
@@ -155,10 +155,31 @@ def _finished(response: Mapping[str, Any], extra: Mapping[str, Any]) -> RunFinis
         extra.get("session_id", ""),
         _FINISH.get(details.get("reason", ""), "length") if details else "stop",
         _usage(response),
-        extra.get("cost_usd", 0.0),
-        extra.get("turns", 0),
-        extra.get("duration_ms", 0),
+        structured=_structured(response),
+        **_facts(extra),
     )
+
+
+def _failed(error: CcapiError, response: Mapping[str, Any], extra: Mapping[str, Any]) -> RunFailed:
+    return RunFailed(error, _usage(response), **_facts(extra))
+
+
+def _facts(extra: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "cost_usd": extra.get("cost_usd", 0.0),
+        "turns": extra.get("turns", 0),
+        "duration_ms": extra.get("duration_ms", 0),
+        "billing": extra.get("billing", ""),
+    }
+
+
+def _structured(response: Mapping[str, Any]) -> Any:
+    """The output that a JSON schema asked for: the text of the only message, if there is one."""
+    if response["text"]["format"]["type"] != "json_schema":
+        return None
+    messages = [item for item in response["output"] if item["type"] == "message"]
+    texts = [part["text"] for item in messages for part in item["content"] if part["type"] == "output_text"]
+    return json.loads("".join(texts)) if texts else None
 
 
 def _error(response: Mapping[str, Any]) -> CcapiError:

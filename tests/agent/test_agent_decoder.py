@@ -542,3 +542,41 @@ def test_blocks_that_are_not_said_whole_shift_nothing(blank: str) -> None:
     ]
     events, _ = sj.decode(sj.encoded(lines))
     assert sj.said(events) == blank + "Hello there."
+
+
+# --- who pays
+
+
+@pytest.mark.parametrize(
+    ("info", "billing"),
+    [
+        ({"status": "allowed", "isUsingOverage": False}, "subscription"),
+        ({"status": "rejected", "resetsAt": 4102444800}, "subscription"),
+        ({"status": "allowed", "isUsingOverage": True}, "api"),
+    ],
+)
+def test_a_subscription_shows_by_its_limit(info: dict[str, Any], billing: str) -> None:
+    """Only a subscription has one. What goes beyond it is paid for by the token."""
+    _, decoder = sj.decode(sj.encoded([sj.init(), {"type": "rate_limit_event", "rate_limit_info": info}]))
+    assert decoder.billing == billing
+
+
+@pytest.mark.parametrize(
+    ("source", "billing"),
+    [("ANTHROPIC_API_KEY", "api"), ("apiKeyHelper", "api"), ("/login managed key", "api"), ("none", "")],
+)
+def test_a_key_is_said_at_every_turn(source: str, billing: str) -> None:
+    """No key is no answer: a login, a bearer token and another provider all have none."""
+    _, decoder = sj.decode(sj.encoded([{**sj.init(), "apiKeySource": source}]))
+    assert decoder.billing == billing
+
+
+def test_a_failure_after_a_first_result_has_the_numbers_of_both() -> None:
+    """What was paid for before it stays paid for."""
+    first, second = (
+        sj.result(num_turns=2, total_cost_usd=0.5),
+        sj.result(num_turns=1, is_error=True, result="API Error"),
+    )
+    _, decoder = sj.decode(sj.encoded([sj.init(), first, second]))
+    assert isinstance(decoder.result, RunFailed)
+    assert (decoder.result.turns, decoder.result.cost_usd) == (3, 0.5)
