@@ -9,13 +9,13 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, TextIO
 
 from ccapi.cli import output
 from ccapi.cli.context import mode
 
 if TYPE_CHECKING:
+    from ccapi.cli.answer.screen import Show
     from ccapi.commands.ask import Summary, View
     from ccapi.wire.events import RunEvent
     from ccapi.wire.transcript import Mode
@@ -56,8 +56,78 @@ class Wanted:
     def view(self, summary: Summary) -> View:
         """Raises `UsageError` for a file that cannot be written."""
         if self.rendered:
-            return self._screen()
+            return screen(sys.stdout, show=self.transcript, full=self.full, thinking=self.thinking)
         data = self._data(summary)
-        # On the same terminal, the one that reads the pipe would be overwritten by it while it writes.
-        shown = output.terminal(sys.stderr) and not mode.quiet and not mode.no_progress
-        return Together(self._status(), data) if shown and (self.at_the_end or not self.piped) else data
+        # Whoever reads a pipe may write to the same terminal: there is something to be seen only until data comes.
+        watched = output.terminal(sys.stderr) and not mode.quiet and (not self.piped or self._at_the_end)
+        return Together(screen(sys.stderr, show="nothing"), data) if watched else data
+
+    @property
+    def _at_the_end(self) -> bool:
+        """Nothing is written before the run is over."""
+        return self.form in {"json", "code", "structured"} or self.transcript == "final"
+
+    def _data(self, summary: Summary) -> View:
+        from ccapi.cli.answer import extract, filewriter, plain, programs
+
+        write = filewriter.opened(self.file) if self.file else output.write
+        match self.form:
+            case "answer":
+                return plain.PlainView(self.transcript, write)
+            case "code":
+                return extract.ExtractView(self.transcript, self.language, write)
+            case "json":
+                return programs.JsonView(self.transcript, summary, write)
+            case "events":
+                return programs.EventsView(summary, write)
+            case "structured":
+                return programs.StructuredView(self.schema, summary, write)
+
+
+def screen(stream: TextIO, *, show: Show, full: bool = False, thinking: bool = False) -> View:
+    """An answer, or nothing but that there will be one, on the terminal that `stream` is."""
+    from ccapi.cli.answer.live import Lines, LiveArea
+    from ccapi.cli.answer.paint import Paint
+    from ccapi.cli.answer.screen import ScreenView
+
+    movable = os.environ.get("TERM") != "dumb"
+    paint = Paint(colour=output.colour(stream), links=movable)
+    return ScreenView(LiveArea(stream) if movable else Lines(stream), paint, show=show, full=full, thinking=thinking)
+
+
+class Together:
+    """Two views of one answer: what a person sees meanwhile, and the data."""
+
+    def __init__(self, seen: View, data: View) -> None:
+        self._seen = seen
+        self._data = data
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        self._stack.enter_context(self._data)
+        self._stack.enter_context(self._seen)
+        return self
+
+    def __exit__(self, *exc: Any) -> bool | None:
+        return self._stack.__exit__(*exc)
+
+    def feed(self, event: RunEvent) -> None:
+        self._seen.feed(event)
+        self._data.feed(event)
+
+    def tick(self) -> None:
+        self._seen.tick()
+        self._data.tick()
+
+    def close(self) -> None:
+        self._seen.close()
+        self._data.close()
+
+
+def _is_file(stream: TextIO | None) -> bool:
+    """Nobody reads it at the same time: a regular file, or /dev/null."""
+    try:
+        kind = os.fstat(stream.fileno()).st_mode if stream else 0
+    except (OSError, ValueError):
+        return False
+    return stat.S_ISREG(kind) or (stat.S_ISCHR(kind) and not output.terminal(stream))

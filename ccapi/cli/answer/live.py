@@ -82,6 +82,25 @@ class LiveArea:
         output.write(text, self._stream)
 
 
+class Lines:
+    """On a terminal that cannot move its cursor: there are finished lines only."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    @property
+    def size(self) -> os.terminal_size:
+        return size(self._stream)
+
+    def update(self, finished: Sequence[str], live: Sequence[str]) -> None:
+        del live
+        if finished:
+            output.write("".join(f"{line}\n" for line in finished), self._stream)
+
+    def close(self) -> None:
+        """Nothing was changed."""
+
+
 def _back(lines: int) -> str:
     return "\r" + (f"\x1b[{lines - 1}A" if lines > 1 else "")
 
