@@ -26,14 +26,14 @@ from ccapi.wire import envelope, sse
 from ccapi.wire.events import Notice, RunEvent, RunFailed, RunFinished, RunStarted
 from ccapi.wire.responsesdecoder import Decoder
 
-__all__ = ["PAUSES", "SERVICE", "SILENCE", "Answer", "Tick", "ask"]
+__all__ = ["NEW_KEY", "PAUSES", "SERVICE", "SILENCE", "Answer", "Tick", "ask"]
 
 PAUSES = (0.1, 0.4, 1.0, 2.0, 4.0)  # seconds, before each attempt to go on behind a broken connection
 SILENCE = 60.0  # seconds; several heartbeats
 _CANCEL, _CANCEL_CONNECT = 4.0, 1.0  # seconds, for all of it, and of it for the connection; a second Ctrl-C is sooner
 _LONGEST_EVENT = 128 * 1024 * 1024  # bytes; the gateway reads no longer ones from Claude Code
 _LONGEST_REFUSAL = 1024 * 1024  # bytes
-_NEW_KEY = "Make a key with: ccapi key create   and put it into the environment: export CCAPI_API_KEY=..."
+NEW_KEY = "Make a key with: ccapi key create   and put it into the environment: export CCAPI_API_KEY=..."
 
 
 @contextmanager
@@ -212,7 +212,7 @@ class Answer:
             if len(body) > _LONGEST_REFUSAL:
                 break
         error = SERVICE.refusal(self._gateway.base_url, body)
-        return KeyInvalid(error.message, hint=_NEW_KEY) if isinstance(error, KeyInvalid) else error
+        return KeyInvalid(error.message, hint=NEW_KEY) if isinstance(error, KeyInvalid) else error
 
     def _received(self) -> Iterator[RunEvent | Tick]:
         """What one connection brings, up to the end of it or of the run."""

@@ -37,17 +37,20 @@ def mapped(service: Service, base_url: str) -> Iterator[None]:
 
 
 class JsonClient:
-    """Requests with the stack's secret, answered with JSON. May be used by several threads at once.
+    """Requests that are answered with JSON. May be used by several threads at once.
 
-    What takes that secret wants to be called by a name of this machine, whatever address it is published on.
+    What takes the stack's secret wants to be called by a name of this machine, whatever address it is published on; to
+    everything else that name is as good as any.
     """
 
-    def __init__(self, service: Service, base_url: str, secret: str, *, timeout: float = CONNECT) -> None:
-        """`timeout` in seconds, for the connection and for an answer that takes no time."""
+    def __init__(self, service: Service, base_url: str, bearer: str | None, *, timeout: float = CONNECT) -> None:
+        """`bearer`: the stack's secret, or an API key. `timeout` in seconds, for the connection and for an answer that
+        takes no time.
+        """
         self._service = service
         self._base_url = base_url
         self._timeout = timeout
-        self._http = connect(base_url, bearer=secret, timeout=httpx.Timeout(timeout))
+        self._http = connect(base_url, bearer=bearer, timeout=httpx.Timeout(timeout))
         self._http.headers["Host"] = f"localhost:{self._http.base_url.port}"
 
     def close(self) -> None:

@@ -55,5 +55,5 @@ class Models:
 
     def describe(self, name: str, created: int) -> dict[str, Any]:
         """A model object (OpenAI API reference, "The model object"); also with a suffix. Raises like `resolve`."""
-        self.resolve(split(name)[0])
-        return {"id": name, "object": "model", "created": created, "owned_by": "anthropic"}
+        means = {"model": self.resolve(split(name)[0])}
+        return {"id": name, "object": "model", "created": created, "owned_by": "anthropic", "ccapi": means}

@@ -27,14 +27,15 @@ MODELS = Models({"gpt-4o": "sonnet", "team/fast": "claude-haiku-5"})
 def test_aliases_and_any_claude_id_pass_as_they_are(name: str) -> None:
     """Old ones too: whether the API still serves them is the API's business."""
     assert MODELS.resolve(name) == name
-    assert MODELS.describe(name, 7) == {"id": name, "object": "model", "created": 7, "owned_by": "anthropic"}
+    described = {"id": name, "object": "model", "created": 7, "owned_by": "anthropic", "ccapi": {"model": name}}
+    assert MODELS.describe(name, 7) == described
 
 
 @pytest.mark.parametrize(("name", "model"), [("gpt-4o", "sonnet"), ("team/fast", "claude-haiku-5")])
 def test_mapped_names_mean_their_model(name: str, model: str) -> None:
-    """The settings map other names; they describe themselves by the client's name."""
+    """The settings map other names; they describe themselves by the client's name, and say what it means."""
     assert MODELS.resolve(name) == model
-    assert MODELS.describe(name, 7)["id"] == name
+    assert (MODELS.describe(name, 7)["id"], MODELS.describe(f"{name}:text", 7)["ccapi"]) == (name, {"model": model})
 
 
 @pytest.mark.parametrize("name", ["gpt-4", "claude", "claude-", "Sonnet", "llama3", "x/claude-3", "claude-X"])

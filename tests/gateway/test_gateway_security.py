@@ -109,7 +109,7 @@ def test_the_models_are_listed(stubbed: Gateway) -> None:
     assert document["object"] == "list"
     assert [model["id"] for model in document["data"]] == ["sonnet", "opus", "haiku", "gpt-4o"]
     for model in document["data"]:
-        assert set(model) == {"id", "object", "created", "owned_by"}
+        assert set(model) == {"id", "object", "created", "owned_by", "ccapi"}
         assert send(stubbed, "GET", f"/v1/models/{model['id']}").json() == model
     assert_secure(response.headers)
 
