@@ -26,11 +26,12 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from ccapi import errors, settings
-from ccapi.gateway import access, content, fetch, fields, formats, operations, requests, responses_request
+from ccapi.gateway import access, fetch, fields, formats, operations, requests, responses_request
 from ccapi.gateway import logins as container_logins
 from ccapi.oauth import catalogue, log, registration, registry
 from ccapi.oauth.login import Status
 from ccapi.settings import check
+from ccapi.wire import media
 from ccapi.wire.authorization import FIRST_PORT
 from ccapi.wire.keys import TRANSCRIPTS
 from tests.cli.readme import README, Page, bash, below, check_answer, content_of
@@ -366,13 +367,13 @@ def test_images_and_files(examples: Examples) -> None:
     assert examples.python(API, "Images and files") == ["You said: What is in these two?\n"]
     text = re.sub(r"\s+", " ", API.prose)
     for limit, words in (
-        (content.MAX_IMAGE, "PNG, JPEG, GIF or WebP, up to {} MB"),
-        (content.MAX_DOCUMENT, "PDF up to {} MB"),
-        (content.MAX_TEXT, "text in UTF-8 up to {} MB"),
+        (media.MAX_IMAGE, "PNG, JPEG, GIF or WebP, up to {} MB"),
+        (media.MAX_DOCUMENT, "PDF up to {} MB"),
+        (media.MAX_TEXT, "text in UTF-8 up to {} MB"),
         (fetch.MAX_TOTAL, "up to {} MB for the whole request"),
     ):
         assert words.format(limit // 1_000_000) in text
-    assert f"Up to {content.MAX_ATTACHMENTS} in a message and {requests.MAX_ATTACHMENTS} in a conversation" in text
+    assert f"Up to {media.MAX_ATTACHMENTS} in a message and {requests.MAX_ATTACHMENTS} in a conversation" in text
     assert f"at most {fetch.MAX_REDIRECTS} redirects, in {fetch.MAX_SECONDS:g} s" in text
 
 

@@ -20,14 +20,10 @@ from pydantic import Field
 from ccapi.errors import InvalidRequest
 from ccapi.gateway.fields import MANY, Lenient
 from ccapi.gateway.question import Block
+from ccapi.wire.media import MAX_ATTACHMENTS, MAX_DOCUMENT, MAX_FILE, MAX_IMAGE, MAX_TEXT, media_type
 
 T = TypeVar("T")
 
-MAX_IMAGE = 10_000_000  # bytes, as are the following
-MAX_DOCUMENT = 20_000_000
-MAX_TEXT = 2_000_000
-MAX_FILE = max(MAX_IMAGE, MAX_DOCUMENT, MAX_TEXT)
-MAX_ATTACHMENTS = 20  # in one message
 MAX_URL = 8_192  # characters
 _MAX_TITLE = 200
 
@@ -38,13 +34,6 @@ TYPES = (*_TEXTS, *_IMAGES, *_FILES)
 
 _DATA_URL = re.compile(r"(?i)data:[^,;]{0,200}(?:;[^,;]{0,200}){0,5};base64,")
 _WHITE = re.compile(r"[ \t\r\n]+")
-_SIGNATURES = (
-    (re.compile(rb"\x89PNG\r\n\x1a\n"), "image/png"),
-    (re.compile(rb"\xff\xd8\xff"), "image/jpeg"),
-    (re.compile(rb"GIF8[79]a"), "image/gif"),
-    (re.compile(rb"RIFF....WEBP", re.DOTALL), "image/webp"),
-    (re.compile(rb"%PDF-"), "application/pdf"),
-)
 
 
 class ImageUrl(Lenient):
@@ -204,11 +193,6 @@ def file_block(data: bytes, where: str, title: str | None) -> Block:
     if len(data) > MAX_TEXT:
         raise _too_large(where, MAX_TEXT)
     return {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": content}, **titled}
-
-
-def media_type(data: bytes) -> str | None:
-    """What the first bytes say; None for none of the kinds that have a block of their own."""
-    return next((kind for signature, kind in _SIGNATURES if signature.match(data)), None)
 
 
 def _utf8(data: bytes, where: str) -> str:

@@ -101,7 +101,7 @@ def _bash(arguments: Mapping[str, Any]) -> tuple[str, list[str]]:
 
 def _write(arguments: Mapping[str, Any]) -> tuple[str, list[str]]:
     path = arguments["file_path"]
-    return path, [fenced(arguments["content"], _language(path))]
+    return path, [fenced(arguments["content"], language(path))]
 
 
 def _edit(arguments: Mapping[str, Any]) -> tuple[str, list[str]]:
@@ -140,7 +140,8 @@ def _json(value: Any) -> str:
     return fenced(json.dumps(value, indent=2, ensure_ascii=False), "json")
 
 
-def _language(path: str) -> str:
+def language(path: str) -> str:
+    """What the code in a file of this name is called behind a fence; empty if the name does not tell."""
     return _LANGUAGES.get(PurePosixPath(path).suffix.lower(), "")
 
 

@@ -14,6 +14,7 @@ from ccapi.errors import InvalidRequest
 from ccapi.gateway import content
 from ccapi.gateway.content import Part, Remote
 from ccapi.gateway.question import Block
+from ccapi.wire import media
 
 IMAGES = {
     "image/png": b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR",
@@ -164,7 +165,7 @@ def test_an_https_url_is_left_for_later() -> None:
 @pytest.mark.parametrize("size", [0, 1])
 def test_the_size_of_images_is_limited(size: int) -> None:
     """To 10 MB, decoded."""
-    data = IMAGES["image/png"].ljust(content.MAX_IMAGE + size, b"\0")
+    data = IMAGES["image/png"].ljust(media.MAX_IMAGE + size, b"\0")
     if size:
         assert "10 MB" in refused(image(data_url(data))).message
         assert "10 MB" in refused(file(data_url(data))).message
@@ -218,8 +219,8 @@ def test_a_files_name_is_one_short_line(name: str | None, title: str | None) -> 
 
 def test_the_size_of_files_is_limited() -> None:
     """Texts to 2 MB, PDFs to 20 MB."""
-    assert "2 MB" in refused(file(data_url(b"a" * (content.MAX_TEXT + 1)))).message
-    assert "20 MB" in refused(file(data_url(PDF.ljust(content.MAX_DOCUMENT + 1)))).message
+    assert "2 MB" in refused(file(data_url(b"a" * (media.MAX_TEXT + 1)))).message
+    assert "20 MB" in refused(file(data_url(PDF.ljust(media.MAX_DOCUMENT + 1)))).message
 
 
 @pytest.mark.parametrize(

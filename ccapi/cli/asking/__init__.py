@@ -1,0 +1,1 @@
+"""How a question comes in: standard input, and a prompt of several lines."""
