@@ -110,10 +110,10 @@ class Request(NamedTuple):
 
 
 def request(base_url: str, method: str, target: str, *, headers: Mapping[str, str], body: bytes = b"") -> Request:
-    """`target` goes behind the path of the base URL."""
+    """`target` goes behind the path of the base URL. Raises `ValueError` for a base URL that is not plain HTTP."""
     parts = urlsplit(base_url)
-    assert parts.scheme == "http", base_url
-    assert parts.hostname, base_url
+    if parts.scheme != "http" or not parts.hostname:
+        raise ValueError(f"not an http URL: {base_url}")
     own = {"Host": parts.netloc, "User-Agent": "ccapi", "Connection": "close", "Content-Length": str(len(body))}
     lines = [f"{method} {parts.path.rstrip('/')}{target} HTTP/1.1"]
     lines += [f"{name}: {value}" for name, value in {**own, **headers}.items()]

@@ -423,8 +423,9 @@ class Received(NamedTuple):
 class FakeGateway:
     """A listener that answers each request with whatever bytes a test wants: what a gateway never sends."""
 
-    def __init__(self) -> None:
-        self._listener = socket.create_server(("127.0.0.1", 0))
+    def __init__(self, host: str = "127.0.0.1") -> None:
+        self._host = f"[{host}]" if ":" in host else host
+        self._listener = socket.create_server((host, 0), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
         self._listener.settimeout(DEADLINE)
         self.port = int(self._listener.getsockname()[1])
         self.received: list[Received] = []
@@ -434,7 +435,7 @@ class FakeGateway:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self._host}:{self.port}"
 
     @property
     def lines(self) -> list[str]:

@@ -6,15 +6,13 @@ import itertools
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from ccapi.client import gateway
 from ccapi.client.question import Question, text_part
-from ccapi.commands.ask import ask
 from ccapi.errors import (
     Busy,
     CcapiError,
@@ -26,8 +24,9 @@ from ccapi.errors import (
     ResponseNotFound,
     RunTimeout,
 )
-from ccapi.wire.events import Notice, RunFinished, TextDelta, Usage
+from ccapi.wire.events import Notice, RunEvent, RunFailed, RunFinished, RunStarted, TextDelta, Usage
 from tests.cli.support import DEADLINE, FakeAnswer, FakeGateway
+from tests.client.players import Part, closes, dribbles, falls_silent, playing, resets, sends, silent
 
 AT_ONCE = (0.0, 0.0, 0.0)
 HELLO = Question((text_part("hello"),), "sonnet")
@@ -40,36 +39,6 @@ def fake() -> Iterator[FakeGateway]:
     listener = FakeGateway()
     yield listener
     listener.close()
-
-
-Part = Callable[[socket.socket], object]
-
-
-@contextmanager
-def playing(fake: FakeGateway, *parts: Part) -> Iterator[None]:
-    """Requests are answered by these in turn; each is given a connection, and each must be asked for."""
-    failures: list[BaseException] = []
-
-    def play() -> None:
-        try:
-            for part in parts:
-                with fake.request() as connection:
-                    part(connection)
-        except BaseException as error:  # noqa: BLE001 -- it is raised again, in the test's own thread
-            failures.append(error)
-
-    player = threading.Thread(target=play, daemon=True)
-    player.start()
-    yield
-    player.join(DEADLINE)
-    assert not player.is_alive(), f"not every request came: {fake.lines}"
-    if failures:
-        raise failures[0]
-
-
-def sends(*pieces: bytes) -> Part:
-    """Send that, and close the connection."""
-    return lambda connection: connection.sendall(b"".join(pieces))
 
 
 def refuses(error: CcapiError) -> Part:
@@ -85,25 +54,6 @@ def ends(fake: FakeGateway) -> Part:
         connection.sendall(FakeGateway.document({"id": FakeAnswer.ID, "status": "cancelled"}))
 
     return end
-
-
-def closes(connection: socket.socket) -> None:
-    """Not a byte."""
-
-
-def silent(connection: socket.socket) -> None:
-    """Not a byte, until the client leaves."""
-    connection.recv(1)
-
-
-def falls_silent(*pieces: bytes) -> Part:
-    """Send that, and then nothing until the client leaves."""
-
-    def part(connection: socket.socket) -> None:
-        connection.sendall(b"".join(pieces))
-        silent(connection)
-
-    return part
 
 
 def reads(fake: FakeGateway, **options: Any) -> tuple[str, list[str]]:
@@ -166,6 +116,32 @@ def test_a_refusal_is_the_error_that_it_was(fake: FakeGateway) -> None:
     assert caught.value.retry_after == 3
 
 
+def test_when_the_question_is_out(fake: FakeGateway) -> None:
+    """That is told once, when all of it is there to be read, and nothing was waited for."""
+    answer, calls = FakeAnswer(), []
+
+    def sent() -> None:
+        calls.append(1)
+        with fake.request() as connection:
+            connection.sendall(answer.begin())
+
+    with gateway.ask(fake.url, HELLO, pauses=AT_ONCE, on_sent=sent) as asked:
+        assert fake.received[0].document == HELLO.body()
+        with playing(fake, sends(FakeAnswer.HEAD, answer.text(TEXT), answer.end())):
+            assert TextDelta("msg_1", TEXT) in list(asked)
+    assert len(calls) == 1
+
+
+def test_nobody_to_ask(fake: FakeGateway) -> None:
+    """It is said where; that the question was out is not."""
+    fake.close()
+    calls: list[int] = []
+    with pytest.raises(GatewayUnreachable, match=f"No gateway answers at {fake.url}") as caught:
+        reads(fake, on_sent=lambda: calls.append(1))
+    assert "ccapi up" in (caught.value.hint or "")
+    assert not calls
+
+
 # --- what is known of the run
 
 
@@ -187,15 +163,6 @@ def test_the_session_in_a_header(fake: FakeGateway) -> None:
     with playing(fake, falls_silent(head)), gateway.ask(fake.url, HELLO, tick=0.01) as answer:
         known = (answer.session_id for _ in answer)
         assert next(session for session in known if session) == "abc"
-
-
-def test_the_command_tells_how_the_run_ended(fake: FakeGateway) -> None:
-    """`commands.ask` returns the end of the run, so that it can be shown."""
-    pieces: list[str] = []
-    with playing(fake, sends(FakeAnswer().whole(TEXT))):
-        end = ask(fake.url, "hello", model="sonnet", on_text=pieces.append)
-    assert "".join(pieces) == TEXT
-    assert (end.session_id, end.cost_usd, end.usage) == (FakeAnswer.SESSION, 0.25, Usage(3, 4))
 
 
 # --- notices
@@ -354,17 +321,129 @@ def test_a_gateway_that_never_says_anything(fake: FakeGateway) -> None:
     assert len(fake.lines) == 1
 
 
+@pytest.mark.parametrize("sent", [b"", FakeAnswer.HEAD[:20], FakeAnswer.HEAD])
+def test_a_gateway_that_resets_before_it_begins(fake: FakeGateway, sent: bytes) -> None:
+    """Nothing is known of the run, so the question is not asked again."""
+    with playing(fake, resets(sent)), pytest.raises(GatewayProtocol, match=f"The connection to .*{fake.port} broke"):
+        reads(fake)
+    assert len(fake.lines) == 1
+
+
+def test_what_is_no_gateway_at_all(fake: FakeGateway) -> None:
+    """A server of another kind is known by its first bytes."""
+    with playing(fake, falls_silent(b"SSH-2.0-OpenSSH_9.6\r\n")), pytest.raises(GatewayProtocol, match="no ccapi gate"):
+        reads(fake)
+
+
+def test_a_refusal_without_an_end(fake: FakeGateway) -> None:
+    """It is not read for ever."""
+    head = b"HTTP/1.1 500 No\r\nContent-Type: application/json\r\n\r\n"
+    with playing(fake, sends(head, b'{"error": {"message": "', b"x" * 2_000_000)), pytest.raises(GatewayProtocol):
+        reads(fake)
+
+
+# --- waiting
+
+
+def wait_for(events: Iterator[RunEvent | gateway.Tick], wanted: type) -> list[RunEvent | gateway.Tick]:
+    """All that comes up to the next of that kind."""
+    found = []
+    for event in events:
+        found.append(event)
+        if isinstance(event, wanted):
+            break
+    return found
+
+
+def test_ticks_while_nothing_comes(fake: FakeGateway) -> None:
+    """Before the answer begins, in it, and between two connections; events come as they would without."""
+    answer, go_on = FakeAnswer(), threading.Semaphore(0)
+
+    def waits(*pieces: bytes) -> Part:
+        def part(connection: socket.socket) -> None:
+            for piece in pieces:
+                assert go_on.acquire(timeout=DEADLINE)
+                connection.sendall(piece)
+
+        return part
+
+    began, one, two = answer.begin(), answer.text("one"), answer.text("two") + answer.end()
+    with (
+        playing(fake, waits(began, one), waits(FakeAnswer.HEAD, two)),
+        gateway.ask(fake.url, HELLO, tick=0.01, pauses=(0.2,)) as asked,
+    ):
+        events, found = iter(asked), []
+        for wanted in (RunStarted, TextDelta, Notice, TextDelta):
+            found += wait_for(events, wanted) if wanted is Notice else []
+            assert gateway.Tick() in wait_for(events, gateway.Tick)
+            go_on.release()
+            found += wait_for(events, wanted) if wanted is not Notice else []
+        found += events
+    texts = [event.text for event in found if isinstance(event, TextDelta)]
+    assert (texts, asked.ended) == (["one", "two"], True)
+
+
+def test_no_ticks_unless_asked_for(fake: FakeGateway) -> None:
+    """Whoever does not draw has only events."""
+
+    def slow(connection: socket.socket) -> None:
+        answer = FakeAnswer()
+        connection.sendall(answer.begin())
+        time.sleep(0.3)
+        connection.sendall(answer.text(TEXT) + answer.end())
+
+    with playing(fake, slow), gateway.ask(fake.url, HELLO) as asked:
+        assert gateway.Tick() not in list(asked)
+
+
+@pytest.mark.parametrize("when", ["before it begins", "in the answer", "between two connections"])
+def test_a_deadline(fake: FakeGateway, when: str) -> None:
+    """The run is ended on the server, and it is said how long it had, what became of it, and how to go on."""
+    began = FakeAnswer().begin()
+    part = {"before it begins": silent, "in the answer": falls_silent(began), "between two connections": sends(began)}
+    end = [] if when == "before it begins" else [ends(fake)]
+    with playing(fake, part[when], *end), pytest.raises(RunTimeout) as caught:
+        reads(fake, timeout=0.5, pauses=(60.0,))
+    assert caught.value.exit_code == 124
+    message = "The answer was not complete after 0.5 s"
+    hint = f"Look at it: ccapi sessions show {FakeAnswer.SESSION}\n"
+    hint += f'Go on: ccapi ask --session {FakeAnswer.SESSION} "..."'
+    known = (message, None) if not end else (f"{message}; the run was ended", hint)
+    assert (caught.value.message, caught.value.hint) == known
+    assert not getattr(caught.value, "__notes__", [])
+
+
+def test_a_deadline_in_a_stream_that_never_stops(fake: FakeGateway) -> None:
+    """Also when there is always something to read."""
+    answer = FakeAnswer()
+
+    def part(connection: socket.socket) -> None:
+        connection.sendall(answer.begin())
+        dribbles(b": keep-alive\n\n")(connection)
+
+    with playing(fake, part, ends(fake)), pytest.raises(RunTimeout):
+        reads(fake, timeout=0.5)
+
+
+def test_a_deadline_that_is_kept(fake: FakeGateway) -> None:
+    """An answer that is complete in time has nothing to do with it."""
+    with playing(fake, sends(FakeAnswer().whole(TEXT))):
+        assert reads(fake, timeout=60.0) == (TEXT, [])
+
+
 # --- failures of the run
 
 
 def test_a_run_that_fails(fake: FakeGateway) -> None:
-    """What was said is shown, then comes the error as the class it was; there is nothing to cancel."""
+    """What was said comes first, then the end, with the error as the class it was; there is nothing to cancel."""
     answer = FakeAnswer()
     stream = answer.begin() + answer.text("half") + answer.fail(RunTimeout("No sign of life"))
-    pieces: list[str] = []
-    with playing(fake, sends(stream)), pytest.raises(RunTimeout, match="No sign of life"):
-        ask(fake.url, "hello", model="sonnet", on_text=pieces.append)
-    assert pieces == ["half"]
+    with playing(fake, sends(stream)), gateway.ask(fake.url, HELLO) as asked:
+        *_, text, failed = asked
+    assert text == TextDelta("msg_1", "half")
+    assert isinstance(failed, RunFailed)
+    assert isinstance(failed.error, RunTimeout)
+    assert failed.error.message == "No sign of life"
     assert len(fake.lines) == 1
 
 
