@@ -1,6 +1,6 @@
 """One GET over HTTP, with nothing but a socket: for what is asked so often that a library's import would be most of it.
 
-`ccapi up` on a stack that is as wanted asks four questions; the import of the Docker SDK takes longer than all of them.
+`ccapi up` on a stack that is as wanted asks five questions; the import of the Docker SDK takes longer than all of them.
 """
 
 from __future__ import annotations

@@ -10,12 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ccapi.errors import StackFailed
 from ccapi.paths import Home
 from ccapi.stack import spec
 from ccapi.stack.engine import Engine
 
-_STOP = 10  # seconds; what Docker takes for a container that says nothing of it
 _PROJECT = "com.docker.compose.project"
 _NAME = re.compile(rf"{Home().stack}(?:-(?P<project>[a-z0-9][a-z0-9_-]*))?")
 
@@ -75,17 +73,6 @@ class Census(Engine):
                 return [_session(one) for one in started if one["Running"] and _argv(one) != check[1:]]
         return []
 
-    def stop_container(self, container: str, grace: int | None) -> None:
-        """Stop it, by force after `grace` seconds; None: after what the container itself was made with."""
-        with self._mapped():
-            if grace is None:
-                grace = self._api.inspect_container(container)["Config"].get("StopTimeout") or _STOP
-            self._api.stop(container, timeout=grace)
-
-    def remove_container(self, container: str) -> None:
-        with self._mapped():
-            self._api.remove_container(container, force=True)
-
     def remove_network(self, network: str) -> bool:
         """Whether it is gone: one that a container of somebody else is attached to stays."""
         with self._mapped():
@@ -126,8 +113,3 @@ def _session(execution: Mapping[str, Any]) -> Session:
     words = [word.rpartition("/")[2] for word in argv]
     known = next((word for word in words if word in {"claude", "bash"}), words[0])
     return Session(known, bool(execution["ProcessConfig"].get("tty")))
-
-
-def gone(error: StackFailed) -> bool:
-    """Whether Docker refused because there is no such thing any more: somebody else was quicker."""
-    return "No such" in error.message or "not found" in error.message.lower()

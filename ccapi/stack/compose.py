@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from ccapi.errors import CcapiError, ComposeFailed, DockerUnavailable
+from ccapi.stack import lock
 
 MINIMUM = (2, 20)  # `--progress` as an option of `docker compose` itself
 
@@ -71,6 +72,7 @@ def _start(arguments: list[str], environ: Mapping[str, str], text: str) -> subpr
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             env=environ,
+            pass_fds=lock.held(),  # if we are killed, it goes on with the container until it is done
             start_new_session=True,
             encoding="utf-8",
             errors="replace",

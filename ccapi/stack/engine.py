@@ -30,6 +30,7 @@ _IMAGE_OF_OURS = re.compile(rf"{spec.REPOSITORY}:[0-9a-f]{{12}}")
 # What `up` does not tidy away: a release that `ccapi upgrade` may go back to. (Of `claude-code-api-web`: before-web.)
 _KEPT = re.compile(rf"{spec.REPOSITORY}:{spec.BEFORE}(-[a-z0-9][a-z0-9_-]*)?")
 _CHUNK = 64 * 1024  # bytes
+_STOP = 10  # seconds; what Docker takes for a container that says nothing of it
 _ONCE = 600  # seconds that preparing a volume may take: it may hold a great many files
 _TAR_HEADERS = 8 * 1024  # bytes; of one file, however long its name
 
@@ -319,6 +320,26 @@ class Engine:
             *(Stray("container", name, state == "running") for name, stack, state in named if name != stack),
             *(Stray("network", found["Name"]) for found in networks if found["Labels"][spec.LABEL] not in there),
         ]
+
+    def leftovers(self) -> list[str]:
+        """The stack's containers that compose has made to take the place of another one, and that never did."""
+        with self._mapped():
+            found = self._api.containers(all=True, filters=self._own)
+        names = [str(one["Names"][0]).lstrip("/") for one in found]
+        return sorted(name for name in names if spec.is_provisional(name, self.stack))
+
+    def take_away(self, container: str, grace: int | None = None) -> None:
+        """Stop it, by force after `grace` seconds, and remove it, unless somebody else is quicker.
+
+        `grace`: None for what the container itself was made with.
+        """
+        from docker.errors import NotFound
+
+        with self._mapped(), suppress(NotFound):
+            if grace is None:
+                grace = self._api.inspect_container(container)["Config"].get("StopTimeout") or _STOP
+            self._api.stop(container, timeout=grace)
+            self._api.remove_container(container, force=True)
 
     def remove(self, stray: Stray) -> None:
         """Remove it; a container that runs refuses, as does a network that something is attached to."""

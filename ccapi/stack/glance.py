@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from ccapi import plainhttp
 from ccapi.plainhttp import Answer
-from ccapi.stack import state
+from ccapi.stack import spec, state
 from ccapi.stack.state import Container
 
 _TIMEOUT = 5.0  # seconds for each wait
@@ -36,6 +36,7 @@ class Glance:
         if not host.startswith("unix://") or environ.get("DOCKER_TLS_VERIFY"):
             raise NothingSeen
         self._socket = host.removeprefix("unix://")
+        self._stack = stack
         self._path = f"/containers/{stack}"
         self.knows_start_interval = False  # until it has answered
 
@@ -47,6 +48,16 @@ class Glance:
             return state.parsed(json.loads(answer.body))
         except (LookupError, ValueError, TypeError, AttributeError) as error:
             raise NothingSeen from error
+
+    def leftovers(self) -> list[str]:
+        """See `Engine.leftovers`. Raises `NothingSeen`."""
+        filters = quote(json.dumps({"label": [f"{spec.LABEL}={self._stack}"]}))
+        try:
+            found = json.loads(self._get(f"/containers/json?all=1&filters={filters}").body)
+            names = [one["Names"][0].lstrip("/") for one in found]
+        except (LookupError, ValueError, TypeError, AttributeError) as error:
+            raise NothingSeen from error
+        return sorted(name for name in names if spec.is_provisional(name, self._stack))
 
     def info(self) -> Mapping[str, Any]:
         """`docker info`. Raises `NothingSeen`."""

@@ -82,7 +82,7 @@ def _already(task: Task, inputs: BuildInput, secrets: Secrets) -> Up | None:
         found, image = seen.container(), replace(inputs, user=wanted.user).image
         made_from = templates.compose_id(templates.compose_text(start_interval=seen.knows_start_interval))
         fine = found.ours and found.state == "running" and found.health == "healthy"
-        if not fine or differences(found, wanted, image, made_from) or not secrets.known():
+        if not fine or differences(found, wanted, image, made_from) or not secrets.known() or seen.leftovers():
             return None
         return Up(
             wanted.url, image, already=True, healthy=True, changed=[], sign_in=signin.look(seen.files(signin.FILES).get)

@@ -17,18 +17,20 @@ Waiting = Callable[[str], None]  # told the PID of the process that has the lock
 _POLL = 0.2  # seconds
 _FAR = 1 << 30  # bytes: Windows locks a range, which nobody else can read then; the holder's PID stands before it
 
+_held: set[int] = set()
+
 
 @contextmanager
 def exclusive(file: Path, waiting: Waiting) -> Iterator[None]:
     """Hold the lock. A second caller waits as long as it takes; `waiting` is called once with the holder's PID.
 
-    The kernel releases it with the process, whatever happens to that. Raises `OutputFailed` when there is no place for
-    the lock.
+    The kernel releases it with the process, whatever happens to that, and its children that were given `held()`.
+    Raises `OutputFailed` when there is no place for the lock.
     """
-    with ExitStack() as held:
+    with ExitStack() as at_end:
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
-            handle = held.enter_context(file.open("a+", encoding="ascii"))
+            handle = at_end.enter_context(file.open("a+", encoding="ascii"))
             if not _acquire(handle):
                 handle.seek(0)
                 waiting(handle.read().strip() or "?")
@@ -40,7 +42,17 @@ def exclusive(file: Path, waiting: Waiting) -> Iterator[None]:
             handle.flush()
         except OSError as error:
             raise OutputFailed(f"{file}: {error.strerror}") from error
+        _held.add(handle.fileno())
+        at_end.callback(_held.discard, handle.fileno())
         yield
+
+
+def held() -> tuple[int, ...]:
+    """The file descriptors to give a child that shall hold this process's locks as well, should it be the survivor.
+
+    None on Windows, where a child cannot.
+    """
+    return () if sys.platform == "win32" else tuple(_held)
 
 
 def _acquire(handle: TextIO) -> bool:

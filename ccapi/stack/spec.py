@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,6 +53,15 @@ class User(NamedTuple):
 def kept(stack: str) -> str:
     """The name of the image that a stack may go back to."""
     return f"{REPOSITORY}:{BEFORE}{stack.removeprefix(REPOSITORY)}"
+
+
+def is_provisional(container: str, stack: str) -> bool:
+    """Whether this is what `docker compose` calls a container that it makes in the place of the stack's.
+
+    It makes the new one, stops and removes the old one, whose id is in this name, gives the new one the name of the old
+    one, and starts it. Whoever stops compose, or the engine, in between keeps it from coming to the end of that.
+    """
+    return re.fullmatch(f"[0-9a-f]{{12}}_{re.escape(stack)}", container) is not None
 
 
 @dataclass(frozen=True, slots=True)

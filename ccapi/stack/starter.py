@@ -33,6 +33,7 @@ class Look:
     estranged: bool = False
     build: bool = False
     action: Action = "create"
+    leftovers: list[str] = field(default_factory=list)
 
 
 class Starter:
@@ -63,6 +64,7 @@ class Starter:
         """Raises like `lifecycle.up`."""
         look = self._look(secrets)
         if look.action == "nothing" and not look.build:
+            self._tidy()
             return self._result(already=True, changed=[])
         for warning in self._preflight(look):
             self.report("warning", warning)
@@ -74,6 +76,7 @@ class Starter:
         if look.build:
             self._build()
             if look.action == "nothing" and look.found and self.engine.image_id(self.image) == look.found.image_id:
+                self._tidy()
                 return self._result(already=True, changed=[])
         self._start(look, decide or health.leave)
         with suppress(CcapiError):  # tidying up: no reason to fail
@@ -92,10 +95,10 @@ class Starter:
     # --- how it is
 
     def _look(self, secrets: Secrets) -> Look:
-        found = self._found()
+        found, leftovers = self._found(), self.engine.leftovers()
         build_it = imagebuild.needed(self.engine, self.image, self.options)
         if found is None:
-            return Look(None, build=build_it)
+            return Look(None, build=build_it, leftovers=leftovers)
         changed = differences(found, self.wanted, self.image, self.compose_id)
         healthy = found.state == "running" and found.health == "healthy"
         estranged = healthy and not secrets.known()
@@ -105,7 +108,7 @@ class Starter:
             action = "nothing"
         else:
             action = "start"
-        return Look(found, changed, estranged, build_it, action)
+        return Look(found, changed, estranged, build_it, action, leftovers)
 
     def _found(self) -> Container | None:
         found = self.engine.container()
@@ -140,13 +143,19 @@ class Starter:
             *preflight.of_docker(self.host.environ, self.host.cache),
             *preflight.of_engine(self.info(), self.host.environ, build=look.build),
         ]
-        found = look.found
-        if found is None or found.port != self.wanted.port or found.state not in {"running", "paused"}:
+        if not self._has_port(look):
             problems += preflight.of_ports(self.wanted, self.engine)
         if problems:  # alone it is no reason not to start
             problems += preflight.of_proxy(self._proxy_port(), self.engine)
             raise preflight.joined(problems)
         return list(preflight.warnings(self.wanted, self.info(), self.host.environ))
+
+    def _has_port(self, look: Look) -> bool:
+        """Whether the port that is wanted is this stack's already."""
+        found = look.found
+        if found and found.port == self.wanted.port and found.state in {"running", "paused"}:
+            return True
+        return bool(look.leftovers) and self.engine.publisher(self.wanted.port) in look.leftovers
 
     # --- what is done
 
@@ -210,12 +219,26 @@ class Starter:
     def _across_restarts(self, *command: str) -> None:
         """Once more, if the engine went away in the middle of it. Each of them can be given again."""
         try:
-            self._compose(*command)
-        except ComposeFailed as error:
-            if not build.engine_went("\n".join(error.lines)):
+            self._tidied(*command)
+        except (ComposeFailed, DockerUnavailable) as error:
+            if isinstance(error, ComposeFailed) and not build.engine_went("\n".join(error.lines)):
                 raise
             self._await_engine()
-            self._compose(*command)
+            self._tidied(*command)
+
+    def _tidied(self, *command: str) -> None:
+        """Compose would start what it has left, under a wrong name, or fail at a name that is taken already."""
+        self._tidy()
+        self._compose(*command)
+
+    def _tidy(self) -> None:
+        """Remove what compose has left when it was stopped in the middle: nothing is in it that is not on the volumes.
+
+        It may run: whoever gives compose a command by hand has it started.
+        """
+        for name in self.engine.leftovers():
+            self.report("note", f"Removing {name}, which an interrupted replacement of the container has left")
+            self.engine.take_away(name)
 
     def _await_engine(self) -> None:
         self.report("warning", "the Docker engine went away; waiting for it to come back")

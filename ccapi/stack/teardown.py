@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import partial
 
 from ccapi.errors import StackFailed
-from ccapi.stack import census
 from ccapi.stack.census import Census
 from ccapi.stack.engine import Volume
 from ccapi.stack.lifecycle import Host, locked
@@ -79,18 +77,9 @@ def _remove(engine: Census, losses: Losses, orphans: Iterable[str], report: Repo
         with suppress(StackFailed):
             engine.signal(engine.stack, "TERM")
     for name in [*engine.containers(), *orphans]:
-        _unless_gone(partial(engine.stop_container, name, losses.timeout))
-        _unless_gone(partial(engine.remove_container, name))
+        engine.take_away(name, losses.timeout)
     for name in engine.networks():
         if not engine.remove_network(name):
             report(Progress("note", f"The network {name} stays: other containers are attached to it"))
     for volume in engine.volumes() if losses.volumes else []:
         engine.remove_volume(volume.name)
-
-
-def _unless_gone(act: Callable[[], None]) -> None:
-    try:
-        act()
-    except StackFailed as error:
-        if not census.gone(error):
-            raise

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,8 @@ from typing import Any
 import pytest
 
 from ccapi.stack.engine import Container
-from tests.cli.support import Cli, clean_environ, command, free_port
+from tests.cli.support import DEADLINE, Cli, clean_environ, command, free_port
+from tests.gateway.harness import await_that
 
 NAME = "claude-code-api"
 DATA = Path(__file__).parent / "data"
@@ -128,6 +130,38 @@ def _images() -> list[str]:
     """The images that `up` made, and not one that was made by hand."""
     names = docker("images", "--filter", f"label=ccapi.image={NAME}", "--format", "{{.Repository}}:{{.Tag}}")
     return [name for name in names.splitlines() if not name.endswith((":local", ":<none>"))]
+
+
+class Said:
+    """What a command writes to standard error, line by line."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self.text = ""
+        self._process = process
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread.start()
+
+    def _read(self) -> None:
+        assert self._process.stderr is not None
+        for line in self._process.stderr:
+            self.text += line.decode()
+
+    def await_line(self, wanted: str) -> None:
+        await_that(lambda: wanted in self.text or not self._thread.is_alive(), wanted, DEADLINE)
+        assert wanted in self.text, self.text
+
+
+def compose_processes(stack: str) -> list[int]:
+    """Those of `docker compose`, and its plugin, that ccapi has started for a stack."""
+    option = f"--project-name={stack}\0".encode()
+    return [int(file.parent.name) for file in Path("/proc").glob("[0-9]*/cmdline") if option in _content(file)]
+
+
+def _content(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError:  # it has ended
+        return b""
 
 
 class FakeDocker:

@@ -111,6 +111,17 @@ def test_what_it_does_not_understand(tmp_path: Path, said: bytes) -> None:
         glance.container()
 
 
+def test_what_is_left_of_a_replacement(tmp_path: Path) -> None:
+    """Only what has compose's kind of name; nothing is seen in an answer that is not understood."""
+    names = [NAME, f"0123456789ab_{NAME}", f"0123456789ab_{NAME}-x", f"a0123456789ab_{NAME}", f"abc_{NAME}"]
+    said = json.dumps([{"Names": [f"/{name}"]} for name in names]).encode()
+    with engine(tmp_path, answer(said)) as glance:
+        assert glance.leftovers() == [f"0123456789ab_{NAME}"]
+    (tmp_path / "sock").unlink()
+    with engine(tmp_path, answer(b'[{"Names": []}]')) as glance, pytest.raises(NothingSeen):
+        glance.leftovers()
+
+
 @pytest.mark.parametrize("host", ["tcp://127.0.0.1:2375", "ssh://somewhere", "npipe:////./pipe/docker_engine"])
 def test_engines_elsewhere(host: str) -> None:
     """They are the SDK's business, as is a socket at which nobody is."""

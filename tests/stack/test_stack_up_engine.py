@@ -8,7 +8,6 @@ import re
 import shutil
 import signal
 import socket
-import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ import pytest
 from tests.cli.support import DEADLINE, Terminal
 from tests.gateway.harness import await_that
 from tests.stack.secondengine import Frozen, SecondEngine
+from tests.stack.support import Said, compose_processes
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(600)]
 
@@ -152,14 +152,14 @@ def other_package(package: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
 def test_ctrl_c_in_the_build(elsewhere: Frozen, other_package: Path) -> None:
     """Exit 130, at once; what has changed is said, and nothing is left. Then it works as if nothing had been."""
     with elsewhere.terminal("up", "--rehearsal", environ={"PYTHONPATH": str(other_package)}) as terminal:
-        terminal.read_until("Building the image: Debian packages (3/")
+        terminal.read_until("Building the image: Debian packages (4/")  # the one before may be too quick to be shown
         terminal.type(b"\x03")
         text = terminal.read_all()
     assert terminal.process.returncode == 130
     assert "Interrupted; nothing but the builder's cache has changed" in text
     assert elsewhere.left() == []
     assert list((elsewhere.directory / "home" / "ccapi" / "cache").iterdir()) == []
-    assert no_compose_left(elsewhere)
+    assert compose_processes(elsewhere.name) == []
     elsewhere.up()
 
 
@@ -172,7 +172,7 @@ def test_terminated_in_the_build(elsewhere: Frozen, other_package: Path) -> None
         assert process.wait(DEADLINE) == 143
     assert "Interrupted; nothing but the builder's cache has changed" in said.text
     assert elsewhere.left() == []
-    assert no_compose_left(elsewhere)
+    assert compose_processes(elsewhere.name) == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -186,24 +186,11 @@ def test_interrupted_while_the_container_is_replaced(elsewhere: Frozen, number: 
         process.send_signal(number)
         assert process.wait(DEADLINE) == 128 + number
     assert "Interrupted; the container is left as it is" in said.text
-    assert no_compose_left(elsewhere)
+    assert compose_processes(elsewhere.name) == []
     elsewhere.up()
     assert elsewhere.status()["state"] == "healthy"
     assert elsewhere.left() == ALL
     assert file.read_text() == "kept"
-
-
-def no_compose_left(cli: Frozen) -> bool:
-    """No `docker compose` goes on behind our back."""
-    commands = [file.read_bytes() for file in Path("/proc").glob("[0-9]*/cmdline") if readable(file)]
-    return not any(b"compose" in command and str(cli.directory).encode() in command for command in commands)
-
-
-def readable(file: Path) -> bool:
-    try:
-        return bool(file.read_bytes())
-    except OSError:  # it has ended
-        return False
 
 
 # --- two at once
@@ -430,22 +417,3 @@ def test_the_summary(elsewhere: Frozen) -> None:
     assert key not in done.stdout + done.stderr
     assert "secret" not in done.stdout + done.stderr
     assert max(map(len, done.stdout.splitlines())) <= 80
-
-
-class Said:
-    """What a command writes to standard error, line by line."""
-
-    def __init__(self, process: subprocess.Popen[bytes]) -> None:
-        self.text = ""
-        self._process = process
-        self._thread = threading.Thread(target=self._read, daemon=True)
-        self._thread.start()
-
-    def _read(self) -> None:
-        assert self._process.stderr is not None
-        for line in self._process.stderr:
-            self.text += line.decode()
-
-    def await_line(self, wanted: str) -> None:
-        await_that(lambda: wanted in self.text or not self._thread.is_alive(), wanted, DEADLINE)
-        assert wanted in self.text, self.text

@@ -276,7 +276,7 @@ def orphans(facts: Facts) -> Finding:
     removal = "\n".join(f"docker {'rm -f' if s.kind == 'container' else 'network rm'} {s.name}" for s in found)
     idle = [stray for stray in found if not stray.running]
     fix = Fix("Remove what is left; no data is in it", removal, _removal(facts, idle) if idle == found else None)
-    return warn(f"left of stacks that are gone: {names}", fix=fix)
+    return warn(f"left behind: {names}", fix=fix)
 
 
 def _removal(facts: Facts, strays: Sequence[Stray]) -> Callable[[], None]:
