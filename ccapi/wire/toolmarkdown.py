@@ -33,8 +33,10 @@ _LANGUAGES = {
     ".rb": "ruby",
     ".sql": "sql",
 }
-# The one argument that says most about a call, for tools that have no form of their own below.
+# The one argument that says most about a call: the first of these that there is, unless the tool has its own.
 _SALIENT = ("command", "file_path", "notebook_path", "path", "pattern", "query", "url", "description", "skill", "name")
+_OWN_SALIENT = {"Glob": "pattern", "Grep": "pattern", "Task": "description", "Agent": "description"}
+_MOST_LINES = 10_000  # of an edit: to compare more of them may take seconds
 
 
 def fenced(text: str, language: str = "") -> str:
@@ -65,6 +67,22 @@ def result(output: str, *, is_error: bool, full_size: int | None) -> str:
         size = f"The full output has {full_size:,} bytes; its" if full_size else "The"
         parts.append(f"*{size} first {len(output):,} characters are shown.*")
     return "\n\n".join(parts)
+
+
+def salient(name: str, arguments: Mapping[str, Any]) -> str | None:
+    """The name of the argument that says most about a call of this tool; its value is a string."""
+    keys = (_OWN_SALIENT.get(name, ""), *_SALIENT)
+    return next((key for key in keys if isinstance(arguments.get(key), str)), None)
+
+
+def diff(old: str, new: str) -> list[str]:
+    """What an edit changes: lines with `-`, `+`, a space or `@@` in front. Only `\n` ends a line here."""
+    if old.endswith("\n") and new.endswith("\n"):
+        old, new = old[:-1], new[:-1]
+    before, after = old.split("\n"), new.split("\n")  # other separators are part of the text
+    if len(before) + len(after) > _MOST_LINES:
+        return [*(f"-{line}" for line in before), *(f"+{line}" for line in after)]
+    return list(difflib.unified_diff(before, after, n=3, lineterm=""))[2:]
 
 
 def _formed(form: _Form, arguments: Any) -> tuple[str, list[str]]:
@@ -105,11 +123,7 @@ def _write(arguments: Mapping[str, Any]) -> tuple[str, list[str]]:
 
 
 def _edit(arguments: Mapping[str, Any]) -> tuple[str, list[str]]:
-    old, new = arguments["old_string"], arguments["new_string"]
-    if old.endswith("\n") and new.endswith("\n"):
-        old, new = old[:-1], new[:-1]
-    # Split at \n only: other separators are part of the text.
-    lines = list(difflib.unified_diff(old.split("\n"), new.split("\n"), n=3, lineterm=""))[2:]
+    lines = diff(arguments["old_string"], arguments["new_string"])
     blocks = ["Every occurrence:"] if arguments.get("replace_all") else []
     return arguments["file_path"], [*blocks, fenced("\n".join(lines), "diff")]
 
@@ -131,7 +145,7 @@ def _subagent(arguments: Mapping[str, Any]) -> tuple[str, list[str]]:
 
 
 def _any(arguments: Mapping[str, Any]) -> tuple[str, list[str]]:
-    key = next((key for key in _SALIENT if isinstance(arguments.get(key), str)), None)
+    key = salient("", arguments)
     rest = {name: value for name, value in arguments.items() if name != key}
     return str(arguments[key]) if key else "", [_json(rest)] if rest else []
 
