@@ -33,6 +33,16 @@ class Inline:
         self._paint = paint
         self._environment: References = {"references": {}} if environment is None else environment
 
+    def fork(self) -> Inline:
+        """One that goes on alone."""
+        return Inline(self._paint, {"references": dict(self._environment["references"])})
+
+    def literal(self, text: str, style: str) -> list[Span]:
+        """`text` as it is, in one style; addresses in it are links."""
+        reader = _Reader(self._paint, style)
+        reader.text(harmless(text))
+        return reader.spans
+
     def spans(self, text: str, base: str = "") -> list[Span]:
         """`text` styled, on top of the style `base`; "\\n" in a span is a break of the line that is wanted."""
         text = text.strip()
@@ -57,8 +67,9 @@ class Inline:
         Where it is cut no mark is open: the parts read alone look as they do in the whole. `waits`: not after a mark
         that later text may still close. 0: there is no such place; unless `forced`, then it is cut anyhow.
         """
-        whole = self.spans(text)
-        for at in _places(text):
+        places = _places(text)
+        whole = self.spans(text) if places else []
+        for at in places:
             left = [*self.spans(text[:at]), Span(_separator(text[:at]))]
             if waits and _MAY_OPEN.search("".join(span.text for span in left if span.sgr != _CODE and not span.url)):
                 continue
@@ -66,7 +77,7 @@ class Inline:
                 return left, at
         if not forced:
             return [], 0
-        at = next(iter(_places(text)), len(text))
+        at = next(iter(places), len(text))
         separator = _separator(text[:at]) if text[at - 1].isspace() else ""
         return [*self.spans(text[:at]), Span(separator)], at
 
@@ -75,7 +86,6 @@ def _places(text: str) -> list[int]:
     """Where a text may be cut: after the last line, sentence and word of it, with something left to look at."""
     half, end = len(text) // 2, len(text) * 7 // 8
     found = [text.rfind(mark, half, end) + len(mark) for mark in ("\n", ". ", " ")]
-    found += [text.rfind(" ", half, half + (end - half) * part // 4) + 1 for part in (3, 2, 1)]
     return [at for at in dict.fromkeys(found) if at > half]
 
 
@@ -91,12 +101,12 @@ class _Reader:
         self._paint = paint
         self._styles = [base] if base else []
         self._links: list[tuple[str, int]] = []  # the address, and how many spans there were before its text
-        self._spans: list[Span] = []
+        self.spans: list[Span] = []
 
     def read(self, tokens: Sequence[Token]) -> list[Span]:
         for token in tokens:
             self._token(token)
-        return self._spans
+        return self.spans
 
     def _token(self, token: Token) -> None:
         kind, _, edge = token.type.rpartition("_")
@@ -105,7 +115,7 @@ class _Reader:
         elif edge == "close" and kind in _STYLES:
             self._close(kind)
         elif token.type == "text":
-            self._text(_SPACES.sub(" ", harmless(token.content)))
+            self.text(_SPACES.sub(" ", harmless(token.content)))
         elif token.type == "code_inline":
             mark = "" if self._paint.colour else "`"
             self._add(f"{mark}{_plain(token.content)}{mark}", _CODE)
@@ -121,7 +131,7 @@ class _Reader:
     def _open(self, kind: str, address: str) -> None:
         self._styles.append(_STYLES[kind])
         if kind == "link":
-            self._links.append((harmless(address), len(self._spans)))
+            self._links.append((harmless(address), len(self.spans)))
         elif kind == "s" and not self._paint.colour:
             self._add("~~")
 
@@ -131,7 +141,7 @@ class _Reader:
         self._styles.pop()
         if kind == "link":
             address, before = self._links.pop()
-            said = "".join(span.text for span in self._spans[before:])
+            said = "".join(span.text for span in self.spans[before:])
             self._address(address, said)
 
     def _address(self, address: str, said: str) -> None:
@@ -142,13 +152,13 @@ class _Reader:
 
     def _image(self, token: Token) -> None:
         self._open("link", str(token.attrs.get("src", "")))
-        before = len(self._spans)
+        before = len(self.spans)
         self.read(token.children or [])
-        if len(self._spans) == before:
+        if len(self.spans) == before:
             self._add(_plain(self._links[-1][0]))
         self._close("link")
 
-    def _text(self, text: str) -> None:
+    def text(self, text: str) -> None:
         if self._links or not self._paint.links or "://" not in text:
             self._add(text)
             return
@@ -159,7 +169,7 @@ class _Reader:
         if text:
             styles = [*self._styles, style] if style else self._styles
             url = url or (self._links[-1][0] if self._links and self._paint.links else "")
-            self._spans.append(Span(text, ";".join(styles), url))
+            self.spans.append(Span(text, ";".join(styles), url))
 
 
 def _plain(text: str) -> str:

@@ -94,7 +94,7 @@ class Highlighter:
 
     def __init__(self, language: str) -> None:
         self._lexer = _lexer(language) if language else None
-        self._window: list[str] = []
+        self._window: list[str] = []  # never changed, so that a copy goes on alone
 
     def whole(self, lines: Sequence[str]) -> list[list[Span]]:
         """All lines of it at once."""
@@ -108,7 +108,7 @@ class Highlighter:
         if self._lexer is None or len(line) > _LONGEST_LINE:
             return [Span(line)]
         if not line.strip():
-            self._window.append("")
+            self._window = [*self._window, ""]
             return [Span(line)]
         inside = self._read([*self._window, line])
         if inside is None:
@@ -117,11 +117,7 @@ class Highlighter:
         spans = inside[-1].spans
         outside = len(inside) > 1 and not inside[-2].goes_on
         alone = self._read([line]) if outside else None
-        self._window = [line] if alone and alone[0].spans == spans else [*self._window, line]
-        while len(self._window) > 2 and (
-            len(self._window) > _WINDOW_LINES or sum(map(len, self._window)) > _WINDOW_CHARACTERS
-        ):
-            del self._window[1]
+        self._window = [line] if alone and alone[0].spans == spans else _shortened([*self._window, line])
         return spans
 
     def _read(self, lines: Sequence[str]) -> list[_Line] | None:
@@ -143,6 +139,12 @@ class Highlighter:
             return None
         del read[len(lines) :]  # lexers end the last line
         return read if [line.text() for line in read] == list(lines) else None
+
+
+def _shortened(window: list[str]) -> list[str]:
+    while len(window) > 2 and (len(window) > _WINDOW_LINES or sum(map(len, window)) > _WINDOW_CHARACTERS):
+        del window[1]
+    return window
 
 
 @dataclass(slots=True)

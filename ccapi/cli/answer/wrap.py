@@ -34,14 +34,30 @@ def wrap(spans: Sequence[Span], width: int) -> list[list[Span]]:
     return lines.finish()
 
 
+def chopped(spans: Sequence[Span], width: int) -> list[list[Span]]:
+    """`spans` cut every `width` cells, wherever that is; at least one line."""
+    lines: list[list[Span]] = [[]]
+    used = 0
+    for span in spans:
+        head, rest = take(span.text, width - used)
+        if head:
+            lines[-1].append(span._replace(text=head))
+            used += cell_len(head)
+        if rest:
+            pieces = chop(rest, width)
+            lines.extend([span._replace(text=piece)] for piece in pieces)
+            used = cell_len(pieces[-1])
+    return [line for line in lines if line] or [[]]
+
+
 def _add_wide(lines: _Lines, span: Span, word: str) -> None:
-    for number, (part, cells) in enumerate(_unbreakable(word)):
+    for number, (part, cells) in enumerate(unbreakable(word)):
         if number:
             lines.end_word()
         lines.add(span._replace(text=part), cells)
 
 
-def _unbreakable(word: str) -> Iterator[tuple[str, int]]:
+def unbreakable(word: str) -> Iterator[tuple[str, int]]:
     """The parts of a word between which a line may break, with their cells."""
     part, size, last_size = "", 0, 0
     for grapheme, cells in graphemes(word):
