@@ -59,6 +59,13 @@ class OutputFailed(CcapiError):
     code = "output_failed"
 
 
+class Interrupted(CcapiError):
+    """Somebody ended the command before it was done."""
+
+    code = "interrupted"
+    exit_code = 130
+
+
 class UnexpectedFailure(CcapiError):
     """A defect of ccapi itself."""
 
@@ -304,6 +311,19 @@ class StructuredOutputFailed(CcapiError):
     status = 502
     category = "model"
     retryable = True
+
+
+class NoCodeBlock(CcapiError):
+    """The answer has no code block, or none in that language."""
+
+    code = "no_code_block"
+
+
+class AnswerIncomplete(CcapiError):
+    """The run ended in order, but not because the answer was complete: a limit was reached, or the model refused."""
+
+    code = "answer_incomplete"
+    category = "model"
 
 
 class WorkspaceUnusable(CcapiError):

@@ -3,45 +3,125 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from ccapi import settings as host_settings
 from ccapi.cli import context, output
-from ccapi.cli.answer import AnswerPrinter
-from ccapi.errors import UsageError
+from ccapi.cli.answer.choose import Form, Wanted
+from ccapi.cli.context import mode
+from ccapi.cli.options import Json, OptionalLanguage
+from ccapi.errors import AnswerIncomplete, GatewayUnreachable, SessionNotFound, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from ccapi.client.question import Question
+    from ccapi.commands.ask import Summary
+    from ccapi.settings import Settings
+
+_EFFORTS = Literal["none", "low", "medium", "high", "xhigh", "max"]
+Transcript = Literal["full", "text", "final"]
 
 
 def register(app: typer.Typer) -> None:
-    app.command()(ask)
+    app.command(cls=OptionalLanguage)(ask)
     app.command()(demo)
 
 
 def ask(
-    prompt: Annotated[str, typer.Argument(help="The question. `-` reads it from standard input.")],
+    prompt: Annotated[
+        str | None,
+        typer.Argument(help="The question. `-` reads it from standard input. Without one, you are asked for it."),
+    ] = None,
+    *,
+    file: Annotated[
+        list[str] | None,
+        typer.Option("--file", "-f", metavar="FILE", help="A text, image or PDF that belongs to it; `-f -`: stdin."),
+    ] = None,
+    go_on: Annotated[
+        bool, typer.Option("--continue", "-c", help="Go on with the last session of this directory.")
+    ] = False,
+    session: Annotated[
+        str | None, typer.Option("--session", metavar="ID", help="Go on with that session (ccapi sessions list).")
+    ] = None,
     model: Annotated[
-        str, typer.Option("--model", "-m", help="sonnet, opus, haiku, or a claude-* id.", show_default=True)
+        str, typer.Option("--model", "-m", help="One of `ccapi models`, or a claude-* id.", show_default=True)
     ] = "sonnet",
+    system: Annotated[str | None, typer.Option(metavar="TEXT", help="Instructions besides the question.")] = None,
+    workspace: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The directory below the mounted one to work in.")
+    ] = None,
+    allow: Annotated[
+        list[str] | None,
+        typer.Option(metavar="TOOL", help="A tool it may use, such as Read or 'Bash(git *)'; no others then."),
+    ] = None,
+    deny: Annotated[list[str] | None, typer.Option(metavar="TOOL", help="A tool it may not use, in any case.")] = None,
+    effort: Annotated[_EFFORTS | None, typer.Option(help="How much it thinks.")] = None,
+    max_turns: Annotated[int | None, typer.Option(min=1, max=10_000, help="Steps it may take.")] = None,
+    max_cost: Annotated[float | None, typer.Option(metavar="USD", help="What it may cost.")] = None,
+    timeout: Annotated[float | None, typer.Option(metavar="SECONDS", help="End the run after so long.")] = None,
+    transcript: Annotated[
+        Transcript | None, typer.Option(help="All steps, what is said in them, or the last text.", show_default="full")
+    ] = None,
+    final: Annotated[bool, typer.Option("--final", help="Only the text of the last step.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="Fold no long output of a tool.")] = False,
+    thinking: Annotated[bool, typer.Option("--thinking", help="Show what the model thinks.")] = False,
+    extract: Annotated[
+        str | None, typer.Option("--extract", "-x", metavar="[LANG]", help="Only the code blocks of the answer.")
+    ] = None,
+    schema: Annotated[
+        str | None, typer.Option(metavar="FILE|JSON", help="Answer with JSON that fits this JSON Schema.")
+    ] = None,
+    to: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write the answer to a file.")
+    ] = None,
+    as_json: Json = False,
+    stream_json: Annotated[
+        bool, typer.Option("--stream-json", help="Each event of the run as a line of JSON.")
+    ] = False,
     port: Annotated[int | None, typer.Option(min=1, max=65535, help="Port of the gateway.")] = None,
 ) -> None:
     """Ask Claude Code and see every step of its answer.
 
     The answer goes to standard output: rendered on a terminal, the plain transcript in a pipe. Ctrl-C ends the run.
     """
-    from ccapi.commands.ask import ask as ask_gateway
+    wanted = Wanted(
+        _transcript(transcript, final=final, extract=extract is not None or schema is not None),
+        _form(as_json=as_json, stream_json=stream_json, extract=extract is not None, schema=schema),
+        language=extract or None,
+        schema=_schema(schema),
+        file=to,
+        full=full,
+        thinking=thinking,
+    )
+    if go_on and session:
+        raise UsageError("--continue and --session exclude each other")
+    from ccapi.cli.asked import question_parts
+    from ccapi.client.question import Question
 
-    question = _question(prompt)
     settings = context.settings({"gateway.port": port})
-    with AnswerPrinter() as printer:
-        ask_gateway(
-            settings.base_url,
-            question,
-            model=model,
-            api_key=host_settings.api_key(),
-            on_text=printer.text,
-            on_comment=printer.comment,
-        )
+    session_id = _session(settings, session, go_on=go_on)
+    parts = question_parts(prompt, file or ())
+    question = Question(
+        parts,
+        model,
+        session_id=session_id,
+        system=system,
+        workspace=workspace,
+        max_turns=max_turns,
+        max_cost=max_cost,
+        effort=effort,
+        allow=None if allow is None else tuple(allow),
+        deny=tuple(deny or ()),
+        schema=wanted.schema,
+    )
+    summary = _answered(settings, question, wanted, timeout, port)
+    if summary.finish_reason != "stop":
+        raise _incomplete(summary)
 
 
 def demo(
@@ -54,20 +134,139 @@ def demo(
     The real Claude Code writes a program and really runs it; only the model's words come from a script.
     """
     from ccapi.commands import demo as demo_commands
+    from ccapi.commands.ask import Summary
 
     output.note(demo_commands.INTRODUCTION)
     run = demo_commands.in_docker if docker else demo_commands.locally
-    with AnswerPrinter() as printer:
-        run(on_step=output.note, on_text=printer.text, on_comment=printer.comment)
+    run(Wanted("full", "answer").view(Summary(demo_commands.MODEL)), on_step=output.note)
     output.note(demo_commands.CONCLUSION)
 
 
-def _question(prompt: str) -> str:
+# --- what is wanted
+
+
+def _transcript(asked: Transcript | None, *, final: bool, extract: bool) -> Transcript:
+    if final and asked not in {None, "final"}:
+        raise UsageError(f"--final and --transcript {asked} exclude each other")
+    return asked or ("final" if final or extract else "full")
+
+
+def _form(*, as_json: bool, stream_json: bool, extract: bool, schema: str | None) -> Form:
+    """Raises `UsageError` for two at once."""
+    asked = {"--json": as_json, "--stream-json": stream_json, "--extract": extract}
+    given = [name for name, is_given in asked.items() if is_given]
+    if extract and schema is not None:
+        given.append("--schema")
+    if len(given) > 1:
+        raise UsageError(f"{' and '.join(given)} exclude each other")
+    forms: Mapping[str, Form] = {"--json": "json", "--stream-json": "events", "--extract": "code"}
+    return forms[given[0]] if given else "structured" if schema is not None else "answer"
+
+
+def _schema(given: str | None) -> Mapping[str, Any] | None:
+    if given is None:
+        return None
+    from ccapi.commands import answerschema
+
+    return answerschema.read(given)
+
+
+def _session(settings: Settings, given: str | None, *, go_on: bool) -> str | None:
+    """The session to go on with. Raises `SessionNotFound`."""
+    if given:
+        from ccapi.commands import sessions
+
+        return sessions.resolve(settings, given)
+    if not go_on:
+        return None
+    from ccapi.commands import lastsession
+
+    found = lastsession.last(settings.home, settings.base_url, Path.cwd())
+    if found is None:
+        raise SessionNotFound(
+            "There is no session of this directory to go on with", hint="All of them: ccapi sessions list"
+        )
+    return found
+
+
+# --- asking
+
+
+def _answered(
+    settings: Settings, question: Question, wanted: Wanted, timeout: float | None, port: int | None
+) -> Summary:
     try:
-        raw = sys.stdin.buffer.read() if prompt == "-" else prompt.encode("utf-8", "surrogateescape")
-        question = raw.decode("utf-8")
-    except UnicodeDecodeError:
-        raise UsageError("The question is not valid UTF-8") from None
-    if not question.strip():
-        raise UsageError("The question is empty")
-    return question
+        return _ask(settings, question, wanted, timeout)
+    except GatewayUnreachable as error:
+        if type(error) is not GatewayUnreachable or not _started(error, port):
+            raise
+    return _ask(settings, question, wanted, timeout)
+
+
+def _started(problem: GatewayUnreachable, port: int | None) -> bool:
+    """Whether there is a gateway now: a person who can be asked may have the container started."""
+    if port is not None or mode.json or not output.interactive():
+        return False
+    from ccapi.cli import prompt
+    from ccapi.cli.up import up
+
+    if not prompt.confirm(f"{problem.message}. Start it now (ccapi up)?", default=True):
+        return False
+    up()
+    return True
+
+
+def _ask(settings: Settings, question: Question, wanted: Wanted, timeout: float | None) -> Summary:
+    from ccapi.commands import ask as asking
+
+    summary = asking.Summary(question.model)
+    try:
+        return asking.ask(
+            settings.base_url,
+            question,
+            wanted.view(summary),
+            summary=summary,
+            api_key=host_settings.api_key(),
+            timeout=timeout,
+            on_sent=wanted.prepare,
+        )
+    except KeyboardInterrupt as end:
+        _say_interrupted(end, summary)
+        raise
+    finally:
+        _remember(settings, summary)
+        _say_footer(summary, wanted)
+
+
+def _say_interrupted(end: KeyboardInterrupt, summary: Summary) -> None:
+    known = getattr(end, "__notes__", ())  # of the run, if one had begun
+    output.note(output.styled(output.printable("; ".join(["interrupted", *known])), "2"))
+    if summary.session_id:
+        output.note(output.styled('continue with: ccapi ask -c "..."', "2"))
+
+
+def _remember(settings: Settings, summary: Summary) -> None:
+    if summary.session_id:
+        from ccapi.commands import lastsession
+
+        lastsession.remember(settings.home, settings.base_url, Path.cwd(), summary.session_id)
+
+
+def _say_footer(summary: Summary, wanted: Wanted) -> None:
+    """For a person; a pipe's other end may be writing to the same terminal."""
+    if not summary.session_id or not (mode.verbose or (output.terminal(sys.stderr) and not wanted.piped)):
+        return
+    from ccapi.cli.answer import footer
+    from ccapi.cli.answer.live import size
+
+    for line in footer.lines(summary, size(sys.stderr).columns):
+        output.note(output.styled(output.printable(line), "2"))
+
+
+def _incomplete(summary: Summary) -> AnswerIncomplete:
+    if summary.finish_reason == "content_filter":
+        return AnswerIncomplete("The model refused to answer")
+    return AnswerIncomplete(
+        "The answer is not complete: the run has reached a limit (turns, cost or tokens)",
+        hint='Go on: ccapi ask -c "Go on."',
+    )

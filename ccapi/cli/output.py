@@ -17,9 +17,12 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 1  # of the JSON documents' envelope; what `data` holds may get more members at any time
 
 _TO_STACK = (  # the commands that are given to one stack
-    r"\bccapi (?=(?:up|down|status|logs|restart|shell|claude|upgrade|uninstall|doctor|ask|auth|proxy|key|config)\b)"
+    r"\bccapi (?=(?:up|down|status|logs|restart|shell|claude|upgrade|uninstall|doctor|ask|sessions|models"
+    r"|auth|proxy|key|config)\b)"
 )
 _CONTROL = dict.fromkeys({*range(0x20), *range(0x7F, 0xA0)} - {ord("\n"), ord("\t")})
+# json.dumps escapes those below a space by itself.
+_ESCAPED = {code: f"\\u{code:04x}" for code in range(0x7F, 0xA0)}
 
 
 def prepare() -> None:
@@ -57,9 +60,7 @@ def write_json(data: Any, *, ok: bool = True, warnings: Sequence[str] = ()) -> N
 
 def write_line_json(event: Mapping[str, Any]) -> None:
     """One line of a stream, at once; `event` has a `type`."""
-    import json
-
-    write(json.dumps(event, ensure_ascii=False) + "\n")
+    _put(json_line(event))
 
 
 def write_result(data: Any, *, ok: bool = True, warnings: Sequence[str] = ()) -> None:
@@ -81,9 +82,18 @@ def _envelope(
 
 
 def _write_document(document: Mapping[str, Any]) -> None:
+    _put(json_line(document, indent=2))
+
+
+def json_line(document: Any, indent: int | None = None) -> str:
+    """JSON and a newline: one line unless it is indented. No character of it commands a terminal."""
     import json
 
-    write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+    return json.dumps(document, indent=indent, ensure_ascii=False).translate(_ESCAPED) + "\n"
+
+
+def _put(text: str) -> None:
+    (mode.sink or write)(text)
 
 
 def note(text: str) -> None:
@@ -166,19 +176,28 @@ def columns(rows: Sequence[tuple[str, ...]]) -> str:
 
 def failure(error: CcapiError) -> None:
     """One line that says what happened, and what to do next; for a program that asked for JSON that, too."""
+    _say_failure(error)
+    if mode.json:
+        write_failure(error)
+
+
+def _say_failure(error: CcapiError) -> None:
     say(f"{styled('error:', '1;31')} {printable(error.message)}")
     if error.hint:
         for line in printable(error.hint).splitlines():
             say(f"  {line}")
-    if mode.json:
-        from ccapi.cli import problem
 
-        error.hint = addressed(error.hint or "") or None
-        document = _envelope(None, ok=False, error=problem.document(error))
-        if mode.stream:
-            write_line_json({"type": "result", **document})
-        else:
-            _write_document(document)
+
+def write_failure(error: CcapiError) -> None:
+    """The JSON document of a command that failed, or the last line of its stream: with all that it has found."""
+    from ccapi.cli import problem
+
+    error.hint = addressed(error.hint or "") or None
+    document = _envelope(mode.data, ok=False, error=problem.document(error))
+    if mode.stream:
+        write_line_json({"type": "result", **document})
+    else:
+        _write_document(document)
 
 
 def styled(text: str, sgr: str, stream: TextIO | None = None) -> str:
@@ -194,7 +213,7 @@ def tinted(text: str, sgr: str) -> str:
 def link(url: str) -> str:
     """An address on one line of stderr; on a terminal all of it is one link (OSC 8), however it is wrapped."""
     url = printable(url)
-    shown = terminal(sys.stderr) and os.environ.get("TERM") != "dumb"
+    shown = terminal(sys.stderr) and not dumb()
     return f"\x1b]8;;{url}\x1b\\{url}\x1b]8;;\x1b\\" if shown else url
 
 
@@ -206,7 +225,12 @@ def colour(stream: TextIO | None) -> bool:
         return False
     if any(os.environ.get(name, "0") not in {"", "0"} for name in ("FORCE_COLOR", "CLICOLOR_FORCE")):
         return True
-    return terminal(stream) and os.environ.get("TERM") != "dumb"
+    return terminal(stream) and not dumb()
+
+
+def dumb() -> bool:
+    """Whether the terminal knows no control sequences at all."""
+    return os.environ.get("TERM") == "dumb"
 
 
 def console() -> Console:

@@ -2,39 +2,106 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 from ccapi.client import gateway
-from ccapi.client.question import Question, text_part
-from ccapi.wire.events import Notice, RunFailed, RunFinished
-from ccapi.wire.transcript import Transcript
+from ccapi.client.gateway import Tick
+from ccapi.client.question import Question
+from ccapi.wire.events import Billing, FinishReason, RunEvent, RunFailed, RunFinished, RunStarted, TextDelta, Usage
+
+TICK = 0.1  # seconds: how often a view is called that shows how time goes by
+
+
+class View(AbstractContextManager["View"], Protocol):
+    """Shows an answer, or writes it down. Entered before the question is sent; leaving it ends what it shows."""
+
+    def feed(self, event: RunEvent) -> None:
+        """The next event of the run."""
+
+    def tick(self) -> None:
+        """Nothing came for a moment."""
+
+    def close(self) -> None:
+        """Nothing will come any more; may be called twice."""
+
+
+@dataclass(slots=True)
+class Summary:
+    """What is known of an answer, filled in as it comes.
+
+    `model` is the one that was asked for, `answered_by` the one that answered. Durations are in seconds, as seen here,
+    from the moment at which the question was ready. `finish_reason` is None unless the run came to its end.
+    """
+
+    model: str
+    answered_by: str = ""
+    session_id: str = ""
+    response_id: str = ""
+    turns: int = 0
+    usage: Usage = field(default_factory=Usage)
+    cost_usd: float = 0.0
+    billing: Billing = ""
+    finish_reason: FinishReason | None = None
+    structured: Any = None
+    first_text: float | None = None
+    duration: float = 0.0
+    started: float = field(default_factory=time.monotonic)
+
+    def feed(self, event: RunEvent) -> None:
+        """Learn from the next event of the run."""
+        self.duration = time.monotonic() - self.started
+        match event:
+            case RunStarted():
+                self.session_id, self.answered_by = event.session_id, event.model
+            case TextDelta(parent=None) if event.text and self.first_text is None:
+                self.first_text = self.duration
+            case RunFinished() | RunFailed():
+                self.turns, self.usage = event.turns, event.usage
+                self.cost_usd, self.billing = event.cost_usd, event.billing
+                if isinstance(event, RunFinished):
+                    self.session_id = event.session_id or self.session_id
+                    self.finish_reason, self.structured = event.finish_reason, event.structured
 
 
 def ask(
     base_url: str,
-    prompt: str,
+    question: Question,
+    view: View,
     *,
-    model: str,
+    summary: Summary | None = None,
     api_key: str | None = None,
-    on_text: Callable[[str], None],
-    on_comment: Callable[[str], None] = lambda _: None,
-) -> RunFinished:
-    """Hand over the transcript as it comes, which is what the Chat Completions API has as content, byte for byte.
+    timeout: float | None = None,
+    on_sent: Callable[[], None] | None = None,
+) -> Summary:
+    """Ask, and hand each event of the run to `view`; says at last what is known of it.
 
-    How the run ended is told at last: session, tokens, cost. An exception in between (Ctrl-C) ends the run on the
-    server, and has a note that says how that went.
+    `summary` is filled in on the way, for a caller who needs it whatever happens. `timeout`: seconds for the whole
+    answer. Raises what the run failed with. An exception in between (Ctrl-C) ends the run on the server, and has a
+    note that says how that went; the view has shown by then all that came.
     """
-    transcript = Transcript()
-    with gateway.ask(base_url, Question((text_part(prompt),), model), api_key=api_key) as answer:
-        for event in answer:
-            if isinstance(event, gateway.Tick):
-                continue
-            if isinstance(event, Notice):
-                on_comment(event.message)
-            elif text := transcript.feed(event):
-                on_text(text)
-            if isinstance(event, RunFailed):
-                raise event.error
-            if isinstance(event, RunFinished):
-                return event
-    raise AssertionError("an answer without an end")
+    summary = summary or Summary(question.model)
+    asked = gateway.ask(base_url, question, api_key=api_key, tick=TICK, timeout=timeout, on_sent=on_sent)
+    with view, asked as answer:
+        try:
+            _follow(answer, view, summary)
+        except BaseException:
+            view.close()  # what has come is there to be read, while the run is ended on the server
+            raise
+    return summary
+
+
+def _follow(answer: gateway.Answer, view: View, summary: Summary) -> None:
+    """Up to the end of the run, which is always there. Raises what it failed with."""
+    for event in answer:
+        if isinstance(event, Tick):
+            view.tick()
+            continue
+        summary.response_id = answer.response_id
+        summary.feed(event)
+        view.feed(event)
+        if isinstance(event, RunFailed):
+            raise event.error

@@ -10,9 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ccapi import paths, settings
+from ccapi.client.question import Question, text_part
 from ccapi.commands import stack, teardown
 from ccapi.commands import status as stack_status
-from ccapi.commands.ask import ask
+from ccapi.commands.ask import View, ask
 from ccapi.commands.teardown import Losses
 from ccapi.errors import StackFailed
 from ccapi.stack.progress import Progress, Report
@@ -28,6 +29,8 @@ Scripted: the model's words. For the real ones: `ccapi up`, sign in, and
           `ccapi ask "..."`."""
 
 SCENARIO = "fibonacci"
+MODEL = "sonnet"
+_QUESTION = Question((text_part(QUESTION),), MODEL)
 _STOP_TIMEOUT = 10  # seconds
 # Whatever a person has set for the real thing: the demo is of this machine, needs no key and does what its script says.
 _OWN = {"gateway.host": "127.0.0.1", "api.require_key": False, "gateway.permission_mode": "bypassPermissions"}
@@ -35,15 +38,15 @@ _OWN = {"gateway.host": "127.0.0.1", "api.require_key": False, "gateway.permissi
 Say = Callable[[str], None]
 
 
-def locally(*, on_step: Say, on_text: Say, on_comment: Say) -> None:
+def locally(view: View, *, on_step: Say) -> None:
     """Gateway and model as processes of this machine, in a directory that is gone afterwards."""
     with tempfile.TemporaryDirectory(prefix="ccapi-demo-") as directory:
         on_step("Starting the gateway and the scripted model ...\n")
         with _gateway(Path(directory)) as url:
-            ask(url, QUESTION, model="sonnet", on_text=on_text, on_comment=on_comment)
+            ask(url, _QUESTION, view)
 
 
-def in_docker(*, on_step: Say, on_text: Say, on_comment: Say) -> None:
+def in_docker(view: View, *, on_step: Say) -> None:
     """The same in the container. Refuses to replace a stack that is there; leaves nothing but the image."""
     docker, home = settings.docker_environment(), settings.find_home()
     if stack_status.status(home, docker).container:
@@ -57,7 +60,7 @@ def in_docker(*, on_step: Say, on_text: Say, on_comment: Say) -> None:
         say = _progress(on_step)
         try:
             up = stack.up(wanted, docker=docker, network={}, rehearsal=SCENARIO, report=say)
-            ask(up.url, QUESTION, model="sonnet", on_text=on_text, on_comment=on_comment)
+            ask(up.url, _QUESTION, view)
         finally:
             teardown.down(wanted.home, docker=docker, losses=Losses(volumes=not had_volumes), report=say)
 

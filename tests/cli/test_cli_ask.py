@@ -121,6 +121,8 @@ def test_a_gateway_that_needs_a_key(cli: Cli, tmp_path: Path) -> None:
 
 # --- Ctrl-C
 
+GO_ON = 'continue with: ccapi ask -c "..."\n'  # as soon as there is a session
+
 
 def test_ctrl_c_ends_the_run_on_the_server(cli: Cli, scripted: Gateway) -> None:
     """SIGINT: exit 130, what had come is on stdout, and within 5 s no `claude` of this run is left."""
@@ -132,7 +134,7 @@ def test_ctrl_c_ends_the_run_on_the_server(cli: Cli, scripted: Gateway) -> None:
         process.send_signal(signal.SIGINT)
         _, stderr = process.communicate(timeout=10)
         assert process.returncode == 130
-        assert stderr == b"interrupted; the run was ended\n"
+        assert stderr.decode() == f"interrupted; the run was ended\n{GO_ON}"
         assert ended(descriptors, 5)
 
 
@@ -158,7 +160,7 @@ def test_a_signal_cancels_the_run(cli: Cli, fake: FakeGateway, number: signal.Si
             fake.cancelled()
         _, stderr = process.communicate(timeout=10)
     assert process.returncode == code
-    assert stderr == (b"interrupted; the run was ended\n" if number == signal.SIGINT else b"")
+    assert stderr.decode() == (f"interrupted; the run was ended\n{GO_ON}" if number == signal.SIGINT else "")
 
 
 def test_a_second_ctrl_c_leaves_at_once(cli: Cli, fake: FakeGateway) -> None:
@@ -172,7 +174,7 @@ def test_a_second_ctrl_c_leaves_at_once(cli: Cli, fake: FakeGateway) -> None:
             process.send_signal(signal.SIGINT)
             _, stderr = process.communicate(timeout=3)
     assert process.returncode == 130
-    assert stderr == b"interrupted\n"
+    assert stderr.decode() == f"interrupted\n{GO_ON}"
 
 
 def test_a_cancellation_that_fails_is_no_secret(cli: Cli, fake: FakeGateway) -> None:

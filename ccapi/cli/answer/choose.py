@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, TextIO
 
 from ccapi.cli import output
@@ -68,7 +69,11 @@ class Wanted:
         return self.form in {"json", "code", "structured"} or self.transcript == "final"
 
     def _data(self, summary: Summary) -> View:
-        from ccapi.cli.answer import extract, filewriter, plain, programs
+        from ccapi.cli.answer import plain
+
+        if self.form == "answer" and not self.file:
+            return plain.PlainView(self.transcript, output.write)
+        from ccapi.cli.answer import extract, filewriter, programs
 
         write = filewriter.opened(self.file) if self.file else output.write
         match self.form:
@@ -90,7 +95,7 @@ def screen(stream: TextIO, *, show: Show, full: bool = False, thinking: bool = F
     from ccapi.cli.answer.paint import Paint
     from ccapi.cli.answer.screen import ScreenView
 
-    movable = os.environ.get("TERM") != "dumb"
+    movable = not output.dumb()
     paint = Paint(colour=output.colour(stream), links=movable)
     return ScreenView(LiveArea(stream) if movable else Lines(stream), paint, show=show, full=full, thinking=thinking)
 
@@ -108,8 +113,10 @@ class Together:
         self._stack.enter_context(self._seen)
         return self
 
-    def __exit__(self, *exc: Any) -> bool | None:
-        return self._stack.__exit__(*exc)
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> bool | None:
+        return self._stack.__exit__(kind, error, at)
 
     def feed(self, event: RunEvent) -> None:
         self._seen.feed(event)

@@ -1,0 +1,123 @@
+"""A real terminal with a memory: tmux, which wraps its lines anew when it is made narrower, as most terminals do."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.cli.support import DEADLINE
+
+_CONFIG = """
+set -g history-limit 200000
+set -g remain-on-exit on
+set -g status off
+set -g default-terminal tmux-256color
+set -g escape-time 0
+"""
+
+
+class Tmux:
+    """A session with one program in it."""
+
+    def __init__(self, directory: Path, environ: Mapping[str, str]) -> None:
+        self._directory = directory
+        self._environ = environ
+        self._socket = f"ccapi-{uuid.uuid4().hex[:12]}"
+        self._config = directory / "tmux.conf"
+        self._config.write_text(_CONFIG, "ascii")
+
+    def start(self, program: Sequence[str], *, columns: int, rows: int) -> None:
+        self._run("new-session", "-d", "-x", str(columns), "-y", str(rows), f"exec {shlex.join(program)}")
+
+    def end(self) -> None:
+        self._run("kill-server", check=False)
+
+    def type(self, *keys: str) -> None:
+        """As `tmux send-keys` has them: `C-c`, `Enter`, or text."""
+        self._run("send-keys", *keys)
+
+    def paste(self, text: str) -> None:
+        """As a terminal does: in brackets, where the program asks for it."""
+        self._run("set-buffer", text)
+        self._run("paste-buffer", "-p")
+
+    def resize(self, columns: int, rows: int) -> None:
+        self._run("resize-window", "-x", str(columns), "-y", str(rows))
+
+    @property
+    def screen(self) -> list[str]:
+        """The rows that are seen now."""
+        return self._captured()
+
+    @property
+    def history(self) -> list[str]:
+        """All rows since the start, without those at the end in which nothing stands."""
+        return "\n".join(self._captured("-S", "-")).rstrip("\n").split("\n")
+
+    @property
+    def lines(self) -> list[str]:
+        """As `history`, with the rows that the terminal itself has wrapped put together again."""
+        return "\n".join(self._captured("-J", "-S", "-")).rstrip("\n").split("\n")
+
+    @property
+    def styled(self) -> str:
+        """As `history`, in one piece and with its colours."""
+        return "\n".join(self._captured("-e", "-S", "-")).rstrip("\n")
+
+    @property
+    def exit_code(self) -> int | None:
+        dead, code = self._run("display-message", "-p", "#{pane_dead},#{pane_dead_status}").strip().split(",")
+        return int(code or -1) if dead == "1" else None
+
+    def await_that(self, what: Callable[[], object]) -> None:
+        """Until it is so; fails with what is to be seen, after the deadline or when the program has ended without it."""
+        deadline = time.monotonic() + 2 * DEADLINE
+        while not what():
+            ended = self.exit_code is not None
+            assert what() or not (ended or time.monotonic() > deadline), "\n".join(self.history)
+            time.sleep(0.03)
+
+    def await_text(self, text: str) -> None:
+        self.await_that(lambda: any(text in row for row in self.history))
+
+    def await_end(self) -> int:
+        """The exit code."""
+        self.await_that(lambda: self.exit_code is not None)
+        code = self.exit_code
+        assert code is not None
+        return code
+
+    def _captured(self, *options: str) -> list[str]:
+        rows = self._run("capture-pane", "-p", *options).removesuffix("\n").split("\n")
+        return [row for row in rows if not row.startswith("Pane is dead")]
+
+    def _run(self, *args: str, check: bool = True) -> str:
+        done = subprocess.run(
+            ["tmux", "-u", "-L", self._socket, "-f", str(self._config), *args],
+            cwd=self._directory,
+            env=self._environ,
+            capture_output=True,
+            text=True,
+            timeout=DEADLINE,
+            check=False,
+        )
+        assert not check or done.returncode == 0, done.stderr
+        return done.stdout
+
+
+@contextmanager
+def tmux(
+    program: Sequence[str], environ: Mapping[str, str], directory: Path, *, columns: int, rows: int
+) -> Iterator[Tmux]:
+    """`program` in a terminal of that size; both are gone at the end of the block."""
+    terminal = Tmux(directory, environ)
+    terminal.start(program, columns=columns, rows=rows)
+    try:
+        yield terminal
+    finally:
+        terminal.end()
