@@ -13,7 +13,7 @@ from ccapi.cli import context, output
 from ccapi.cli.answer.choose import Form, Wanted
 from ccapi.cli.context import mode
 from ccapi.cli.options import Json, OptionalLanguage
-from ccapi.errors import AnswerIncomplete, GatewayUnreachable, SessionNotFound, UsageError
+from ccapi.errors import AnswerIncomplete, GatewayUnreachable, OutputFailed, SessionNotFound, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -234,7 +234,7 @@ def _ask(settings: Settings, question: Question, wanted: Wanted, timeout: float 
         _say_interrupted(end, summary)
         raise
     finally:
-        _remember(settings, summary)
+        _remember(settings, question, summary)
         _say_footer(summary, wanted)
 
 
@@ -245,11 +245,17 @@ def _say_interrupted(end: KeyboardInterrupt, summary: Summary) -> None:
         output.note(output.styled('continue with: ccapi ask -c "..."', "2"))
 
 
-def _remember(settings: Settings, summary: Summary) -> None:
-    if summary.session_id:
-        from ccapi.commands import lastsession
+def _remember(settings: Settings, question: Question, summary: Summary) -> None:
+    """For --continue. It was answered also if that cannot be written down."""
+    if not summary.session_id:
+        return
+    from ccapi.commands import lastsession
 
-        lastsession.remember(settings.home, settings.base_url, Path.cwd(), summary.session_id)
+    title = "" if question.session_id else str(question.parts[0].get("text", ""))
+    try:
+        lastsession.remember(settings.home, settings.base_url, Path.cwd(), summary.session_id, title=title)
+    except (OutputFailed, OSError) as error:  # the directory may be gone
+        output.note(output.printable(f"--continue will not know of this session: {error}"))
 
 
 def _say_footer(summary: Summary, wanted: Wanted) -> None:
