@@ -85,7 +85,9 @@ def _failed(error: CcapiError) -> int:
 def _mistyped(error: TyperException, args: list[str]) -> UsageError:
     """What typer has to say of a command line, in our words: with how it is meant, and where to read on."""
     before = args[: args.index("--")] if "--" in args else args
-    mode.json = mode.json or "--json" in before  # also where there is no command yet that would have the option
+    # Also where there is no command yet that would have the option.
+    mode.json = mode.json or "--json" in before or "--stream-json" in before
+    mode.stream = mode.stream or "--stream-json" in before
     context = getattr(error, "ctx", None)
     hint = f"{context.get_usage()}\nHelp: {context.command_path} --help" if context else "Help: ccapi --help"
     return UsageError(error.format_message(), hint=hint)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -16,11 +16,13 @@ class Mode:
     `project` and `config`: which stack, and whose settings. `quiet`: data and errors only. `verbose`: how often -v was
     given. `debug`: the traceback of a failure is wanted. `no_input`: nobody is to be asked. `color`: auto, always or
     never. `json`: standard output is for a program; `stream`: in lines of JSON. `command`: what was called, such as
-    `auth status`. `warnings`: what was warned of so far.
+    `auth status`. `warnings`: what was warned of so far. `data`: what the command has found, if it fails after all.
+    `sink`: where JSON is written to instead of standard output.
     """
 
     __slots__ = (
-        "color", "command", "config", "debug", "json", "no_input", "project", "quiet", "stream", "verbose", "warnings"
+        "color", "command", "config", "data", "debug", "json", "no_input", "project", "quiet", "sink", "stream",
+        "verbose", "warnings",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -39,6 +41,8 @@ class Mode:
         self.stream = False
         self.command = ""
         self.warnings: list[str] = []
+        self.data: Any = None
+        self.sink: Callable[[str], None] | None = None
 
 
 mode = Mode()

@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperCommand
 
 from ccapi.cli import context, output, prompt, values
 from ccapi.cli.doctorview import Looking, listing, results_text, verdict
-from ccapi.cli.options import Json
+from ccapi.cli.options import REPORT_DEFAULT, Json, OptionalReport
 from ccapi.errors import InputNeeded, UsageError
 
 if TYPE_CHECKING:
@@ -19,24 +18,9 @@ if TYPE_CHECKING:
     from ccapi.doctor.facts import Facts
     from ccapi.doctor.runner import Result
 
-_REPORT = "ccapi-report.md"
-
-
-class _OptionalFile(TyperCommand):
-    """Lets `--report` stand without a value: click's `flag_value` has no way through typer."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """`--report` at the end or before another option becomes `--report=ccapi-report.md`."""
-        following = [*args, "--"][1:]
-        args = [
-            f"{arg}={_REPORT}" if arg == "--report" and after.startswith("-") and after != "-" else arg
-            for arg, after in zip(args, following, strict=True)
-        ]
-        return super().parse_args(ctx, args)
-
 
 def register(app: typer.Typer) -> None:
-    app.command(cls=_OptionalFile)(doctor)
+    app.command(cls=OptionalReport)(doctor)
 
 
 def doctor(
@@ -57,7 +41,7 @@ def doctor(
         str | None,
         typer.Option(
             metavar="[FILE]",
-            help=f"Write a report for an issue, without secrets, to FILE ({_REPORT}; - is standard output).",
+            help=f"Write a report for an issue, without secrets, to FILE ({REPORT_DEFAULT}; - is standard output).",
         ),
     ] = None,
     deep: Annotated[

@@ -130,9 +130,10 @@ class Framed:
     def _note_json(self, args: list[str]) -> None:
         """Before anything can fail: a program that asked for JSON gets its errors as JSON, too."""
         before = args[: args.index("--")] if "--" in args else args
-        own = next((option for option in self.params if "--json" in option.opts), None)  # type: ignore[attr-defined] # typer's
-        if own and "--json" in before:
-            mode.json, mode.stream = True, own.help == JSON_LINES
+        for option in self.params:  # type: ignore[attr-defined] # typer's
+            if given := {"--json", "--stream-json"}.intersection(option.opts, before):
+                mode.json = True
+                mode.stream = mode.stream or "--stream-json" in given or option.help == JSON_LINES
 
     def invoke(self, ctx: Any) -> Any:
         if "quiet" in ctx.params:  # the command's own, which means more than no notes

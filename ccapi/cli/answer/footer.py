@@ -1,0 +1,97 @@
+"""What an answer was: one line below it, or several on a narrow terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ccapi.commands.ask import Summary
+    from ccapi.wire.events import Usage
+
+_BETWEEN = " · "
+_EXACT_BELOW = 10_000  # tokens
+
+
+def line(summary: Summary) -> str:
+    """Plain text. What is not known is left out."""
+    return _BETWEEN.join(_parts(summary))
+
+
+def lines(summary: Summary, width: int) -> list[str]:
+    """The same in lines of at most `width` characters, as far as its parts allow; parted between them."""
+    found: list[str] = []
+    for part in _parts(summary):
+        if found and len(found[-1]) + len(_BETWEEN) + len(part) <= width:
+            found[-1] += _BETWEEN + part
+        else:
+            found += _folded(part, width)
+    return found
+
+
+def _folded(part: str, width: int) -> list[str]:
+    """At its spaces, if it is too long for one line."""
+    found: list[str] = []
+    for word in part.split(" "):
+        if found and len(found[-1]) + 1 + len(word) <= width:
+            found[-1] += f" {word}"
+        else:
+            found.append(word)
+    return found
+
+
+def _parts(summary: Summary) -> Iterator[str]:
+    other = summary.answered_by not in {"", summary.model}
+    yield f"{summary.model} ({summary.answered_by})" if other else summary.model
+    if summary.turns:
+        yield f"{summary.turns} turn{'s' if summary.turns > 1 else ''}"
+    first = f", first text {duration(summary.first_text)}" if summary.first_text is not None else ""
+    yield duration(summary.duration) + first
+    usage = summary.usage
+    if _input(usage) or usage.output_tokens:
+        cached = f" ({tokens(usage.cache_read_tokens)} cached)" if usage.cache_read_tokens else ""
+        yield f"{tokens(_input(usage))} in{cached}, {tokens(usage.output_tokens)} out"
+    if paid := _paid(summary):
+        yield paid
+    if summary.session_id:
+        yield f"session {summary.session_id}"
+
+
+def _input(usage: Usage) -> int:
+    return usage.input_tokens + usage.cache_read_tokens + usage.cache_creation_tokens
+
+
+def _paid(summary: Summary) -> str:
+    """Claude Code reckons by the API's prices, whoever pays."""
+    value = f"API value ≈ {dollars(summary.cost_usd)}" if summary.cost_usd > 0 else ""
+    match summary.billing:
+        case "none":
+            return "scripted model"
+        case "api":
+            return dollars(summary.cost_usd) if value else ""
+        case "subscription" | "cloud" as payer:
+            return f"{payer} ({value})" if value else payer
+        case _:
+            return value
+
+
+def tokens(count: int) -> str:
+    """1,234, 12.3k, 1.23M."""
+    if count < _EXACT_BELOW:
+        return f"{count:,}"
+    return f"{count / 1000:.1f}k" if count < 999_950 else f"{count / 1_000_000:.2f}M"
+
+
+def duration(seconds: float) -> str:
+    """0.3 s, 42.0 s, 2 min 05 s, 1 h 02 min."""
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02} min"
+
+
+def dollars(amount: float) -> str:
+    """$12.34, $0.0123; of less than that, that it is."""
+    if amount < 0.0001:
+        return "less than $0.0001"
+    return f"${amount:,.2f}" if amount >= 1 else f"${amount:.4f}"
