@@ -19,6 +19,8 @@ Start with `ccapi demo` (needs no account), then `ccapi up` and `ccapi ask "..."
 TABLE: dict[str, Row] = {
     "ask": Row("ccapi.cli.ask", "Ask Claude Code and see every step of its answer."),
     "demo": Row("ccapi.cli.ask", "See it work: no account, no Docker, half a minute."),
+    "sessions": Row("ccapi.cli.sessions", "Conversations: list, show and remove them."),
+    "models": Row("ccapi.cli.models", "List the models that may be asked for."),
     "up": Row("ccapi.cli.up", "Start the container and the OAuth proxy."),
     "down": Row("ccapi.cli.down", "Stop the container and the OAuth proxy; the volumes stay."),
     "status": Row("ccapi.cli.status", "Say how the container is, and whether the OAuth proxy runs."),

@@ -56,5 +56,17 @@ def keys(incomplete: str) -> list[tuple[str, str]]:
     return []
 
 
+def sessions(incomplete: str) -> list[tuple[str, str]]:
+    """The ids of the sessions that were seen here, the last one first, each with its title."""
+    from ccapi.cli import context
+    from ccapi.commands import lastsession
+
+    with suppress(CcapiError):
+        settings = context.settings()
+        known = lastsession.known(settings.home, settings.base_url)
+        return [(session_id, title) for session_id, title in known.items() if session_id.startswith(incomplete)]
+    return []
+
+
 def _beginning(names: Iterable[str], incomplete: str) -> list[str]:
     return sorted(name for name in names if name.startswith(incomplete))

@@ -28,7 +28,8 @@ Form = Literal["answer", "json", "events", "code", "structured"]
 class Wanted:
     """`form`: the answer itself, or what of it a program is to have. `language`: of the code blocks, None for all.
 
-    `schema`: that a structured answer has to fit. `file`: where it goes instead of standard output.
+    `schema`: that a structured answer has to fit. `file`: where it goes instead of standard output. `past`: the run is
+    long over, so that nobody waits for it, and nothing in it takes time.
     """
 
     transcript: Mode
@@ -38,6 +39,7 @@ class Wanted:
     file: Path | None = None
     full: bool = False
     thinking: bool = False
+    past: bool = False
 
     @property
     def rendered(self) -> bool:
@@ -57,10 +59,13 @@ class Wanted:
     def view(self, summary: Summary) -> View:
         """Raises `UsageError` for a file that cannot be written."""
         if self.rendered:
-            return screen(sys.stdout, show=self.transcript, full=self.full, thinking=self.thinking)
+            timed = not self.past
+            return screen(sys.stdout, show=self.transcript, full=self.full, thinking=self.thinking, timed=timed)
         data = self._data(summary)
         # Whoever reads a pipe may write to the same terminal: there is something to be seen only until data comes.
-        watched = output.terminal(sys.stderr) and not mode.quiet and (not self.piped or self._at_the_end)
+        watched = (
+            not self.past and output.terminal(sys.stderr) and not mode.quiet and (not self.piped or self._at_the_end)
+        )
         return Together(screen(sys.stderr, show="nothing"), data) if watched else data
 
     @property
@@ -89,7 +94,7 @@ class Wanted:
                 return programs.StructuredView(self.schema, summary, write)
 
 
-def screen(stream: TextIO, *, show: Show, full: bool = False, thinking: bool = False) -> View:
+def screen(stream: TextIO, *, show: Show, full: bool = False, thinking: bool = False, timed: bool = True) -> View:
     """An answer, or nothing but that there will be one, on the terminal that `stream` is."""
     from ccapi.cli.answer.live import Lines, LiveArea
     from ccapi.cli.answer.paint import Paint
@@ -97,7 +102,8 @@ def screen(stream: TextIO, *, show: Show, full: bool = False, thinking: bool = F
 
     movable = not output.dumb()
     paint = Paint(colour=output.colour(stream), links=movable)
-    return ScreenView(LiveArea(stream) if movable else Lines(stream), paint, show=show, full=full, thinking=thinking)
+    area = LiveArea(stream) if movable else Lines(stream)
+    return ScreenView(area, paint, show=show, full=full, thinking=thinking, timed=timed)
 
 
 class Together:
