@@ -265,6 +265,8 @@ def _say_footer(summary: Summary, wanted: Wanted) -> None:
     from ccapi.cli.answer import footer
     from ccapi.cli.answer.live import size
 
+    if output.on_screen():
+        output.note("")
     for line in footer.lines(summary, size(sys.stderr).columns):
         output.note(output.styled(output.printable(line), "2"))
 

@@ -25,7 +25,9 @@ from ccapi.errors import OutputFailed
 _BEGIN, _END = "\x1b[?2026h", "\x1b[?2026l"
 _HIDE, _SHOW = "\x1b[?25l", "\x1b[?25h"
 _NO_WRAP, _WRAP = "\x1b[?7l", "\x1b[?7h"
-_ERASE = "\r\x1b[J"  # from the beginning of the line to the end of the screen
+# From the beginning of the line to the end of the screen. In two parts, as tmux takes the erasure of a whole screen for
+# one that is to be remembered.
+_ERASE = "\r\x1b[K\x1b7\x1b[B\x1b[J\x1b8"
 _DEFAULT = os.terminal_size((80, 24))
 
 
