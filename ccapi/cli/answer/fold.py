@@ -13,6 +13,7 @@ from ccapi.cli.answer.cells import chop
 from ccapi.cli.answer.visible import visible
 
 _LONGEST = 32  # characters for a cell, at most: what takes more (sequences, marks) counts as too long to be shown
+_SPARED = 2  # rows more than wanted that are shown all the same
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +44,12 @@ class Folded:
 def fold(text: str, width: int, rows: Rows | None) -> Folded:
     """`text` in rows of at most `width` cells; None: all of them.
 
-    No row is hidden where the line that says so would take the same place.
+    No rows are hidden where that would make the whole just one row shorter, with the line that says so.
     """
     text = text.rstrip("\r\n")
     if rows is None:
         return Folded([_line(text[start:end], width) for start, end in _bounds(text)])
-    whole, end = _from_start(text, width, rows.first + rows.last + 1)
+    whole, end = _from_start(text, width, rows.first + rows.last + _SPARED)
     if end == len(text):
         return Folded(whole)
     first, hidden_from = _from_start(text, width, rows.first)
@@ -115,12 +116,15 @@ def _from_end(text: str, width: int, budget: int, floor: int) -> tuple[list[Line
 
 
 def _length(shown: str, raw: str) -> int:
-    """How many characters `raw` begins with to look like `shown`, which has no sequences and no tabs any more."""
-    return bisect_left(range(len(raw)), len(shown), key=lambda size: len(visible(raw[:size])))
+    """How many characters `raw` begins with to look like `shown`, which has no sequences and no tabs any more.
+
+    Never all, as there is more of it: of a tab at the edge only a part may be shown.
+    """
+    return bisect_left(range(len(raw) - 1), len(shown), key=lambda size: len(visible(raw[:size])))
 
 
 def _length_at_end(shown: str, raw: str) -> int:
-    return bisect_left(range(len(raw)), len(shown), key=lambda size: len(visible(raw[len(raw) - size :])))
+    return bisect_left(range(len(raw) - 1), len(shown), key=lambda size: len(visible(raw[len(raw) - size :])))
 
 
 def _after_carriage_return(text: str, start: int, end: int) -> int:
@@ -131,6 +135,8 @@ def _after_carriage_return(text: str, start: int, end: int) -> int:
 
 
 def _left(text: str, start: int, end: int) -> str:
+    if start == end:
+        return ""
     ended = text[end - 1] == "\n"
     whole = (start == 0 or text[start - 1] == "\n") and (ended or end == len(text))
     lines = text.count("\n", start, end) + (not ended)

@@ -79,7 +79,7 @@ def note(text: str) -> Panel:
 
 
 def _behind(paint: Paint, mark: str, row: str) -> str:
-    return paint(f"  {mark} ", DIM) + row if row else paint(f"  {mark}", DIM)
+    return paint(f"  {mark} ", DIM) + row if row.strip() else paint(f"  {mark}", DIM)
 
 
 def _painted(paint: Paint, line: Line, spans: Sequence[Span]) -> list[str]:
