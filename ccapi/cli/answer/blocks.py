@@ -22,7 +22,9 @@ from ccapi.cli.answer.tables import Table, columns, split
 from ccapi.cli.answer.wrap import wrap
 
 _STEP, _FORCED = 1_000, 2_000  # characters of a paragraph: see _Paragraph
+_DENSE = 8  # one mark in so many characters: it is no text, and reading it more than once would cost too much
 _DEEPEST = 20
+_LONGEST_ROW = 10_000
 _BULLETS = "•◦▪"
 _HEADINGS = ("1;4;35", "1;35", "35", "3;35", "3;35", "3;35")
 _DIM, _BOLD, _DONE = "2", "1", "32"
@@ -32,6 +34,7 @@ _RULE = re.compile(r"(?:\* *){3,}|(?:_ *){3,}|(?:- *){3,}")
 _FENCE = re.compile(r"(?:(`{3,})([^`]*)|(~{3,})(.*))")
 _ITEM = re.compile(r"([*+-]|(\d{1,9})([.)]))( +|$)")
 _TASK = re.compile(r"\[([ xX])\] +(?=\S)")
+_MARK = re.compile(r"[*_`~\[\]<&]")
 _LANGUAGE = re.compile(r"[{.]*([\w+#.-]*)")
 
 
@@ -144,11 +147,19 @@ class Blocks:
                 self._literal(text)
             case _Indented():
                 self.sheet.code(self._containers, [Span(text)])
+            case Table(partial=str(row)) as table if len(row) < _LONGEST_ROW:
+                table.partial = row + text
             case _ if text.strip(" "):
+                self._close_row()
                 self._text(text)
+
+    def end_line(self) -> None:
+        """The long line has ended."""
+        self._close_row()
 
     def end(self) -> None:
         """There is no more."""
+        self._close_row()
         self._close(0)
 
     # Containers.
@@ -298,9 +309,11 @@ class Blocks:
                 self._begin(matched)
                 self.sheet.rule(self._containers)
                 return
-            if isinstance(self._leaf, Table) and matched == len(self._containers):
-                self._row(self._leaf, text)
-                return
+        if isinstance(self._leaf, Table) and matched == len(self._containers) and indent < 4:
+            self._leaf.partial = text
+            if not long:
+                self._close_row()
+            return
         if not isinstance(self._leaf, _Paragraph):
             self._close(matched)
         self._text(rest)
@@ -392,7 +405,9 @@ class Blocks:
                     paragraph.text, paragraph.tried = rest + paragraph.text[lines:], 0
                     continue
             forced = paragraph.tried >= _FORCED
-            spans, at = self._inline.cut(known, waits=not forced, forced=forced)
+            spans, at = ([], 0) if _dense(known) else self._inline.cut(known, waits=not forced)
+            if not at and (forced or _dense(known)):
+                spans, at = self._inline.cut_anyhow(known)
             if at:
                 self._write(paragraph, spans[:-1])
                 paragraph.line.append(spans[-1])
@@ -456,6 +471,11 @@ class Blocks:
         self._leaf = Table(aligned, [self._inline.spans(cell, _BOLD) for cell in split(header)])
         return True
 
+    def _close_row(self) -> None:
+        if isinstance(self._leaf, Table) and self._leaf.partial is not None:
+            row, self._leaf.partial = self._leaf.partial, None
+            self._row(self._leaf, row)
+
     def _row(self, table: Table, text: str) -> None:
         cells, count = split(text), len(table.aligned)
         if len(cells) > count:  # GFM drops them
@@ -470,6 +490,10 @@ class Blocks:
             self.sheet.alone(self._containers)
         for line in table.lines(self.sheet.room(self._containers)):
             self.sheet.line(self._containers, line)
+
+
+def _dense(text: str) -> bool:
+    return len(_MARK.findall(text)) * _DENSE > len(text)
 
 
 def _indent(line: str) -> int:

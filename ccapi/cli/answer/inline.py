@@ -61,11 +61,11 @@ class Inline:
         rest = "\n".join(token.content for token in tokens if token.type == "inline")
         return rest if text.rstrip().endswith(rest) else text
 
-    def cut(self, text: str, *, waits: bool, forced: bool) -> tuple[list[Span], int]:
+    def cut(self, text: str, *, waits: bool) -> tuple[list[Span], int]:
         """The first part of a long text, with the separator that follows it, and where the rest of it begins.
 
         Where it is cut no mark is open: the parts read alone look as they do in the whole. `waits`: not after a mark
-        that later text may still close. 0: there is no such place; unless `forced`, then it is cut anyhow.
+        that later text may still close. 0: there is no such place.
         """
         places = _places(text)
         whole = self.spans(text) if places else []
@@ -75,11 +75,12 @@ class Inline:
                 continue
             if _merged([*left, *self.spans(text[at:])]) == whole:
                 return left, at
-        if not forced:
-            return [], 0
-        at = next(iter(places), len(text))
-        separator = _separator(text[:at]) if text[at - 1].isspace() else ""
-        return [*self.spans(text[:at]), Span(separator)], at
+        return [], 0
+
+    def cut_anyhow(self, text: str) -> tuple[list[Span], int]:
+        """As `cut`, whatever is open; in the middle of a word if there is none that ends."""
+        at = next(iter(_places(text)), len(text))
+        return [*self.spans(text[:at]), Span(_separator(text[:at]) if text[at - 1].isspace() else "")], at
 
 
 def _places(text: str) -> list[int]:

@@ -12,7 +12,7 @@ from ccapi.cli.answer.blocks import Blocks
 from ccapi.cli.answer.cells import harmless
 from ccapi.cli.answer.paint import Paint
 
-_LONG = 2_000  # characters of a line that are waited for
+_LONG = 1_000  # characters of a line that are waited for
 # The beginning of a line that may still become anything: shown as it is, it would flicker.
 _UNDECIDED = re.compile(r"[\s>]*(?:[-*_=`~#+|:]+|\d{1,9}[.)]?)?[ \[]*")
 
@@ -72,6 +72,7 @@ class Markdown:
     def _end_line(self, rest: str) -> None:
         if self._long:
             self._blocks.more(rest)
+            self._blocks.end_line()
         else:
             self._blocks.line(rest)
         self._long = False

@@ -51,6 +51,7 @@ class Table:
     natural: list[int] = field(default_factory=list)  # cells that each column has use for
     words: list[int] = field(default_factory=list)  # cells of its longest word
     size: int = 0
+    partial: str | None = None  # a row whose line has not ended
     written: bool = False  # the header is out, so that a row is written as soon as it is there
     tall: bool = False  # the last row that was written took several lines
 
