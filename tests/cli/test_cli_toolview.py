@@ -120,6 +120,8 @@ def test_of_a_long_path_the_end_stays() -> None:
     """The name of a file says more than the directory that everything lies in."""
     path = "/home/somebody/projects/世界/one/of/many/tests/test_it.py"
     assert line("Read", {"file_path": path}, width=40) == "✓ Read …/of/many/tests/test_it.py  0.3 s"
+    assert line("Read", {"file_path": path}, width=39) == "✓ Read …/many/tests/test_it.py  0.3 s"
+    assert line("Read", {"file_path": path}, width=22) == "✓ Read …t_it.py  0.3 s"
 
 
 def test_each_state_has_its_mark() -> None:
@@ -311,6 +313,8 @@ def test_a_command_of_several_lines_stands_below_its_line() -> None:
     assert details("Bash", {"command": "cd x\nmake\n"}, "done") == ["  $ cd x", "  > make", "  │ done"]
     rows = details("Bash", {"command": numbered(50)}, "done")
     assert rows[7:9] == ["  > … 40 more lines (--full)", "  > line 48"]
+    long = details("Bash", {"command": "echo " + "x" * 40 + "\nls"}, "done", width=40)
+    assert long == ["  $ echo " + "x" * 31, "    " + "x" * 9, "  > ls", "  │ done"]
     assert details("Bash", {"command": "make"}, "done", view=FULL) == ["  $ make", "  │ done"]
 
 

@@ -96,7 +96,7 @@ def _any(arguments: Arguments, full: bool) -> list[Panel]:
 
 def _asked(text: str, look: panel.Look, mark: str = ">") -> Panel:
     """In the gutter of a shell's prompts, which tells it from output."""
-    return Panel(text, look, mark=mark, marks=">")
+    return Panel(text, look, marks=(mark, ">", " "))
 
 
 def _string(value: Any) -> str:

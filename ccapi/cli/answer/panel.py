@@ -47,30 +47,33 @@ def code(language: str) -> Look:
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """`mark` stands in the gutter of the first row, `marks` in that of the others."""
+    """The marks stand in the gutter: of the first row, of each other line, of the further rows of a line."""
 
     text: str
     look: Look = plain
     rows: Rows = OUTPUT
-    mark: str = "│"
-    marks: str = "│"
+    marks: tuple[str, str, str] = ("│", "│", "│")
 
     def lines(self, paint: Paint, width: int, *, full: bool) -> list[str]:
         """Each at most `width` cells."""
         indent = _GUTTER if width >= _NARROW else 0
         folded = fold(self.text, max(1, width - indent), None if full else self.rows)
-        shown = self._rows(paint, folded.first)
+        shown = self._painted(paint, folded.first)
         if folded.left:
-            shown.append(paint(fit(f"… {folded.left} (--full)", width - indent), DIM))
-        shown += self._rows(paint, folded.last)
+            shown.append([paint(fit(f"… {folded.left} (--full)", width - indent), DIM)])
+        shown += self._painted(paint, folded.last)
         if not indent:
-            return shown
-        marks = [self.mark, *[self.marks] * (len(shown) - 1)]
-        return [_behind(paint, mark, row) for mark, row in zip(marks, shown, strict=True)]
+            return [row for rows in shown for row in rows]
+        first, line, further = self.marks
+        return [
+            _behind(paint, further if inside else line if number else first, row)
+            for number, rows in enumerate(shown)
+            for inside, row in enumerate(rows)
+        ]
 
-    def _rows(self, paint: Paint, lines: Sequence[Line]) -> list[str]:
+    def _painted(self, paint: Paint, lines: Sequence[Line]) -> list[list[str]]:
         looks = self.look(paint, [line.text for line in lines])
-        return [row for line, spans in zip(lines, looks, strict=True) for row in _painted(paint, line, spans)]
+        return [_painted(paint, line, spans) for line, spans in zip(lines, looks, strict=True)]
 
 
 def note(text: str) -> Panel:
@@ -79,7 +82,7 @@ def note(text: str) -> Panel:
 
 
 def _behind(paint: Paint, mark: str, row: str) -> str:
-    return paint(f"  {mark} ", DIM) + row if row.strip() else paint(f"  {mark}", DIM)
+    return paint(f"  {mark} ", DIM) + row if row.strip() else paint(f"  {mark}".rstrip(), DIM)
 
 
 def _painted(paint: Paint, line: Line, spans: Sequence[Span]) -> list[str]:

@@ -137,7 +137,7 @@ def _on_one_line(text: str) -> str:
 
 
 def _fit_end(text: str, width: int) -> str:
-    """As `fit`, but the end of a path says more than its beginning."""
+    """As `fit`, for a path: its end says more than its beginning, and whole names say more than parts of them."""
     if cell_len(text) <= width:
         return text
     kept, room = "", width - 1
@@ -145,4 +145,4 @@ def _fit_end(text: str, width: int) -> str:
         if cells > room:
             break
         kept, room = grapheme + kept, room - cells
-    return f"…{kept}"
+    return f"…{kept[max(kept.find('/'), 0) :]}"
