@@ -48,11 +48,12 @@ def editor(environ: Mapping[str, str] | None = None) -> list[str] | None:
     name = next((name for name in ("VISUAL", "EDITOR") if environ.get(name, "").strip()), None)
     if name is None:
         return None
+    windows = sys.platform == "win32"  # where a backslash separates directories, and quotes nothing
     try:
-        words = shlex.split(environ[name], posix=sys.platform != "win32")
+        words = shlex.split(environ[name], posix=not windows)
     except ValueError as error:
         raise SettingInvalid(f"{name}: this is no command: {error}") from None
-    return [word.strip('"') for word in words]
+    return [word.strip('"') for word in words] if windows else words
 
 
 def docker_environment(environ: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -29,15 +29,18 @@ class Kept(History):
 
     def store_string(self, string: str) -> None:
         """A file that cannot be written is warned of, and keeps nobody from asking."""
-        kept, size = [string], len(json.dumps(string))
-        for question in reversed(self._read()[-MOST + 1 :]):
-            size += len(json.dumps(question)) + 1
-            if size > MOST_BYTES:
+        lines: list[str] = []
+        left = MOST_BYTES
+        for question in [string, *reversed(self._read())][:MOST]:
+            line = f"{json.dumps(question)}\n"
+            left -= len(line)
+            if left < 0:
                 break
-            kept.append(question)
+            lines.append(line)
+        if not lines:  # larger than all that may be kept
+            return
         try:
-            lines = "".join(f"{json.dumps(question)}\n" for question in reversed(kept))
-            files.replace(self._file, lines, mode=0o600)
+            files.replace(self._file, "".join(reversed(lines)), mode=0o600)
         except OutputFailed as error:
             output.warn(f"this question is not kept: {error.message}")
 
