@@ -85,11 +85,11 @@ def test_the_proxys_server_is_light() -> None:
 
 
 def test_the_gateways_client_is_light() -> None:
-    """It is on the way to an answer's first word; h11 comes once the question is out."""
+    """It is on the way to an answer's first word; what reads the answer comes once the question is out."""
     import subprocess
     import sys
 
-    heavy = ["asyncio", "email", "h11", "http.client", "httpx", "logging", "pydantic", "rich", "ssl", "typer"]
+    heavy = ["asyncio", "ccapi.wire", "email", "h11", "http.client", "httpx", "logging", "rich", "ssl", "typer"]
     code = f"import sys, ccapi.client.gateway; print([m for m in {heavy!r} if m in sys.modules])"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"

@@ -6,7 +6,7 @@ from dataclasses import fields
 from types import TracebackType
 from typing import Any, Self, get_args
 
-from ccapi.client.gateway import SERVICE
+from ccapi.client.endpoint import SERVICE
 from ccapi.client.http import JsonClient
 from ccapi.client.service import CONNECT
 from ccapi.wire import internal

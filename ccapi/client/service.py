@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from ccapi.errors import CcapiError, GatewayProtocol
-from ccapi.wire import envelope
 
 CONNECT = 5.0  # seconds
 
@@ -22,6 +21,8 @@ class Service(NamedTuple):
 
     def refusal(self, base_url: str, body: bytes) -> CcapiError:
         """What the envelope of a failed request says."""
+        from ccapi.wire import envelope  # most requests do not fail
+
         try:
             error = envelope.load(json.loads(body))
         except (ValueError, RecursionError):

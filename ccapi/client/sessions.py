@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote
 
-from ccapi.client.gateway import NEW_KEY, SERVICE
+from ccapi.client.endpoint import NEW_KEY, SERVICE
 from ccapi.client.http import JsonClient
 from ccapi.errors import KeyInvalid
 

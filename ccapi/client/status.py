@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import httpx
 
-from ccapi.client.gateway import SERVICE
+from ccapi.client.endpoint import SERVICE
 from ccapi.client.http import connect, mapped
 
 

