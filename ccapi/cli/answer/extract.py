@@ -50,7 +50,7 @@ class ExtractView(DataView):
         chosen = [block.code for block in found if self._language is None or same(block.language, self._language)]
         if not chosen and self._whole:
             raise NoCodeBlock(_missing(found, self._language))
-        self._put("\n".join(code if code.endswith("\n") else f"{code}\n" for code in chosen))
+        self._put("\n".join(chosen))
 
 
 class _Segment:
@@ -74,7 +74,12 @@ def code_blocks(text: str) -> list[CodeBlock]:
     from markdown_it import MarkdownIt
 
     tokens = MarkdownIt("commonmark").parse(text)
-    return [CodeBlock(_named(token.info), token.content) for token in tokens if token.type == "fence"]
+    return [CodeBlock(_named(token.info), _ended(token.content)) for token in tokens if token.type == "fence"]
+
+
+def _ended(code: str) -> str:
+    """With a newline at its end, which the last line of an answer may not have."""
+    return code if code.endswith("\n") else f"{code}\n"
 
 
 def _named(info: str) -> str:

@@ -94,4 +94,4 @@ def dollars(amount: float) -> str:
     """$12.34, $0.0123; of less than that, that it is."""
     if amount < 0.0001:
         return "less than $0.0001"
-    return f"${amount:,.2f}" if amount >= 1 else f"${amount:.4f}"
+    return f"${amount:,.2f}" if amount >= 0.99995 else f"${amount:.4f}"
