@@ -46,7 +46,8 @@ def list_(
 ) -> None:
     """List the sessions, the last used first.
 
-    The arrow is at the one that `ccapi ask -c` goes on with: the last one of this directory.
+    The arrow is at the one that `ccapi ask -c` goes on with: the last one of this directory. The API's price is what
+    the tokens cost there; under a subscription nobody is sent that bill.
     """
     from ccapi.commands import sessions
 
@@ -57,7 +58,8 @@ def list_(
         document = {"sessions": [asdict(session) for session in found.sessions], "last": last, "more": found.more}
         output.write_json(document)
     elif found.sessions:
-        output.write(_fitting(output.columns(_table(found.sessions, last, time.time()))))
+        table = output.columns(_table(found.sessions, last, time.time()))
+        output.write(_cut(table) if output.on_screen() else table)
         if found.more:
             output.note("There are more: ccapi sessions list --all")
     else:
@@ -151,7 +153,7 @@ def _last(settings: Settings) -> str | None:
 
 def _table(sessions: Sequence[Session], last: str | None, now: float) -> list[tuple[str, ...]]:
     """The title is at the end, as it is of any width. Columns that say nothing are left out."""
-    rows: list[tuple[str, ...]] = [("", "ID", "USED", "TURNS", "MODEL", "COST", "WORKSPACE", "TITLE")]
+    rows: list[tuple[str, ...]] = [("", "ID", "USED", "TURNS", "MODEL", "API PRICE", "WORKSPACE", "TITLE")]
     rows += [_row(session, "→" if session.id == last else "", now) for session in sessions]
     empty = {
         0: all(session.id != last for session in sessions),
@@ -173,14 +175,12 @@ def _row(session: Session, mark: str, now: float) -> tuple[str, ...]:
     )
 
 
-def _fitting(table: str) -> str:
-    """On a terminal no line is longer than that is wide."""
-    if not output.on_screen():
-        return table
+def _cut(text: str) -> str:
+    """Each line not longer than the terminal is wide."""
     from ccapi.cli.answer.cells import fit, harmless
 
     width = shutil.get_terminal_size().columns
-    return "".join(f"{fit(harmless(line), width)}\n" for line in table.split("\n")[:-1])
+    return "\n".join(fit(harmless(line), width) for line in text.split("\n"))
 
 
 def used(moment: float, now: float) -> str:
@@ -241,8 +241,8 @@ def _agreed(chosen: Sequence[Session], *, every: bool) -> bool:
         again = "--all" if every else " ".join(session.id[:SHORT] for session in chosen)
         hint = f"{named}\nIf they may go: ccapi sessions rm {again} --yes"
         raise InputNeeded(f"removing {_count(len(chosen))} needs a yes", hint=hint)
-    output.say(named)
-    return prompt.confirm(f"Remove {'all ' if every else ''}{_count(len(chosen))}, for good?")
+    output.say(_cut(named))
+    return prompt.confirm(f"Remove {'all ' if every and len(chosen) > 1 else ''}{_count(len(chosen))}, for good?")
 
 
 def _outcome(deleted: Deleted) -> dict[str, Any]:
