@@ -26,8 +26,12 @@ def read(given: str) -> Mapping[str, Any]:
 def check(schema: Mapping[str, Any], value: Any) -> None:
     """Raises `StructuredOutputFailed`, which says where `value` does not fit."""
     from jsonschema.exceptions import best_match
+    from referencing.exceptions import Unresolvable
 
-    error = best_match(_validator(schema).iter_errors(value))
+    try:
+        error = best_match(_validator(schema).iter_errors(value))
+    except Unresolvable as missing:
+        raise StructuredOutputFailed(f"the schema refers to {missing.ref}, which is not in it") from None
     if error is not None:
         what = error.message if len(error.message) <= _MOST else f"{error.message[:_MOST]}…"
         raise StructuredOutputFailed(f"the answer does not fit the schema: {error.json_path}: {what}")
