@@ -46,9 +46,10 @@ def run(
     arguments = ["docker", "compose", "--progress=plain", f"--project-name={stack}"]
     arguments += [f"--env-file={os.devnull}", f"--project-directory={directory}", "--file=-", *command]
     lines: collections.deque[str] = collections.deque(maxlen=_TAIL)
-    process = _start(arguments, {**environ, **variables}, text)
+    process = _start(arguments, {**environ, **variables})
     assert process.stdout is not None
     try:
+        _feed(process, text)
         for line in process.stdout:
             lines.append(line.rstrip())
             _log.debug("%s", lines[-1])
@@ -63,10 +64,11 @@ def run(
         raise _failure(command[0], list(lines), environ)
 
 
-def _start(arguments: list[str], environ: Mapping[str, str], text: str) -> subprocess.Popen[str]:
+def _start(arguments: list[str], environ: Mapping[str, str]) -> subprocess.Popen[str]:
+    """It does nothing before it has the compose text: not even if we are interrupted before anybody knows of it."""
     _log.info("%s", shlex.join(arguments))
     try:
-        process = subprocess.Popen(
+        return subprocess.Popen(
             arguments,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -79,12 +81,14 @@ def _start(arguments: list[str], environ: Mapping[str, str], text: str) -> subpr
         )
     except FileNotFoundError:
         raise DockerUnavailable("the docker command was not found", hint=_INSTALL) from None
+
+
+def _feed(process: subprocess.Popen[str], text: str) -> None:
     assert process.stdin is not None
     with suppress(BrokenPipeError):  # it ended without reading: its exit code and output tell
         process.stdin.write(text)
         process.stdin.close()
     process.stdin = None  # or `communicate` trips over the closed file
-    return process
 
 
 def _stop(process: subprocess.Popen[str]) -> None:

@@ -173,8 +173,8 @@ class Starter:
     def _start(self, look: Look, decide: Decide) -> None:
         began = time.monotonic()
         anew = ["--force-recreate"] if look.action == "recreate" else []
-        self.report("phase", "Starting the container")
         try:
+            self.report("phase", "Starting the container")
             if self._may_be_foreign(look.found):
                 self._across_restarts("create", "--no-build", "--pull=never", *anew)
                 anew = []

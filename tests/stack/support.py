@@ -146,6 +146,11 @@ class Said:
         for line in self._process.stderr:
             self.text += line.decode()
 
+    def rest(self) -> str:
+        """All of it, once the command has ended."""
+        self._thread.join(DEADLINE)
+        return self.text
+
     def await_line(self, wanted: str) -> None:
         await_that(lambda: wanted in self.text or not self._thread.is_alive(), wanted, DEADLINE)
         assert wanted in self.text, self.text

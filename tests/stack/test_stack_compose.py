@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -9,15 +12,17 @@ import pytest
 
 from ccapi.errors import DockerUnavailable, StackFailed
 from ccapi.stack import compose
+from tests.cli.support import DEADLINE
+from tests.gateway.harness import await_that
 from tests.stack.support import FakeDocker
 
 
-def run(environ: Mapping[str, str], directory: Path, **options: compose.OnLine) -> None:
+def run(environ: Mapping[str, str], directory: Path, text: str = "services: {}\n", **options: compose.OnLine) -> None:
     compose.run(
         "up",
         "--detach",
         stack="claude-code-api",
-        text="services: {}\n",
+        text=text,
         environ=environ,
         variables={"CCAPI_IMAGE": "image:tag"},
         directory=directory,
@@ -88,6 +93,22 @@ def test_any_exception_ends_the_child(fake_docker: FakeDocker, tmp_path: Path) -
     with pytest.raises(ValueError, match="ours"):
         run(fake_docker.says(script), tmp_path, on_line=fail)
     assert not Path("/proc", (tmp_path / "pid").read_text().strip()).exists()
+
+
+def test_an_interrupt_while_compose_gets_its_text(fake_docker: FakeDocker, tmp_path: Path) -> None:
+    """It does not go on with what it got: the same as later on."""
+    pid = tmp_path / "pid"
+
+    def interrupt() -> None:
+        await_that(lambda: pid.exists() and pid.read_text(), "the child", DEADLINE)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    with pytest.raises(KeyboardInterrupt):
+        run(fake_docker.says(f"echo $$ >{pid}; exec sleep 600"), tmp_path, "more than a pipe takes " * 10_000)
+    thread.join()
+    assert not Path("/proc", pid.read_text().strip()).exists()
 
 
 def test_output_that_is_not_text(fake_docker: FakeDocker, tmp_path: Path) -> None:
