@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from ccapi import settings as host_settings
-from ccapi.cli import context, output
+from ccapi.cli import context, output, values
 from ccapi.cli.answer.choose import Form, Wanted
 from ccapi.cli.context import mode
-from ccapi.cli.options import Json, OptionalLanguage
+from ccapi.cli.options import DEFAULT_MODEL, Json, OptionalLanguage
 from ccapi.errors import AnswerIncomplete, GatewayUnreachable, OutputFailed, SessionNotFound, UsageError
 
 if TYPE_CHECKING:
@@ -46,11 +46,17 @@ def ask(
         bool, typer.Option("--continue", "-c", help="Go on with the last session of this directory.")
     ] = False,
     session: Annotated[
-        str | None, typer.Option("--session", metavar="ID", help="Go on with that session (ccapi sessions list).")
+        str | None,
+        typer.Option(
+            "--session",
+            metavar="ID",
+            help="Go on with that session (ccapi sessions list).",
+            autocompletion=values.sessions,
+        ),
     ] = None,
     model: Annotated[
         str, typer.Option("--model", "-m", help="One of `ccapi models`, or a claude-* id.", show_default=True)
-    ] = "sonnet",
+    ] = DEFAULT_MODEL,
     system: Annotated[str | None, typer.Option(metavar="TEXT", help="Instructions besides the question.")] = None,
     workspace: Annotated[
         str | None, typer.Option(metavar="NAME", help="The directory below the mounted one to work in.")

@@ -10,12 +10,13 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ccapi import settings as host_settings
 from ccapi.commands import lastsession
-from ccapi.errors import NotFound, OutputFailed, SessionInUse, SessionNotFound, UsageError
-from ccapi.paths import Home
+from ccapi.errors import OutputFailed, SessionInUse, SessionNotFound, UsageError
 
 if TYPE_CHECKING:
     from ccapi.client.sessions import ApiClient, Model, Session
+    from ccapi.settings import Settings
 
 _ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _NAMED = 5  # sessions that a message names, at most
@@ -23,21 +24,10 @@ _LIST = "See which there are: ccapi sessions list"
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Whose sessions, and where somebody asks for them. `directory`: None if it is gone."""
-
-    home: Home
-    base_url: str
-    api_key: str | None
-    directory: Path | None
-
-
-@dataclass(frozen=True, slots=True)
 class Listed:
-    """`last`: the id of the session that was used last in this directory. `more`: there are others."""
+    """`more`: there are others."""
 
     sessions: list[Session]
-    last: str | None
     more: bool
 
 
@@ -49,45 +39,45 @@ class Deleted:
     problems: dict[str, SessionInUse | SessionNotFound]
 
 
-def listed(place: Place, limit: int | None) -> Listed:
+def listed(settings: Settings, limit: int | None) -> Listed:
     """The sessions, the last used first. None: all of them. Raises as `ApiClient` does."""
-    with _client(place) as api:
+    with _client(settings) as api:
         found = list(islice(api.sessions(), None if limit is None else limit + 1))
     shown = found[:limit]
     with suppress(OutputFailed):  # it is for the completion in the shell, which does without
-        lastsession.learn(place.home, place.base_url, {session.id: session.title for session in shown})
-    return Listed(shown, _last(place), len(found) > len(shown))
+        lastsession.learn(settings.home, settings.base_url, {session.id: session.title for session in shown})
+    return Listed(shown, len(found) > len(shown))
 
 
-def found(place: Place, prefixes: Sequence[str]) -> list[Session]:
+def found(settings: Settings, prefixes: Sequence[str]) -> list[Session]:
     """The sessions whose ids begin so, each once.
 
     Raises `SessionNotFound`, `UsageError` when several begin so, and as `ApiClient` does.
     """
-    with _client(place) as api:
+    with _client(settings) as api:
         every = list(api.sessions())
     chosen = [_one(every, prefix) for prefix in prefixes]
     return list({session.id: session for session in chosen}.values())
 
 
-def resolve(place: Place, prefix: str) -> str:
+def resolve(settings: Settings, prefix: str) -> str:
     """The whole id of the one session that begins so. What is a whole id is not looked up. Raises as `found` does."""
     wanted = _typed(prefix)
-    return wanted if _ID.fullmatch(wanted) else found(place, [prefix])[0].id
+    return wanted if _ID.fullmatch(wanted) else found(settings, [prefix])[0].id
 
 
-def document(place: Place, session_id: str) -> dict[str, Any]:
+def document(settings: Settings, session_id: str) -> dict[str, Any]:
     """A session with `items`: what was said and done in it. Raises as `ApiClient` does."""
-    with _client(place) as api:
+    with _client(settings) as api:
         return api.session(session_id)
 
 
-def delete(place: Place, session_ids: Sequence[str]) -> Deleted:
+def delete(settings: Settings, session_ids: Sequence[str]) -> Deleted:
     """One after the other; those that cannot go keep none of the others from going. Raises as `ApiClient` does."""
     deleted = Deleted([], {})
     for session_id in session_ids:
         try:
-            with _client(place) as api:
+            with _client(settings) as api:
                 api.delete(session_id)
         except (SessionInUse, SessionNotFound) as error:
             deleted.problems[session_id] = error
@@ -95,22 +85,21 @@ def delete(place: Place, session_ids: Sequence[str]) -> Deleted:
             deleted.ids.append(session_id)
     gone = [*deleted.ids, *(name for name, error in deleted.problems.items() if isinstance(error, SessionNotFound))]
     with suppress(OutputFailed):
-        lastsession.forget(place.home, place.base_url, gone)
+        lastsession.forget(settings.home, settings.base_url, gone)
     return deleted
 
 
-def models(place: Place) -> list[Model]:
+def models(settings: Settings) -> list[Model]:
     """Raises as `ApiClient` does."""
-    with _client(place) as api:
+    with _client(settings) as api:
         return api.models()
 
 
-def last(place: Place) -> str:
-    """The id of the session that was used last in this directory. Raises `NotFound`, `OutputFailed`."""
-    directory = place.directory
-    session_id = lastsession.last(place.home, place.base_url, directory) if directory else None
+def last(settings: Settings, directory: Path) -> str:
+    """The id of the session that was used last in this directory. Raises `SessionNotFound`, `OutputFailed`."""
+    session_id = lastsession.last(settings.home, settings.base_url, directory)
     if session_id is None:
-        raise NotFound("No session was used in this directory yet", hint=_LIST)
+        raise SessionNotFound("There is no session of this directory", hint=_LIST)
     return session_id
 
 
@@ -135,18 +124,12 @@ def _several(sessions: Sequence[Session]) -> str:
     return "\n".join([*rows, f"and {len(sessions) - _NAMED} more"] if len(sessions) > _NAMED else rows)
 
 
-def _last(place: Place) -> str | None:
-    with suppress(NotFound, OutputFailed):
-        return last(place)
-    return None
-
-
 @contextmanager
-def _client(place: Place) -> Iterator[ApiClient]:
+def _client(settings: Settings) -> Iterator[ApiClient]:
     from ccapi.client.sessions import ApiClient  # late: a question in a session whose id is whole needs no such client
 
     try:
-        with ApiClient(place.base_url, place.api_key) as api:
+        with ApiClient(settings.base_url, host_settings.api_key()) as api:
             yield api
     except SessionNotFound as error:
         raise SessionNotFound(error.message, hint=_LIST) from None

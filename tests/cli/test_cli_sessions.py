@@ -389,8 +389,8 @@ def test_what_the_shell_completes(person: Person) -> None:
     """The ids that were listed or used here, with their titles, and without asking the gateway."""
     one, two = person.ask("The first question"), person.ask("The second")
     person.ids()
-    for command in (["show"], ["rm"]):
-        done = person.cli.run("__complete", "=", "sessions", *command, environ={"CCAPI_API_KEY": "not asked"})
+    for command in (["sessions", "show"], ["sessions", "rm"], ["ask", "--session"]):
+        done = person.cli.run("__complete", "=", *command, environ={"CCAPI_API_KEY": "not asked"})
         assert done.stdout == f"{two}\tThe second\n{one}\tThe first question\n"
     assert person.run("__complete", f"={one[:8]}", "sessions", "show").stdout == f"{one}\tThe first question\n"
     other = person.cli.run("__complete", "=", "sessions", "show", environ={"CCAPI_GATEWAY_PORT": str(free_port())})
