@@ -220,6 +220,17 @@ def test_what_ask_gave_is_what_is_shown(person: Person) -> None:
         assert person.run("sessions", "show", name).stdout == f"> count, please\n\n{asked.stdout}"
 
 
+def test_ask_goes_on_with_a_session(person: Person) -> None:
+    """The last one of this directory, or any by the beginning of its id, which is then the last one."""
+    one, two = person.ask("first"), person.ask("second")
+    remembered(person, one)
+    assert person.run("ask", "-c", "and then?").stdout == "You said: and then?\n"
+    assert person.run("ask", "--session", two[:8], "and then?").stdout == "You said: and then?\n"
+    document = person.data("sessions", "list")
+    assert [(session["id"], session["turns"]) for session in document["sessions"]] == [(two, 2), (one, 2)]
+    assert document["last"] == two
+
+
 def test_a_session_as_json(person: Person) -> None:
     """The document of the API, with its items."""
     session = person.ask("count")
