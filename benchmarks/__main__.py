@@ -1,6 +1,7 @@
 """Run the benchmarks, print their ratios, and write all numbers to `benchmarks/results.json`.
 
-python -m benchmarks [--quick] [first_text events stall long_line concurrency endurance idle_proxy start_up lifecycle]
+python -m benchmarks [--quick] [NAME ...], of: first_text ask events stall long_line concurrency endurance idle_proxy
+start_up lifecycle
 
 Ratios are of things that ran in turn on this machine; they hold on others, seconds do not.
 """
@@ -18,12 +19,24 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks import concurrency, endurance, events, first_text, idle_proxy, lifecycle, long_line, stall, start_up
+from benchmarks import (
+    ask,
+    concurrency,
+    endurance,
+    events,
+    first_text,
+    idle_proxy,
+    lifecycle,
+    long_line,
+    stall,
+    start_up,
+)
 
 RESULTS = Path(__file__).parent / "results.json"
 Measure = Callable[[], dict[str, Any]]
 FULL: Mapping[str, Measure] = {
     "first_text": partial(first_text.measure, 15),
+    "ask": ask.measure,
     "events": events.measure,
     "stall": stall.measure,
     "long_line": long_line.measure,
@@ -35,6 +48,7 @@ FULL: Mapping[str, Measure] = {
 }
 QUICK: Mapping[str, Measure] = {
     "first_text": partial(first_text.measure, 3),
+    "ask": partial(ask.measure, 3),
     "events": partial(events.measure, (20_000,), 2),
     "stall": partial(stall.measure, 3.0, 100_000),
     "long_line": long_line.measure,
@@ -48,6 +62,8 @@ QUICK: Mapping[str, Measure] = {
 TARGETS: tuple[tuple[tuple[str, ...], float], ...] = (
     (("first_text", "gateway, warm", "first_ratio"), 0.25),
     (("first_text", "gateway, next turn", "first_ratio"), 0.10),
+    (("ask", "ccapi ask, pipe", "added_ratio"), 10),
+    (("ask", "ccapi ask, terminal", "added_ratio"), 10),
     (("events", "20000", "chat_ratio"), 2.5),
     (("events", "200000", "chat_ratio"), 2.5),
     (("events", "20000", "responses_ratio"), 2.5),

@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from ccapi.agent.launch import find_claude
@@ -133,8 +134,9 @@ class Stand:
     def ccapi(self, *arguments: str) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
             [sys.executable, "-m", "ccapi", *arguments],
-            env=self._environment({}),
+            env=self.environ(),
             cwd=self.directory,
+            stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
         )
@@ -145,13 +147,14 @@ class Stand:
         return subprocess.Popen(
             [str(find_claude()), *arguments],
             cwd=self.workspace,
-            env=self._environment({}),
+            env=self.environ(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
         )
 
-    def _environment(self, more: Mapping[str, str]) -> dict[str, str]:
+    def environ(self, more: Mapping[str, str] = MappingProxyType({})) -> dict[str, str]:
+        """In which nothing of the person's own is seen."""
         foreign = ("CCAPI_", "ANTHROPIC_", "CLAUDE")
         own = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
         own = {name: value for name, value in own.items() if not name.lower().endswith("_proxy")}
@@ -163,7 +166,7 @@ class Stand:
         with (self.directory / "log").open("ab") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", "ccapi", *arguments],
-                env=self._environment(environment or {}),
+                env=self.environ(environment or {}),
                 cwd=self.directory,
                 stdout=subprocess.PIPE,
                 stderr=log,

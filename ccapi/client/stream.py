@@ -165,8 +165,9 @@ class Exchange:
 
     def _connect(self) -> Generator[Tick]:
         """To the first of the host's addresses where somebody listens."""
+        name = self._request.host.encode("ascii")  # of a text, the codec for names in other scripts would be imported
         try:
-            found = socket.getaddrinfo(self._request.host, self._request.port, type=socket.SOCK_STREAM)
+            found = socket.getaddrinfo(name, self._request.port, type=socket.SOCK_STREAM)
         except OSError as error:
             raise Absent(error.strerror) from None
         problem: StreamError = Absent("no address")

@@ -54,6 +54,8 @@ class Wanted:
     def prepare(self) -> None:
         """Import what takes a while, now that the question is on its way."""
         if self.rendered:
+            import markdown_it  # noqa: F401 # most of it, which `markdown` imports at the first text
+
             from ccapi.cli.answer import markdown  # noqa: F401
 
     def view(self, summary: Summary) -> View:
