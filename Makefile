@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint format bench docs clean
+.PHONY: demo test lint format bench docs pictures clean
 
 demo: $(VENV)/.local
 	@$(BIN)/ccapi demo
@@ -24,6 +24,10 @@ bench: $(VENV)/.dev
 # What in docs/ is made from the program.
 docs: $(VENV)/.dev
 	$(BIN)/python -m tools.docs
+
+# Of what `ccapi ask` looks like, from real runs in tmux.
+pictures: $(VENV)/.dev
+	$(BIN)/python -m tools.pictures
 
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
