@@ -309,7 +309,7 @@ def test_what_an_answer_says(examples: Examples) -> None:
     assert int(tokens) > 0
     found = ast.literal_eval(about)
     assert found["session_id"] == session
-    assert list(found) == ["session_id", "model", "cost_usd", "turns", "duration_ms"]
+    assert list(found) == ["session_id", "model", "cost_usd", "turns", "duration_ms", "billing"]
 
 
 def test_ignored_and_refused(examples: Examples) -> None:
