@@ -136,7 +136,7 @@ def test_which_messages_count(cli: Cli, fake: FakeGateway, args: list[str], expe
     [
         ("Nothing.", ["-x"], ["no code block"]),
         (TWO, ["-xrust"], ["rust", "python", "sh", "py"]),
-        ("```\na\n```", ["-xrust"], ["rust", "no language"]),
+        ("```\na\n```", ["-xrust"], ["rust", "(none named)"]),
     ],
 )
 def test_none_is_a_failure(cli: Cli, fake: FakeGateway, text: str, args: list[str], words: list[str]) -> None:

@@ -107,8 +107,8 @@ def _lexer(language: str) -> object:
 def _missing(found: Sequence[CodeBlock], language: str | None) -> str:
     if not found:
         return "The answer has no code block"
-    return f"The answer has no code block in {language}, but in: {', '.join(_names(found))}"
+    return f"The answer has no code block in {language}; the languages it has: {', '.join(_names(found))}"
 
 
 def _names(found: Iterable[CodeBlock]) -> list[str]:
-    return list(dict.fromkeys(block.language or "no language" for block in found))
+    return list(dict.fromkeys(block.language or "(none named)" for block in found))
