@@ -22,7 +22,7 @@ from ccapi.cli.answer.tables import Table, columns, split
 from ccapi.cli.answer.wrap import wrap
 
 _STEP, _FORCED = 1_000, 2_000  # characters of a paragraph: see _Paragraph
-_DENSE = 8  # one mark in so many characters: it is no text, and reading it more than once would cost too much
+_DENSE = 4  # one mark in so many characters: it is no text, and reading it more than once would cost too much
 _DEEPEST = 20
 _LONGEST_ROW = 10_000
 _BULLETS = "•◦▪"
@@ -335,7 +335,7 @@ class Blocks:
         style = _HEADINGS[level - 1]
         mark = [] if self._paint.colour else [Span("#" * level + " ")]
         if spans := self._inline.spans(text, style):
-            self.sheet.prose(self._containers, [*mark, *spans])
+            self.sheet.heading(self._containers, [*mark, *spans])
 
     def _fence(self, text: str, indent: int, matched: int) -> bool:
         fence = _FENCE.fullmatch(text)
@@ -483,6 +483,7 @@ class Blocks:
         cells += [""] * (count - len(cells))
         table.add([self._inline.spans(cell) for cell in cells])
         if table.full:
+            table.early = True
             self._write_table(table)
 
     def _write_table(self, table: Table) -> None:

@@ -174,6 +174,7 @@ def _sgr(kind: Any) -> str:
     return known
 
 
+@cache
 def _lexer(language: str) -> Lexer | None:
     """Pygments' lexer for a fence's language; imported late, as most answers begin with words."""
     from pygments.lexers import get_lexer_by_name

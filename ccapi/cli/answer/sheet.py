@@ -15,6 +15,7 @@ PROSE = 100  # cells of a line that is still easy to read
 _ROOM = 10  # cells that a text needs at least; indentation gives way to it
 _RULE = 40
 _BAR, _DIM = "│ ", "2"
+_GOES_ON = Span("… ", _DIM)
 
 
 @dataclass(eq=False, slots=True)
@@ -46,6 +47,7 @@ class Sheet:
         self.width = 80
         self.blank = False  # the source had an empty line since the last block
         self._paint = paint
+        self._apart = False  # a list after the last block needs an empty line
         self._last: list[int] | None = None  # what the last block stood in; None before the first
 
     def fork(self, width: int) -> Self:
@@ -54,17 +56,19 @@ class Sheet:
         other.out, other.width = [], width
         return other
 
-    def begin(self, within: Sequence[Container]) -> list[Span]:
+    def begin(self, within: Sequence[Container], *, apart: bool = False) -> list[Span]:
         """A block begins: an empty line before it if it needs one; the markers that its text has to begin with.
 
-        Blocks stand apart, but for those of a list that has no empty lines in the source.
+        Blocks stand apart, but for those of a list that has no empty lines in the source, and a text right before it.
+        `apart`: this is no text, so that a list after it stands apart as well.
         """
         keys = [container.key for container in within]
-        if self._last is not None and (self.blank or all(container.quote for container in within)):
+        in_list = any(container.marker for container in within)
+        if self._last is not None and (self.blank or self._apart or not in_list):
             shared = next((at for at, (a, b) in enumerate(zip(keys, self._last, strict=False)) if a != b), None)
             common = within[: min(len(keys), len(self._last)) if shared is None else shared]
             self.out.append(self._paint.spans(_trimmed(self._indent(common))))
-        self._last, self.blank = keys, False
+        self._last, self._apart, self.blank = keys, apart and not in_list, False
         if not self._narrow(within):
             return []
         markers = [container for container in within if container.marker and not container.shown]
@@ -88,27 +92,26 @@ class Sheet:
             container.shown = True
         self.out.append(self._paint.spans([*indent, *spans] if spans else _trimmed(indent)))
 
-    def prose(self, within: Sequence[Container], spans: Sequence[Span]) -> None:
-        """A text of one block, whole."""
-        text = [*self.begin(within), *spans]
+    def heading(self, within: Sequence[Container], spans: Sequence[Span]) -> None:
+        text = [*self.begin(within, apart=True), *spans]
         for line in wrap(text, self.prose_room(within)):
             self.line(within, line)
 
-    def code_begins(self, within: Sequence[Container]) -> None:
-        """Then come its lines."""
-        self.alone(within)
-
     def alone(self, within: Sequence[Container]) -> None:
         """A block begins that cannot share its lines with a marker: where that is no indentation, it comes first."""
-        if markers := self.begin(within):
+        if markers := self.begin(within, apart=True):
             for line in wrap(markers, self.width):
                 self.line(within, line)
 
     def code(self, within: Sequence[Container], spans: Sequence[Span]) -> None:
-        """A line of code: indented, so that it can be told from text without colours and copied without a frame."""
+        """A line of code: indented, so that it can be told from text without colours and copied without a frame.
+
+        Where the rest of a line that was cut stands, the indentation says so.
+        """
         room = self.room(within)
-        indent = [Span("  ")] if room > _ROOM else []
-        for line in chopped(spans, room - 2 * len(indent)):
+        indented = room > _ROOM
+        for number, line in enumerate(chopped(spans, room - 2 if indented else room)):
+            indent = [_GOES_ON if number else Span("  ")] if indented else []
             self.line(within, [*indent, *line] if line else [])
 
     def rule(self, within: Sequence[Container]) -> None:
@@ -116,7 +119,7 @@ class Sheet:
         self.line(within, [Span("─" * min(_RULE, self.room(within)), _DIM)])
 
     def _narrow(self, within: Sequence[Container]) -> bool:
-        return bool(within) and self.width - _cells(within) < min(_ROOM, self.width)
+        return bool(within) and self.width - _cells(within) < min(_ROOM, max(1, self.width // 2))
 
     def _indent(self, within: Sequence[Container]) -> list[Span]:
         if self._narrow(within):

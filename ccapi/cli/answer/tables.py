@@ -13,6 +13,7 @@ from ccapi.cli.answer.wrap import unbreakable, wrap
 
 ROWS, SIZE = 100, 20_000  # rows and characters of a table that are held back until it ends
 _WORD = 20  # cells of a word for which a column is kept wide; longer ones are addresses, which may be chopped
+_SPARE = 12  # cells that a column gets for what may come, if there are any left
 _BETWEEN, _BETWEEN_CELLS = " │ ", 3
 _DIM, _BOLD = "2", "1"
 _DELIMITERS = re.compile(r" *\|? *:?-+:? *(?:\| *:?-+:? *)*\|? *")
@@ -52,6 +53,7 @@ class Table:
     words: list[int] = field(default_factory=list)  # cells of its longest word
     size: int = 0
     partial: str | None = None  # a row whose line has not ended
+    early: bool = False  # it is written before it has ended: rows may come that need more than is known
     written: bool = False  # the header is out, so that a row is written as soon as it is there
     tall: bool = False  # the last row that was written took several lines
 
@@ -102,7 +104,9 @@ class Table:
         while low < high:  # the most cells that a column may have, so that all fit
             most = (low + high + 1) // 2
             low, high = (most, high) if sum(_limited(natural, least, most)) <= room else (low, most - 1)
-        return _limited(natural, least, low)
+        widths = _limited(natural, least, low)
+        spare = min(_SPARE, (room - sum(widths)) // len(widths)) if self.early else 0
+        return [cells + spare for cells in widths]
 
     def _columns(self, rows: Sequence[Sequence[Cell]], widths: Sequence[int]) -> Iterator[list[Span]]:
         rule = [Span("─┼─".join("─" * cells for cells in widths), _DIM)]
@@ -126,6 +130,8 @@ class Table:
             del line[-1]
             while line and line[-1] == Span(" " * len(line[-1].text)):
                 del line[-1]
+            if line[-1] == Span(_BETWEEN, _DIM):
+                line[-1] = Span(_BETWEEN.rstrip(), _DIM)
             yield line
 
     def _stacked(self, rows: Sequence[Sequence[Cell]], width: int) -> Iterator[list[Span]]:
