@@ -1,7 +1,7 @@
 """Run the benchmarks, print their ratios, and write all numbers to `benchmarks/results.json`.
 
 python -m benchmarks [--quick] [NAME ...], of: first_text ask events stall long_line concurrency endurance idle_proxy
-start_up lifecycle
+start_up lifecycle render
 
 Ratios are of things that ran in turn on this machine; they hold on others, seconds do not.
 """
@@ -28,6 +28,7 @@ from benchmarks import (
     idle_proxy,
     lifecycle,
     long_line,
+    render,
     stall,
     start_up,
 )
@@ -45,6 +46,7 @@ FULL: Mapping[str, Measure] = {
     "idle_proxy": idle_proxy.measure,
     "start_up": start_up.measure,
     "lifecycle": lifecycle.measure,
+    "render": render.measure,
 }
 QUICK: Mapping[str, Measure] = {
     "first_text": partial(first_text.measure, 3),
@@ -57,6 +59,7 @@ QUICK: Mapping[str, Measure] = {
     "idle_proxy": partial(idle_proxy.measure, 2),
     "start_up": partial(start_up.measure, 3),
     "lifecycle": partial(lifecycle.measure, 3),
+    "render": partial(render.measure, 20_000, 1),
 }
 # What is wanted: where the number is, and what it may be at most.
 TARGETS: tuple[tuple[tuple[str, ...], float], ...] = (
@@ -86,6 +89,9 @@ TARGETS: tuple[tuple[tuple[str, ...], float], ...] = (
     (("start_up", "status, its own part", "ratio"), 6),
     (("lifecycle", "up", "ratio"), 1.5),
     (("lifecycle", "down", "ratio"), 1.3),
+    (("render", "linear", "lines", "growth"), 1.3),
+    (("render", "linear", "drawn", "growth"), 1.3),
+    (("render", "drawn to rich", "cpu"), 0.1),
 )
 
 

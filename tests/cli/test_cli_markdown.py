@@ -430,8 +430,8 @@ class Reference:
     def _marker(self, markup: str) -> str:
         number = self._lists[-1]
         if number is None:
-            depth = sum(1 for container in self._within if container.marker[:1] in {"•", "◦", "▪"})
-            return f"{'•◦▪'[depth % 3]} "
+            depth = sum(1 for container in self._within if container.marker[:1] in {"•", "◦"})
+            return f"{'•◦'[depth % 2]} "
         self._lists[-1] = number + 1
         return f"{number}{markup} "
 
