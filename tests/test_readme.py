@@ -22,8 +22,10 @@ from pathlib import Path
 import pytest
 
 from ccapi import settings
-from tests.cli.readme import ASK, CURLS, README, check_answer, content_of, shell
+from tests.cli.readme import ASK, CURLS, README, Page, check_answer, content_of, shell
 from tests.cli.support import DEADLINE, ROOT, Cli, Gateway, clean_environ, gateway, read_line
+from tools.pictures import svg
+from tools.pictures.pictures import PICTURES, file
 
 # Each command of the README, by how it begins, and the test that runs it.
 COVERED = {
@@ -51,6 +53,7 @@ COVERED = {
     "ccapi config show --origin": "test_config",
     "ccapi config set models.map gpt-4o=sonnet": "test_config",
 }
+OF_ASK = set(Page("docs/ask.md").commands())  # tests/docs/test_docs_ask.py runs them, also where they stand here
 
 
 def key_of(command: str) -> str:
@@ -66,7 +69,7 @@ def key_of(command: str) -> str:
 
 def test_every_command_has_a_test() -> None:
     """No line that a user may copy is untested, and no entry of the table is left over."""
-    assert {key_of(command) for command in README.commands()} == set(COVERED)
+    assert {key_of(command) for command in README.commands() if command not in OF_ASK} == set(COVERED)
 
 
 def test_the_tests_of_the_table_exist() -> None:
@@ -98,6 +101,12 @@ def test_make_demo() -> None:
     steps = make("demo")
     assert steps[0] == "python3 -m venv .venv"
     assert steps[-1] == ".venv/bin/ccapi demo"
+
+
+def test_how_the_demo_ends() -> None:
+    """As the picture of the same run has it."""
+    (picture,) = (one for one in PICTURES if one.name == "fibonacci")
+    assert README.block("text") in svg.text_of(file(picture).read_text("utf-8"))
 
 
 def test_make_targets() -> None:

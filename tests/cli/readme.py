@@ -93,7 +93,7 @@ def below(page: Page, heading: str) -> list[Block]:
 
 README = Page("README.md")
 CURLS = [command for command in README.commands() if command.startswith("curl ")]
-(ASK,) = README.begins("ccapi ask")
+ASK = README.begins("ccapi ask")[0]
 
 
 def content_of(answer: str) -> str:

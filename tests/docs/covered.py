@@ -4,6 +4,15 @@ from __future__ import annotations
 
 # Page, heading, test: its file in tests/ and its name.
 COVERED: dict[str, dict[str, str]] = {
+    "ask": {
+        "The question": "docs/test_docs_ask.py::test_the_question",
+        "To go on": "docs/test_docs_ask.py::test_to_go_on",
+        "Models and limits": "docs/test_docs_ask.py::test_models_and_limits",
+        "In a pipe": "docs/test_docs_ask.py::test_in_a_pipe",
+        "JSON": "docs/test_docs_ask.py::test_json",
+        "Events": "docs/test_docs_ask.py::test_events",
+        "An answer in a form": "docs/test_docs_ask.py::test_an_answer_in_a_form",
+    },
     "cli": {
         "Completion": "docs/test_docs_cli.py::test_completion",
         "News of a newer version": "docs/test_docs_cli.py::test_no_news",

@@ -22,7 +22,7 @@ class Reader:
     def __init__(self, running: Gateway, directory: Path) -> None:
         self.running = running
         self.home = running.log.parent / "home"
-        self._directory = directory
+        self.directory = directory
         bin_ = directory / "bin"
         bin_.mkdir()
         for name, words in (("ccapi", "-m ccapi "), ("python", "")):
@@ -35,16 +35,16 @@ class Reader:
         clean = clean_environ(self.home)
         return {
             **clean,
-            "PATH": f"{self._directory / 'bin'}:{clean['PATH']}",
+            "PATH": f"{self.directory / 'bin'}:{clean['PATH']}",
             "CCAPI_GATEWAY_PORT": str(self.running.port),
-            "DOCKER_HOST": f"unix://{self._directory}/no.sock",
+            "DOCKER_HOST": f"unix://{self.directory}/no.sock",
         }
 
     def shell(self, blocks: list[Block], **environ: str) -> list[str]:
         """What each command of the blocks prints. One shell runs them all, and all must succeed."""
         commands = [command for block in blocks for command in block.commands]
         script = "".join(f"{self.here(command)}\nprintf '\\0%s\\0' $?\n" for command in commands)
-        done = bash(script, {**self.environ, **environ}, self._directory)
+        done = bash(script, {**self.environ, **environ}, self.directory)
         *parts, rest = done.stdout.split("\0")
         assert set(parts[1::2]) == {"0"}, f"{done.stdout}\n{done.stderr}"
         assert rest == ""
