@@ -11,46 +11,26 @@ from __future__ import annotations
 
 import re
 from copy import copy
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Self
 
-from ccapi.cli.answer.inline import Inline
 from ccapi.cli.answer.paint import Highlighter, Paint, Span
 from ccapi.cli.answer.sheet import Container, Sheet
-from ccapi.cli.answer.tables import Table, columns, split
-from ccapi.cli.answer.wrap import wrap
+from ccapi.cli.answer.tables import Table, columns
+from ccapi.cli.answer.writer import Paragraph, Writer
 
-_STEP, _FORCED = 1_000, 2_000  # characters of a paragraph: see _Paragraph
-_DENSE = 4  # one mark in so many characters: it is no text, and reading it more than once would cost too much
 _DEEPEST = 20
 _LONGEST_ROW = 10_000
 _BULLETS = "•◦"
-_HEADINGS = ("1;4;35", "1;35", "35", "3;35", "3;35", "3;35")
-_DIM, _BOLD, _DONE = "2", "1", "32"
+_OPEN, _DONE = ("☐ ", "2"), ("✓ ", "32")
 _HEADING = re.compile(r"(#{1,6})(?: +(.*?))??(?: +#+)? *")
 _UNDERLINE = re.compile(r"(=+|-+) *")
 _RULE = re.compile(r"(?:\* *){3,}|(?:_ *){3,}|(?:- *){3,}")
 _FENCE = re.compile(r"(?:(`{3,})([^`]*)|(~{3,})(.*))")
 _ITEM = re.compile(r"([*+-]|(\d{1,9})([.)]))( +|$)")
 _TASK = re.compile(r"\[([ xX])\] +(?=\S)")
-_MARK = re.compile(r"[*_`~\[\]<&]")
 _LANGUAGE = re.compile(r"[{.]*([\w+#.-]*)")
-
-
-@dataclass(slots=True)
-class _Paragraph:
-    """Text that is not written yet, and the last line that was begun with what is.
-
-    At `_STEP` characters a place is looked for up to which it can be written, one where no mark is open; at `_FORCED`
-    it is cut where that changes nothing as far as it is known, or anyhow.
-    """
-
-    text: str
-    line: list[Span] = field(default_factory=list)
-    begun: bool = False
-    tried: int = 0
-    at_line: bool = True  # the text begins where a line of the source does
 
 
 @dataclass(slots=True)
@@ -85,16 +65,23 @@ class _Opening:
 
 
 class Blocks:
-    """Feed it lines; it writes on `sheet`."""
+    """Feed it lines; they are written on `sheet`."""
 
     def __init__(self, paint: Paint) -> None:
-        self.sheet = Sheet(paint)
+        self._writer = Writer(paint)
         self._paint = paint
-        self._inline = Inline(paint)
         self._root = Container(0)
-        self._containers: list[Container] = []
-        self._leaf: _Paragraph | _Fence | _Indented | _Html | Table | None = None
+        self._leaf: Paragraph | _Fence | _Indented | _Html | Table | None = None
         self._keys = 0
+
+    @property
+    def sheet(self) -> Sheet:
+        return self._writer.sheet
+
+    @property
+    def _within(self) -> list[Container]:
+        """The containers that are open."""
+        return self._writer.within
 
     def fork(self, width: int, rows: int) -> Self:
         """One that goes on alone from here, on an empty sheet; of a table it knows the last so many rows."""
@@ -104,10 +91,8 @@ class Blocks:
 
     def detach(self, width: int, rows: int) -> None:
         """Share nothing any more with the one that this is a copy of."""
-        self.sheet = self.sheet.fork(width)
-        self._inline = self._inline.fork()
+        self._writer = self._writer.fork(width)
         self._root = copy(self._root)
-        self._containers = [copy(container) for container in self._containers]
         match self._leaf:
             case Table() as table:
                 self._leaf = table.fork(rows)
@@ -120,9 +105,9 @@ class Blocks:
         """The next line, without its end. `long`: its first part, which is text, whatever it looks like."""
         line = line.expandtabs(4)
         matched, rest = self._continued(line)
-        if matched == len(self._containers) and self._continues_leaf(rest, long=long):
+        if matched == len(self._within) and self._continues_leaf(rest, long=long):
             return
-        if not isinstance(self._leaf, _Paragraph) and matched < len(self._containers):
+        if not isinstance(self._leaf, Paragraph) and matched < len(self._within):
             self._close(matched)
         opened = False
         while opening := self._opening(rest, matched):
@@ -138,15 +123,15 @@ class Blocks:
         """The next part of a long line."""
         text = text.expandtabs(4)
         match self._leaf:
-            case _Paragraph() as paragraph:
+            case Paragraph() as paragraph:
                 paragraph.text += text
-                self._let_out(paragraph)
+                self._writer.let_out(paragraph)
             case _Fence() as fence:
                 self._code(fence, text)
             case _Html():
-                self._literal(text)
+                self._writer.literal(text)
             case _Indented():
-                self.sheet.code(self._containers, [Span(text)])
+                self._writer.code([Span(text)])
             case Table(partial=str(row)) as table if len(row) < _LONGEST_ROW:
                 table.partial = row + text
             case _ if text.strip(" "):
@@ -166,7 +151,7 @@ class Blocks:
 
     def _continued(self, rest: str) -> tuple[int, str]:
         """How many of the open containers a line continues, and what is left of it within them."""
-        for number, container in enumerate(self._containers):
+        for number, container in enumerate(self._within):
             indent = _indent(rest)
             if container.quote:
                 if indent > 3 or rest[indent : indent + 1] != ">":
@@ -180,7 +165,7 @@ class Blocks:
                 rest = rest[container.offset :]
             else:
                 return number, rest
-        return len(self._containers), rest
+        return len(self._within), rest
 
     def _opening(self, rest: str, matched: int) -> _Opening | None:
         """The quote or the list item that begins here."""
@@ -199,7 +184,7 @@ class Blocks:
 
     def _goes_on_with(self, text: str, item: re.Match[str]) -> bool:
         """Whether what looks like an item is part of the open paragraph, its underline, or the edge of a table."""
-        assert isinstance(self._leaf, _Paragraph)
+        assert isinstance(self._leaf, Paragraph)
         number = item[2]
         return (
             not text[item.end() :].strip(" ")
@@ -214,11 +199,11 @@ class Blocks:
             spaces, after = 1, ""
         elif spaces > 4:
             spaces, after = 1, " " * (spaces - 1) + after  # indented code begins the item
-        parent = self._containers[matched - 1] if matched else self._root
+        parent = self._within[matched - 1] if matched else self._root
         kind, number = item[3] or item[1], int(item[2] or 0)
         if parent.numbering and parent.numbering[0] == kind:
             number = parent.numbering[1]
-        depth = sum(1 for each in self._containers[:matched] if each.marker and not each.marker[0].isdigit())
+        depth = sum(1 for each in self._within[:matched] if each.marker and not each.marker[0].isdigit())
         marker = f"{number}{kind} " if item[2] else f"{_BULLETS[depth % len(_BULLETS)]} "
         container = Container(self._new_key(), marker, indent + len(item[1]) + spaces)
         return _Opening(container, after, (kind, number + 1))
@@ -226,21 +211,21 @@ class Blocks:
     def _open(self, opening: _Opening) -> None:
         self._parent().empty = False
         self._parent().numbering = opening.numbering
-        self._containers.append(opening.container)
+        self._within.append(opening.container)
 
     def _close(self, matched: int) -> None:
         """End the open leaf, and all containers but the first `matched`."""
         self._close_leaf()
-        while len(self._containers) > matched:
-            container = self._containers[-1]
+        while len(self._within) > matched:
+            container = self._within[-1]
             if container.marker and not container.shown:
-                self.sheet.alone(self._containers)
+                self._writer.alone()
                 if not container.shown:
-                    self.sheet.line(self._containers, [])
-            self._containers.pop()
+                    self._writer.empty()
+            self._within.pop()
 
     def _parent(self) -> Container:
-        return self._containers[-1] if self._containers else self._root
+        return self._within[-1] if self._within else self._root
 
     def _new_key(self) -> int:
         self._keys += 1
@@ -248,7 +233,7 @@ class Blocks:
 
     def _here(self, matched: int) -> bool:
         """Whether a line in the first `matched` containers continues a paragraph, if it begins nothing else."""
-        return isinstance(self._leaf, _Paragraph) and matched == len(self._containers)
+        return isinstance(self._leaf, Paragraph) and matched == len(self._within)
 
     # Leaves.
 
@@ -263,9 +248,9 @@ class Blocks:
                 return True
             case _Html() as html:
                 if rest.strip(" "):
-                    self._literal(rest)
+                    self._writer.literal(rest)
                 else:
-                    self.sheet.blank = True
+                    self._writer.blank()
                 if html.end.search(rest.strip(" ")):
                     self._leaf = None
                 return True
@@ -276,29 +261,29 @@ class Blocks:
     def _indented(self, code: _Indented, rest: str) -> bool:
         if not rest.strip(" "):
             code.blanks += 1
-            self.sheet.blank = True
+            self._writer.blank()
             return True
         if _indent(rest) < 4:
             return False
         for _ in range(code.blanks):
-            self.sheet.line(self._containers, [])
+            self._writer.empty()
         code.blanks, self.sheet.blank = 0, False
-        self.sheet.code(self._containers, [Span(rest[4:])])
+        self._writer.code([Span(rest[4:])])
         return True
 
     def _empty_line(self, matched: int) -> None:
         self._close(matched)
-        self.sheet.blank = True
+        self._writer.blank()
 
     def _place(self, rest: str, matched: int, *, long: bool) -> None:
         """What a line says within its containers: the beginning of a leaf, or text."""
         indent, text = _indent(rest), rest.strip(" ")
         if indent > 3:
-            if not isinstance(self._leaf, _Paragraph):
+            if not isinstance(self._leaf, Paragraph):
                 self._begin(matched)
-                self.sheet.alone(self._containers)
+                self._writer.alone()
                 self._leaf = _Indented()
-                self.sheet.code(self._containers, [Span(rest[4:])])
+                self._writer.code([Span(rest[4:])])
                 return
         elif not long:
             if self._heading(text, matched) or self._fence(text, indent, matched) or self._html(text, rest, matched):
@@ -307,14 +292,14 @@ class Blocks:
                 return
             if _RULE.fullmatch(text):
                 self._begin(matched)
-                self.sheet.rule(self._containers)
+                self._writer.rule()
                 return
-        if isinstance(self._leaf, Table) and matched == len(self._containers) and indent < 4:
+        if isinstance(self._leaf, Table) and matched == len(self._within) and indent < 4:
             self._leaf.partial = text
             if not long:
                 self._close_row()
             return
-        if not isinstance(self._leaf, _Paragraph):
+        if not isinstance(self._leaf, Paragraph):
             self._close(matched)
         self._text(rest)
 
@@ -328,14 +313,8 @@ class Blocks:
         heading = _HEADING.fullmatch(text)
         if heading:
             self._begin(matched)
-            self._write_heading(len(heading[1]), heading[2] or "")
+            self._writer.heading(len(heading[1]), heading[2] or "")
         return heading is not None
-
-    def _write_heading(self, level: int, text: str) -> None:
-        style = _HEADINGS[level - 1]
-        mark = [] if self._paint.colour else [Span("#" * level + " ")]
-        if spans := self._inline.spans(text, style):
-            self.sheet.heading(self._containers, [*mark, *spans])
 
     def _fence(self, text: str, indent: int, matched: int) -> bool:
         fence = _FENCE.fullmatch(text)
@@ -348,153 +327,84 @@ class Blocks:
 
     def _code(self, fence: _Fence, line: str) -> None:
         if not fence.begun:
-            self.sheet.alone(self._containers)
+            self._writer.alone()
             fence.begun = True
-        self.sheet.code(self._containers, fence.highlighter.line(line))
+        self._writer.code(fence.highlighter.line(line))
 
     def _html(self, text: str, rest: str, matched: int) -> bool:
         if text[0] != "<":
             return False
-        in_paragraph = isinstance(self._leaf, _Paragraph)
+        in_paragraph = isinstance(self._leaf, Paragraph)
         for begin, end, interrupts in _html_blocks():
             if begin.search(text) and (interrupts or not in_paragraph):
                 self._begin(matched)
-                self.sheet.alone(self._containers)
-                self._literal(rest)
+                self._writer.alone()
+                self._writer.literal(rest)
                 self._leaf = None if end.search(text) else _Html(end)
                 return True
         return False
 
-    def _literal(self, text: str) -> None:
-        for line in wrap(self._inline.literal(text, _DIM), self.sheet.room(self._containers)):
-            self.sheet.line(self._containers, line)
-
     def _close_leaf(self) -> None:
         leaf, self._leaf = self._leaf, None
         match leaf:
-            case _Paragraph() as paragraph:
-                self._finish(paragraph)
+            case Paragraph() as paragraph:
+                self._writer.finish(paragraph)
             case Table() as table:
-                self._write_table(table)
+                self._writer.table(table)
 
     # Paragraphs, and what they turn out to be.
 
     def _text(self, rest: str) -> None:
         """A line of a paragraph, or the first one of a new one."""
         text = rest.lstrip(" ")
-        if isinstance(self._leaf, _Paragraph):
+        if isinstance(self._leaf, Paragraph):
             self._leaf.text += "\n" + text
         else:
             parent = self._parent()
             if parent.marker and parent.empty and (task := _TASK.match(text)):
-                done = task[1] != " "
-                parent.marker, parent.sgr = ("✓ ", _DONE) if done else ("☐ ", _DIM)
+                parent.marker, parent.sgr = _OPEN if task[1] == " " else _DONE
                 text = text[task.end() :]
             parent.empty, parent.numbering = False, None
-            self._leaf = _Paragraph(text)
-        self._let_out(self._leaf)
-
-    def _let_out(self, paragraph: _Paragraph) -> None:
-        """Write what of a long paragraph cannot change any more."""
-        while len(paragraph.text) >= paragraph.tried + _STEP:
-            paragraph.tried += _STEP
-            known = paragraph.text[: paragraph.tried]
-            if not paragraph.begun and (lines := known.rfind("\n") + 1):
-                rest = self._defined(known[:lines])
-                if len(rest) < lines:
-                    paragraph.text, paragraph.tried = rest + paragraph.text[lines:], 0
-                    continue
-            forced = paragraph.tried >= _FORCED
-            spans, at = ([], 0) if _dense(known) else self._inline.cut(known, waits=not forced)
-            if not at and (forced or _dense(known)):
-                spans, at = self._inline.cut_anyhow(known)
-            if at:
-                self._write(paragraph, spans[:-1])
-                paragraph.line.append(spans[-1])
-                paragraph.at_line = known[at - 1] == "\n"
-                paragraph.text, paragraph.tried = paragraph.text[at:], 0
-
-    def _write(self, paragraph: _Paragraph, spans: list[Span]) -> None:
-        """Write the lines that are full with `spans`; the last one goes on."""
-        if not paragraph.begun:
-            paragraph.line = self.sheet.begin(self._containers)
-            paragraph.begun = True
-        *lines, paragraph.line = wrap([*paragraph.line, *spans], self.sheet.prose_room(self._containers))
-        for line in lines:
-            self.sheet.line(self._containers, line)
-
-    def _finish(self, paragraph: _Paragraph) -> None:
-        text = paragraph.text if paragraph.begun else self._defined(paragraph.text)
-        if text.strip() or paragraph.begun:
-            self._write(paragraph, self._inline.spans(text))
-            self.sheet.line(self._containers, paragraph.line)
-
-    def _defined(self, text: str) -> str:
-        """`text` without the definitions that it begins with; they are shown, for links that came before them."""
-        rest = self._inline.definitions(text)
-        if rest != text:
-            self.sheet.alone(self._containers)
-            for line in text[: len(text) - len(rest)].splitlines():
-                self._literal(line)
-        return rest
+            self._leaf = Paragraph(text)
+        self._writer.let_out(self._leaf)
 
     def _underlined(self, text: str) -> bool:
         """Whether the line makes a heading of the paragraph above it."""
         paragraph = self._leaf
-        assert isinstance(paragraph, _Paragraph)
+        assert isinstance(paragraph, Paragraph)
         if paragraph.begun or not _UNDERLINE.fullmatch(text):
             return False
-        rest = self._defined(paragraph.text)
+        rest = self._writer.defined(paragraph.text)
         if not rest.strip():
             paragraph.text = ""
             return False
         self._leaf = None
-        self._write_heading(1 if text[0] == "=" else 2, rest)
+        self._writer.heading(1 if text[0] == "=" else 2, rest)
         return True
 
     # Tables.
 
     @staticmethod
-    def _table(paragraph: _Paragraph, text: str) -> list[str] | None:
+    def _table(paragraph: Paragraph, text: str) -> list[str] | None:
         """How the columns of the table that begins with the paragraph's last line are aligned, if one does."""
         _, newline, header = paragraph.text.rpartition("\n")
         return columns(header, text) if newline or paragraph.at_line else None
 
     def _begins_table(self, text: str) -> bool:
         paragraph = self._leaf
-        assert isinstance(paragraph, _Paragraph)
+        assert isinstance(paragraph, Paragraph)
         aligned = self._table(paragraph, text)
         if aligned is None:
             return False
         paragraph.text, _, header = paragraph.text.rpartition("\n")
         self._close_leaf()
-        self._leaf = Table(aligned, [self._inline.spans(cell, _BOLD) for cell in split(header)])
+        self._leaf = self._writer.header(aligned, header)
         return True
 
     def _close_row(self) -> None:
         if isinstance(self._leaf, Table) and self._leaf.partial is not None:
             row, self._leaf.partial = self._leaf.partial, None
-            self._row(self._leaf, row)
-
-    def _row(self, table: Table, text: str) -> None:
-        cells, count = split(text), len(table.aligned)
-        if len(cells) > count:  # GFM drops them
-            cells[count - 1 :] = [" | ".join(cells[count - 1 :])]
-        cells += [""] * (count - len(cells))
-        table.add([self._inline.spans(cell) for cell in cells])
-        if table.full:
-            table.early = True
-            self._write_table(table)
-
-    def _write_table(self, table: Table) -> None:
-        if not table.written:
-            self.sheet.alone(self._containers)
-        for line in table.lines(self.sheet.room(self._containers)):
-            self.sheet.line(self._containers, line)
-
-
-def _dense(text: str) -> bool:
-    return len(_MARK.findall(text)) * _DENSE > len(text)
+            self._writer.row(self._leaf, row)
 
 
 def _indent(line: str) -> int:
