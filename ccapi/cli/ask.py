@@ -40,7 +40,12 @@ def ask(
     *,
     file: Annotated[
         list[str] | None,
-        typer.Option("--file", "-f", metavar="FILE", help="A text, image or PDF that belongs to it; `-f -`: stdin."),
+        typer.Option(
+            "--file",
+            "-f",
+            metavar="FILE",
+            help="A text, image or PDF to go with it, once or several times; `-`: stdin.",
+        ),
     ] = None,
     go_on: Annotated[
         bool, typer.Option("--continue", "-c", help="Go on with the last session of this directory.")
@@ -55,35 +60,51 @@ def ask(
         ),
     ] = None,
     model: Annotated[
-        str, typer.Option("--model", "-m", help="One of `ccapi models`, or a claude-* id.", show_default=True)
+        str,
+        typer.Option(
+            "--model", "-m", metavar="NAME", help="One of `ccapi models`, or a claude-* id.", show_default=True
+        ),
     ] = DEFAULT_MODEL,
     system: Annotated[str | None, typer.Option(metavar="TEXT", help="Instructions besides the question.")] = None,
     workspace: Annotated[
-        str | None, typer.Option(metavar="NAME", help="The directory below the mounted one to work in.")
+        str | None,
+        typer.Option(metavar="NAME", help="Directory of the gateway's workspace to work in; made if need be."),
     ] = None,
     allow: Annotated[
         list[str] | None,
-        typer.Option(metavar="TOOL", help="A tool it may use, such as Read or 'Bash(git *)'; no others then."),
+        typer.Option(
+            metavar="TOOL", help="A tool it has, such as Read or 'Bash(git *)', once or several times; then no others."
+        ),
     ] = None,
-    deny: Annotated[list[str] | None, typer.Option(metavar="TOOL", help="A tool it may not use, in any case.")] = None,
+    deny: Annotated[
+        list[str] | None, typer.Option(metavar="TOOL", help="A tool that it does not have, whatever is allowed.")
+    ] = None,
     effort: Annotated[_EFFORTS | None, typer.Option(help="How much it thinks.")] = None,
-    max_turns: Annotated[int | None, typer.Option(min=1, max=10_000, help="Steps it may take.")] = None,
-    max_cost: Annotated[float | None, typer.Option(metavar="USD", help="What it may cost.")] = None,
-    timeout: Annotated[float | None, typer.Option(metavar="SECONDS", help="End the run after so long.")] = None,
-    transcript: Annotated[
-        Transcript | None, typer.Option(help="All steps, what is said in them, or the last text.", show_default="full")
+    max_turns: Annotated[
+        int | None, typer.Option(min=1, max=10_000, help="Steps it may take; then it ends, with exit code 1.")
     ] = None,
-    final: Annotated[bool, typer.Option("--final", help="Only the text of the last step.")] = False,
-    full: Annotated[bool, typer.Option("--full", help="Fold no long output of a tool.")] = False,
+    max_cost: Annotated[
+        float | None, typer.Option(metavar="USD", help="What it may cost, by the API's prices.")
+    ] = None,
+    timeout: Annotated[
+        float | None, typer.Option(metavar="SECONDS", help="End the run after so long, with exit code 124.")
+    ] = None,
+    transcript: Annotated[
+        Transcript | None,
+        typer.Option(help="All steps, what is said in them, or what is said last.", show_default="full"),
+    ] = None,
+    final: Annotated[bool, typer.Option("--final", help="Only what is said last: --transcript final.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="Do not fold what tools put out.")] = False,
     thinking: Annotated[bool, typer.Option("--thinking", help="Show what the model thinks.")] = False,
     extract: Annotated[
-        str | None, typer.Option("--extract", "-x", metavar="[LANG]", help="Only the code blocks of the answer.")
+        str | None,
+        typer.Option("--extract", "-x", metavar="[LANG]", help="Only code: the blocks of what is said last."),
     ] = None,
     schema: Annotated[
         str | None, typer.Option(metavar="FILE|JSON", help="Answer with JSON that fits this JSON Schema.")
     ] = None,
     to: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write the answer to a file.")
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write it to a file, not to standard output.")
     ] = None,
     as_json: Json = False,
     stream_json: Annotated[
@@ -93,7 +114,8 @@ def ask(
 ) -> None:
     """Ask Claude Code and see every step of its answer.
 
-    The answer goes to standard output: rendered on a terminal, the plain transcript in a pipe. Ctrl-C ends the run.
+    What is piped in belongs to the question. The answer goes to standard output: rendered on a terminal, the plain
+    transcript in a pipe. Ctrl-C ends the run.
     """
     wanted = Wanted(
         _transcript(transcript, final=final, extract=extract is not None or schema is not None),
