@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 
 import pytest
 
@@ -14,6 +16,7 @@ from tools.pictures.run import Picture
 RED, BOLD, OFF = "\x1b[31m", "\x1b[1m", "\x1b[0m"
 
 
+@pytest.mark.skipif(not os.environ.get("CI") and not shutil.which("tmux"), reason="there is no tmux")
 @pytest.mark.parametrize("picture", PICTURES, ids=lambda picture: picture.name)
 def test_a_picture_is_up_to_date(picture: Picture) -> None:
     """A run of now gives the same text. If not: `make pictures`, and look at them."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import shutil
 from collections.abc import Iterator
 
 import pytest
@@ -67,6 +69,9 @@ def person(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
     with gateway(directory / "gateway", f"--rehearsal={directory / 'ask.toml'}") as running:
         (running.workspace / "one.py").write_text("print(1)\n")
         yield Reader(running, directory)
+
+
+with_jq = pytest.mark.skipif(not os.environ.get("CI") and not shutil.which("jq"), reason="there is no jq")
 
 
 def printed(person: Reader, heading: str) -> list[str]:
@@ -149,6 +154,7 @@ def test_in_a_pipe(person: Reader) -> None:
     )
 
 
+@with_jq
 def test_json(person: Reader) -> None:
     """The jq lines give what they look for, and the table names every member."""
     _, text, about, tools = printed(person, "JSON")
@@ -164,6 +170,7 @@ def test_json(person: Reader) -> None:
     assert re.findall(r"`(\w+)`", of_a_call) == list(data["tools"][0])
 
 
+@with_jq
 def test_events(person: Reader) -> None:
     """What is said, what was called, how it ended; every type of an event is in the table."""
     _, said, called, result = printed(person, "Events")
@@ -174,6 +181,7 @@ def test_events(person: Reader) -> None:
     assert types == {*programs._NAMES.values(), "result"}
 
 
+@with_jq
 def test_an_answer_in_a_form(person: Reader) -> None:
     """By a schema as it is, and by one in a file."""
     name, to_file = printed(person, "An answer in a form")
