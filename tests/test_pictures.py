@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import subprocess
 
 import pytest
 
 from tests.cli.readme import README, Page
+from tests.cli.support import DEADLINE, ROOT
 from tools.pictures import svg
 from tools.pictures.pictures import DIRECTORY, PICTURES, file, made
 from tools.pictures.run import Picture
@@ -21,6 +23,19 @@ RED, BOLD, OFF = "\x1b[31m", "\x1b[1m", "\x1b[0m"
 def test_a_picture_is_up_to_date(picture: Picture) -> None:
     """A run of now gives the same text. If not: `make pictures`, and look at them."""
     assert svg.text_of(made(picture)) == svg.text_of(file(picture).read_text("utf-8"))
+
+
+def test_make_pictures() -> None:
+    """The target that the README names makes them."""
+    done = subprocess.run(
+        ["make", "--dry-run", "--no-print-directory", "--directory", str(ROOT), "pictures"],
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE,
+        check=True,
+    )
+    assert done.stdout.splitlines()[-1] == ".venv/bin/python -m tools.pictures"
+    assert "`make pictures`" in README.prose
 
 
 def test_each_is_shown() -> None:
