@@ -10,7 +10,7 @@ import typer
 from ccapi import settings as host_settings
 from ccapi.cli import browser, context, output, prompt
 from ccapi.cli.prompt import Option
-from ccapi.errors import CodeIncomplete, InputNeeded, LoginFailed, LoginNeeded, UsageError
+from ccapi.errors import CodeIncomplete, LoginFailed, LoginNeeded, UsageError
 
 if TYPE_CHECKING:
     from ccapi.commands.claudeauth import Credential, State, Variable
@@ -116,10 +116,8 @@ def sign_in(
 
 def _may_replace(before: State) -> bool:
     who = f" ({output.printable(before.account)})" if before.account else ""
-    output.say(f"Claude is signed in already: {before.billing}{who}")
-    if not output.interactive():
-        raise InputNeeded("replacing a sign-in needs a yes", hint="If it may go, say so: --force")
-    return prompt.confirm("Replace it?")
+    said = f"Claude is signed in already: {before.billing}{who}"
+    return prompt.agreed("replacing a sign-in", said, "Replace it?", hint=f"{said}\nIf it may go, say so: --force")
 
 
 def _asked() -> Way:

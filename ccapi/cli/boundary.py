@@ -8,7 +8,7 @@ import sys
 from typer.exceptions import Abort, TyperException
 
 from ccapi.cli import output
-from ccapi.cli.context import mode
+from ccapi.cli.context import mode, own
 from ccapi.errors import CcapiError, UnexpectedFailure, UsageError
 
 
@@ -84,7 +84,7 @@ def _failed(error: CcapiError) -> int:
 
 def _mistyped(error: TyperException, args: list[str]) -> UsageError:
     """What typer has to say of a command line, in our words: with how it is meant, and where to read on."""
-    before = args[: args.index("--")] if "--" in args else args
+    before = own(args)
     # Also where there is no command yet that would have the option.
     mode.json = mode.json or "--json" in before or "--stream-json" in before
     mode.stream = mode.stream or "--stream-json" in before

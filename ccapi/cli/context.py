@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -46,6 +46,11 @@ class Mode:
 
 
 mode = Mode()
+
+
+def own(args: Sequence[str]) -> Sequence[str]:
+    """Those of a command line among which there are options: behind a `--` there are none."""
+    return args[: args.index("--")] if "--" in args else args
 
 
 def home() -> Home:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Self
 
 from ccapi.cli import output
 from ccapi.cli.context import mode
-from ccapi.settings.environment import terminal_environment
 
 if TYPE_CHECKING:
     from ccapi.doctor.check import Check, Fix
@@ -29,7 +28,7 @@ class Looking:
 
     def __init__(self) -> None:
         self.took = 0.0  # seconds
-        self._live = output.terminal(sys.stderr) and not mode.quiet and terminal_environment().get("TERM") != "dumb"
+        self._live = output.terminal(sys.stderr) and not mode.quiet and not output.dumb()
         self._said = ""
 
     def __enter__(self) -> Self:

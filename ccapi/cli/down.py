@@ -11,7 +11,6 @@ from ccapi import settings as host_settings
 from ccapi.cli import context, output, prompt
 from ccapi.cli.options import Json
 from ccapi.cli.progress import ProgressView
-from ccapi.errors import InputNeeded
 
 if TYPE_CHECKING:
     from ccapi.commands.teardown import Down, Ended, Volume
@@ -76,11 +75,9 @@ def _agreed(volumes: list[Volume], every: bool) -> bool:
     if not volumes:
         return True
     losses = _describe(volumes)
-    if not output.interactive():
-        hint = f"{losses}\nIf they may go: ccapi down {'--all ' if every else ''}--volumes --yes"
-        raise InputNeeded("removing the volumes needs a yes", hint=hint)
-    output.say(f"These volumes and all that is on them will be gone:\n{losses}")
-    return prompt.confirm("Remove them?")
+    shown = f"These volumes and all that is on them will be gone:\n{losses}"
+    hint = f"{losses}\nIf they may go: ccapi down {'--all ' if every else ''}--volumes --yes"
+    return prompt.agreed("removing the volumes", shown, "Remove them?", hint=hint)
 
 
 def _document(ended: Ended) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from typer.main import get_command_from_info, get_command_name, get_group_from_i
 from typer.models import TyperInfo
 
 from ccapi.cli import output
-from ccapi.cli.context import mode
+from ccapi.cli.context import mode, own
 from ccapi.cli.options import JSON_LINES
 
 COLORS = ("auto", "always", "never")
@@ -129,7 +129,7 @@ class Framed:
 
     def _note_json(self, args: list[str]) -> None:
         """Before anything can fail: a program that asked for JSON gets its errors as JSON, too."""
-        before = args[: args.index("--")] if "--" in args else args
+        before = own(args)
         for option in self.params:  # type: ignore[attr-defined] # typer's
             if given := {"--json", "--stream-json"}.intersection(option.opts, before):
                 mode.json = True
@@ -183,10 +183,6 @@ class PassingOn(Command):
 
     The global options stand before it: `ccapi -p web claude --debug`.
     """
-
-    allow_extra_args = True
-    allow_interspersed_args = False
-    ignore_unknown_options = True
 
     def get_params(self, ctx: Any) -> list[Any]:
         del ctx

@@ -81,6 +81,17 @@ def confirm(question: str, *, default: bool = False, hint: str | None = None) ->
     return False
 
 
+def agreed(what: str, shown: str, question: str, *, hint: str) -> bool:
+    """Yes or no to what cannot be taken back, once `shown` has been said.
+
+    Where nobody can be asked, `what` is said to need a yes, and `hint` how to give it: `InputNeeded`.
+    """
+    if not output.interactive():
+        raise InputNeeded(f"{what} needs a yes", hint=hint)
+    output.say(shown)
+    return confirm(question)
+
+
 def text(question: str, *, hint: str | None = None) -> str:
     """A line that may be seen; empty if nothing was typed."""
     _somebody(question, hint)

@@ -15,7 +15,7 @@ import typer
 
 from ccapi.cli import context, output, prompt, values
 from ccapi.cli.options import Json, Port
-from ccapi.errors import CcapiError, InputNeeded, UsageError
+from ccapi.errors import CcapiError, UsageError
 
 if TYPE_CHECKING:
     from ccapi.client.sessions import Session
@@ -237,12 +237,10 @@ def _agreed(chosen: Sequence[Session], *, every: bool) -> bool:
     if len(chosen) > _NAMED:
         rows.append(f"  and {len(chosen) - _NAMED} more")
     named = "\n".join(rows)
-    if not output.interactive():
-        again = "--all" if every else " ".join(session.id[:SHORT] for session in chosen)
-        hint = f"{named}\nIf they may go: ccapi sessions rm {again} --yes"
-        raise InputNeeded(f"removing {_count(len(chosen))} needs a yes", hint=hint)
-    output.say(_cut(named))
-    return prompt.confirm(f"Remove {'all ' if every and len(chosen) > 1 else ''}{_count(len(chosen))}, for good?")
+    again = "--all" if every else " ".join(session.id[:SHORT] for session in chosen)
+    hint = f"{named}\nIf they may go: ccapi sessions rm {again} --yes"
+    question = f"Remove {'all ' if every and len(chosen) > 1 else ''}{_count(len(chosen))}, for good?"
+    return prompt.agreed(f"removing {_count(len(chosen))}", _cut(named), question, hint=hint)
 
 
 def _outcome(deleted: Deleted) -> dict[str, Any]:

@@ -13,7 +13,6 @@ from ccapi import settings as host_settings
 from ccapi.cli import context, output, prompt
 from ccapi.cli.options import Json
 from ccapi.cli.progress import ProgressView
-from ccapi.errors import InputNeeded
 
 if TYPE_CHECKING:
     from ccapi.commands.uninstall import Artefact, Found, Scope
@@ -69,11 +68,9 @@ def uninstall(
 def _agreed(found: Found, scope: Scope) -> bool:
     if not found.artefacts:
         return True
-    if not output.interactive():
-        hint = f"{_listed(found).rstrip()}\nIf it may go: ccapi uninstall --yes"
-        raise InputNeeded("removing all of this needs a yes", hint=hint)
-    output.say((_listed(found) + _by_hand(found, scope)).rstrip())
-    return prompt.confirm("Remove all of it?")
+    shown = (_listed(found) + _by_hand(found, scope)).rstrip()
+    hint = f"{_listed(found).rstrip()}\nIf it may go: ccapi uninstall --yes"
+    return prompt.agreed("removing all of this", shown, "Remove all of it?", hint=hint)
 
 
 def _remove(scope: Scope) -> Found:

@@ -11,7 +11,7 @@ from ccapi import settings as host_settings
 from ccapi.cli import context, output, prompt
 from ccapi.cli.options import Json
 from ccapi.cli.progress import ProgressView
-from ccapi.errors import InputNeeded, UsageError
+from ccapi.errors import UsageError
 
 if TYPE_CHECKING:
     from ccapi.commands.upgrade import Plan, Release
@@ -72,11 +72,8 @@ def _agreed(settings: Settings) -> bool:
     going_on = work.look(settings.home, host_settings.docker_environment())
     if not going_on.any:
         return True
-    if not output.interactive():
-        hint = "Once it has ended, or: ccapi upgrade --yes"
-        raise InputNeeded(f"{going_on}; that ends with the container, which needs a yes", hint=hint)
-    output.say(f"{going_on}; that ends with the container.")
-    return prompt.confirm("Replace it?")
+    what = f"{going_on}; that ends with the container"
+    return prompt.agreed(f"{what}, which", f"{what}.", "Replace it?", hint="Once it has ended, or: ccapi upgrade --yes")
 
 
 def _say(plan: Plan, after: Release | None, *, as_json: bool, dry_run: bool) -> None:

@@ -161,6 +161,6 @@ class Summary:
         return list(keys.listed(self.settings.home))
 
     def _billing(self) -> str:
-        from ccapi.commands.claudeauth import BILLING
+        from ccapi.commands.claudeauth import BILLING, SCRIPTED
 
-        return "nobody pays: the model is scripted" if self.rehearsal else BILLING[self.result.sign_in.method]
+        return SCRIPTED if self.rehearsal else BILLING[self.result.sign_in.method]

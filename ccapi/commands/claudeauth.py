@@ -42,6 +42,7 @@ BILLING: Mapping[Method, str] = {
     "bearer": "whoever issued ANTHROPIC_AUTH_TOKEN",
     "other": "another provider",
 }
+SCRIPTED = "nobody pays: the model is scripted"  # whoever is signed in
 _PREFIX: Mapping[Variable, str] = {"CLAUDE_CODE_OAUTH_TOKEN": "sk-ant-oat", "ANTHROPIC_API_KEY": "sk-ant-api"}
 _URL_AFTER = 30.0  # seconds until the CLI has printed the URL
 _EXCHANGE = 90.0  # seconds for it to make a login of the code

@@ -125,9 +125,9 @@ def install(shell: Shell, environ: Mapping[str, str], home: Home) -> Installed:
 
 def uninstall(environ: Mapping[str, str], home: Home) -> list[Path]:
     """Take all of it out; the files that were removed, or have a line less. Raises `OutputFailed`."""
-    found = installed(environ, home)
+    found, scripts = installed(environ, home), _scripts(environ, home)
     for file in found:
-        if file in _scripts(environ, home):
+        if file in scripts:
             file.unlink(missing_ok=True)
         else:
             kept = (line for line in _read(file).splitlines() if not line.endswith(_MARK))

@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from ccapi.commands import proxy, stacks, work
-from ccapi.commands.claudeauth import BILLING
+from ccapi.commands.claudeauth import BILLING, SCRIPTED
 from ccapi.errors import CcapiError, DockerUnavailable
 from ccapi.paths import Home
 from ccapi.settings import Settings
@@ -56,7 +56,7 @@ class Report:
     def billing(self) -> str | None:
         """Who pays for an answer."""
         if self.rehearsal:
-            return "nothing to pay: the model is scripted"
+            return SCRIPTED
         return BILLING[self.facts.sign_in.method] if self.facts.sign_in else None
 
     @property

@@ -63,6 +63,7 @@ def test_a_healthy_stack(running: Project) -> None:
     assert table[2][:2] == ["proxy", "running"]
     assert f"ccapi {__version__}, Claude Code 2." in done.stdout
     assert "scripted (rehearsal scenario default)" in done.stdout
+    assert "Billing      nobody pays: the model is scripted\n" in done.stdout
     assert "is wanted" not in done.stdout
     assert max(map(len, lines)) <= 80
 

@@ -138,9 +138,11 @@ def _kept(facts: Facts) -> datetime | None:
 
 def billing(facts: Facts) -> Finding:
     """Several may be there at once: then one wins without a word."""
+    from ccapi.commands.claudeauth import SCRIPTED
+
     state = claude_state(facts)
     if state.rehearsal:
-        return info("nobody pays: the scripted model answers")
+        return info(SCRIPTED)
     losing = [f"{found.name} in {_where(found)}" for found in state.credentials if found.method != state.method]
     if state.login not in {"none", state.method}:
         losing.append("an apiKeyHelper" if state.login == "helper" else f"a sign-in ({_short(state.login)})")
