@@ -27,7 +27,7 @@ def uses(name: str) -> Iterator[str]:
         ("os.environ", {"settings/environment.py", "gateway/settings.py", "cli/output.py", "oauth/worker.py"}),
         ("os.getenv", set()),
         ("print", set()),
-        ("sys.stdout", {"cli/output.py", "cli/answer/printer.py", "cli/main.py"}),
+        ("sys.stdout", {"cli/output.py", "cli/answer/choose.py", "cli/main.py"}),
         ("docker.from_env", {"stack/engine.py"}),
         ("subprocess.Popen", {"stack/compose.py", "commands/demo.py", "commands/updates.py", "cli/browser.py"}),
         (

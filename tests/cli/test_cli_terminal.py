@@ -1,76 +1,123 @@
-"""`ccapi ask` on a terminal: readable, complete, and nothing an answer says can command the terminal."""
+"""What `ccapi ask` sends to a terminal, byte by byte: complete, and nothing an answer says can command it."""
 
 from __future__ import annotations
 
 import os
 import re
+import signal
+import termios
 
 import pytest
 
 from ccapi.errors import UpstreamFailed
-from tests.cli.support import SGR, Cli, FakeAnswer, FakeGateway, Gateway, ended
+from tests.cli.support import Cli, FakeAnswer, FakeGateway, Gateway, Terminal, ended
+
+# All that the live area uses: colours, links, cursor, margin, erasure, the marks of a synchronized update.
+OWN = re.compile(
+    r"\x1b\[[0-9;]*m|\x1b\]8;;[^\x00-\x1f\x7f-\x9f]*\x1b\\|\x1b\[\?(?:25|7|2026)[hl]|\x1b\[\d*[ABJK]|\x1b[78]|\r"
+)
+COMMANDS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
-def letters(text: str) -> str:
-    return "".join(character for character in text if character.isalnum())
+def plain(text: str) -> str:
+    """What is left when everything that the live area may send is taken away."""
+    return OWN.sub("", text)
 
 
-def without_fences(content: str) -> str:
-    """The content without the lines that open and close a code block, language included."""
-    return re.sub(r"(?m)^`{3,}.*$", "", content)
+def echoes(terminal: Terminal) -> bool:
+    """Whether what is typed shows."""
+    return bool(termios.tcgetattr(terminal._fd)[3] & termios.ECHO)
 
 
-@pytest.fixture(scope="module")
-def shown(tmp_path_factory: pytest.TempPathFactory, scripted: Gateway) -> str:
-    """All that a terminal gets of an answer with control sequences in its text and in a tool's output."""
-    with Cli(tmp_path_factory.mktemp("shown")).terminal(
-        "ask", "--port", str(scripted.port), "print controls"
-    ) as terminal:
-        text = terminal.read_all()
-    assert terminal.process.returncode == 0, text
-    return text
-
-
-def test_an_answer_on_a_terminal(shown: str, scripted: Gateway) -> None:
-    """Every letter of the transcript is there, tool output and all, under a bold tool name and a ruled separator."""
-    plain = SGR.sub("", shown)
-    assert letters(plain) == letters(without_fences(scripted.chat("print controls")))
-    assert "● Bash" in plain
-    assert re.search(r"(?m)^─+$", plain)
-    assert re.search(r"(?m)^  │ end", plain)
-    assert plain.endswith("Both are **done**.\n")
-
-
-def test_no_control_sequence_of_an_answer_reaches_the_terminal(shown: str) -> None:
-    """Titles, screen clearing, colours, bells and backspaces, from the model and from a tool, arrive as plain text."""
-    plain = SGR.sub("", shown)
-    assert "[31mred" in plain, "what was a colour is text now"
-    assert "]0;owned" in plain
-    assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", plain)
+def test_no_control_sequence_of_an_answer_reaches_the_terminal(cli: Cli, scripted: Gateway) -> None:
+    """Titles, screen clearing, colours, bells and backspaces, from the model and from a tool, are text or nothing."""
+    with cli.terminal("ask", "--port", str(scripted.port), "print controls") as terminal:
+        shown = plain(terminal.read_all())
+    assert terminal.process.returncode == 0, shown
+    assert not COMMANDS.search(shown)
+    assert "[31mred" in shown, "what was a colour is text now"
+    assert "]0;owned" in shown
+    assert "✓ Bash sh controls.sh" in shown
+    assert "\n  │ end" in shown
 
 
 def test_the_tool_that_runs_is_named_while_it_runs(cli: Cli, scripted: Gateway) -> None:
     """A command of a minute is on the screen at its start; Ctrl-C then ends it: exit 130, no `claude` left."""
     with cli.terminal("ask", "--port", str(scripted.port), "slow, please") as terminal:
         terminal.read_until("for second in $(seq 60)")
-        assert "● Bash" in SGR.sub("", terminal.text)
         descriptors = [os.pidfd_open(pid) for pid in scripted.claude_pids()]
         assert descriptors
+        assert not echoes(terminal)
         terminal.type(b"\x03")
-        shown = terminal.read_all()
+        shown = plain(terminal.read_all())
         assert terminal.process.returncode == 130
-        assert "interrupted" in shown
+        assert "○ Bash for second" in shown
+        assert shown.index("○ Bash for second") < shown.index("interrupted; the run was ended")
+        assert "continue with: ccapi ask -c" in shown
         assert "Traceback" not in shown
+        assert "^C" not in shown
         assert ended(descriptors, 5)
 
 
-@pytest.mark.parametrize("environ", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
-def test_a_terminal_without_colours(cli: Cli, fake: FakeGateway, environ: dict[str, str]) -> None:
-    """NO_COLOR and TERM=dumb: the same look without a single escape sequence."""
-    with cli.terminal("ask", "--port", str(fake.port), "hello", environ=environ) as terminal:
-        fake.answer("**Bash** `ls`\n\n```\none\n```\n\n---\n\ntwo")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_the_terminal_is_left_as_it_was_found(cli: Cli, fake: FakeGateway, number: signal.Signals) -> None:
+    """However it ends: the cursor is there again, lines wrap, what is typed shows, and what had come stays."""
+    answer = FakeAnswer()
+    with cli.terminal("ask", "--port", str(fake.port), "hello") as terminal:
+        with fake.request() as connection:
+            connection.sendall(answer.begin() + answer.text("The first line.\n\nThe sec"))
+            terminal.read_until("The sec")
+            assert not echoes(terminal)
+            terminal.process.send_signal(number)
+            fake.cancelled()
         shown = terminal.read_all()
-    assert shown == f"● Bash ls\n\n  │ one\n\n{'─' * 40}\n\ntwo\n"
+        assert echoes(terminal)
+    assert shown.rfind("\x1b[?25h") > shown.rfind("\x1b[?25l")
+    assert shown.rfind("\x1b[?7h") > shown.rfind("\x1b[?7l")
+    last = shown.split("\x1b[?2026h")[-1].split("\x1b[?2026l")[0]
+    assert plain(last) == "\nThe sec\n"
+
+
+def test_what_is_typed_meanwhile_harms_nothing(cli: Cli, fake: FakeGateway) -> None:
+    """Enter does not move the live area: it is not echoed, and is there for whoever reads the terminal next."""
+    answer = FakeAnswer()
+    with cli.terminal("ask", "--port", str(fake.port), "hello") as terminal:
+        with fake.request() as connection:
+            connection.sendall(answer.begin() + answer.text("One.\n\nTwo"))
+            terminal.read_until("Two")
+            terminal.type(b"ls -l\n")
+            connection.sendall(answer.text(".") + answer.end())
+        shown = plain(terminal.read_all())
+    assert terminal.process.returncode == 0
+    assert "ls" not in shown
+
+
+@pytest.mark.parametrize("environ", [{"TERM": "dumb"}, {"TERM": "dumb", "FORCE_COLOR": ""}])
+def test_a_terminal_that_knows_no_sequences(cli: Cli, scripted: Gateway, environ: dict[str, str]) -> None:
+    """TERM=dumb: the same look, in finished lines only, and not a single escape sequence."""
+    with cli.terminal("ask", "--port", str(scripted.port), "print controls", environ=environ) as terminal:
+        shown = terminal.read_all()
+    assert not COMMANDS.search(shown)
+    assert "✓ Bash sh controls.sh" in shown
+
+
+def test_no_colour(cli: Cli, scripted: Gateway) -> None:
+    """NO_COLOR: the live area is there, and nothing has a colour, or is bold."""
+    with cli.terminal("ask", "--port", str(scripted.port), "print controls", environ={"NO_COLOR": "1"}) as terminal:
+        shown = terminal.read_all()
+    assert not re.search(r"\x1b\[[0-9;]*m", shown)
+    assert "\x1b[?2026h" in shown
+
+
+def test_a_terminal_without_utf8(cli: Cli, scripted: Gateway) -> None:
+    """Signs that it has no letters for are replaced; nothing is lost of what it can show, and nothing crashes."""
+    environ = {"PYTHONIOENCODING": "ascii", "LC_ALL": "C"}
+    with cli.terminal("ask", "--port", str(scripted.port), "print controls", environ=environ) as terminal:
+        shown = plain(terminal.read_all())
+    assert terminal.process.returncode == 0
+    assert shown.isascii()
+    assert "+ Bash sh controls.sh" in shown
+    assert "\n  | end" in shown
 
 
 def test_notices_and_errors_cannot_command_the_terminal_either(cli: Cli, fake: FakeGateway) -> None:
@@ -81,21 +128,8 @@ def test_notices_and_errors_cannot_command_the_terminal_either(cli: Cli, fake: F
     with cli.terminal("ask", "--port", str(fake.port), "hello") as terminal:
         with fake.request() as connection:
             connection.sendall(began + b": retry \x1b]0;owned\x07 1 of 4\n\n" + error)
-        shown = SGR.sub("", terminal.read_all())
+        shown = plain(terminal.read_all())
     assert "retry" in shown
     assert "bad" in shown
-    assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", shown)
+    assert not COMMANDS.search(shown)
     assert terminal.process.returncode == 1
-
-
-def test_a_notice_does_not_tear_a_line_of_the_answer(cli: Cli, fake: FakeGateway) -> None:
-    """A notice in mid-line stands on a line of its own."""
-    answer = FakeAnswer()
-    with cli.terminal("ask", "--port", str(fake.port), "hello") as terminal:
-        with fake.request() as connection:
-            connection.sendall(answer.begin() + answer.text("The answer is"))
-            terminal.read_until("The answer is")
-            connection.sendall(b": retry 1 of 4\n\n" + answer.text(" four.") + answer.end())
-        shown = SGR.sub("", terminal.read_all())
-    assert "\nretry 1 of 4\n" in shown or shown.startswith("retry 1 of 4\n")
-    assert letters("The answer is four") == letters(shown.replace("retry 1 of 4", ""))

@@ -28,11 +28,14 @@ class Tmux:
         self._directory = directory
         self._environ = environ
         self._socket = f"ccapi-{uuid.uuid4().hex[:12]}"
+        self._code = directory / f"{self._socket}.code"
         self._config = directory / "tmux.conf"
         self._config.write_text(_CONFIG, "ascii")
 
     def start(self, program: Sequence[str], *, columns: int, rows: int) -> None:
-        self._run("new-session", "-d", "-x", str(columns), "-y", str(rows), f"exec {shlex.join(program)}")
+        new = shlex.quote(f"{self._code}.new")
+        kept = f"trap : INT; {shlex.join(program)}; echo $? > {new}; mv {new} {shlex.quote(str(self._code))}"
+        self._run("new-session", "-d", "-x", str(columns), "-y", str(rows), kept)
 
     def end(self) -> None:
         self._run("kill-server", check=False)
@@ -71,11 +74,11 @@ class Tmux:
 
     @property
     def exit_code(self) -> int | None:
-        dead, code = self._run("display-message", "-p", "#{pane_dead},#{pane_dead_status}").strip().split(",")
-        return int(code or -1) if dead == "1" else None
+        """None while the program runs."""
+        return int(self._code.read_text("ascii")) if self._code.exists() else None
 
     def await_that(self, what: Callable[[], object]) -> None:
-        """Until it is so; fails with what is to be seen, after the deadline or when the program has ended without it."""
+        """Until it is so; fails with what is to be seen, after the deadline or at the program's end without it."""
         deadline = time.monotonic() + 2 * DEADLINE
         while not what():
             ended = self.exit_code is not None

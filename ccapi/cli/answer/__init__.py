@@ -1,5 +1,1 @@
-"""How an answer looks on a terminal."""
-
-from ccapi.cli.answer.printer import AnswerPrinter
-
-__all__ = ["AnswerPrinter"]
+"""How an answer looks: on a terminal, in a pipe, to a program."""

@@ -28,6 +28,7 @@ _NO_WRAP, _WRAP = "\x1b[?7l", "\x1b[?7h"
 # From the beginning of the line to the end of the screen. In two parts, as tmux takes the erasure of a whole screen for
 # one that is to be remembered.
 _ERASE = "\r\x1b[K\x1b7\x1b[B\x1b[J\x1b8"
+_PLAIN_SIGNS = str.maketrans("✓✗○●│─┼•◦☐▶☑…⋮⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏·", "+xo*|-+*o.>+~:|/-\\|/-\\|/.")
 _DEFAULT = os.terminal_size((80, 24))
 
 
@@ -37,6 +38,13 @@ def size(stream: TextIO) -> os.terminal_size:
         found = os.get_terminal_size(stream.fileno())
         return os.terminal_size((found.columns or _DEFAULT.columns, found.lines or _DEFAULT.lines))
     return _DEFAULT
+
+
+def _encodable(text: str, stream: TextIO) -> str:
+    """The signs of an answer's look in letters that any terminal has, where this one has not these."""
+    if (stream.encoding or "").lower().replace("-", "") == "utf8":
+        return text
+    return text.translate(_PLAIN_SIGNS)
 
 
 class LiveArea:
@@ -62,7 +70,7 @@ class LiveArea:
         before = (_ERASE if self._shown else _HIDE) if lines else self._gone
         written = "".join(f"{line}\n" for line in finished)
         area = f"{_NO_WRAP}{chr(10).join(lines)}{_WRAP}{_back(len(lines))}" if lines else ""
-        self._write(f"{_BEGIN}{before}{written}{area}{_END}")
+        self._write(_encodable(f"{_BEGIN}{before}{written}{area}{_END}", self._stream))
         self._shown = bool(lines)
 
     def close(self) -> None:
@@ -97,7 +105,7 @@ class Lines:
     def update(self, finished: Sequence[str], live: Sequence[str]) -> None:
         del live
         if finished:
-            output.write("".join(f"{line}\n" for line in finished), self._stream)
+            output.write(_encodable("".join(f"{line}\n" for line in finished), self._stream), self._stream)
 
     def close(self) -> None:
         """Nothing was changed."""

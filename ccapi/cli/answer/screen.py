@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, Self
 
 from ccapi.cli import output
-from ccapi.cli.answer.cells import chop, fit
+from ccapi.cli.answer.cells import chop, fit, harmless
 from ccapi.cli.answer.live import undisturbed
 from ccapi.cli.answer.toolview import State, ToolView, duration
 from ccapi.wire.events import (
@@ -88,6 +88,7 @@ class _Call:
     seconds: float | None = None  # that it took
     steps: list[_Speech | _Call] = field(default_factory=list)
     headed: bool = False  # its heading is there, for the steps below it
+    said: str = ""  # by a subagent at last
     written: bool = False
 
     def state(self, unfinished: State = "running") -> State:
@@ -190,7 +191,7 @@ class ScreenView:
             case ToolFinished():
                 self._finished(event)
             case Notice():
-                self._put("note", self._dimmed(chop(output.printable(event.message), self._width())))
+                self._put("note", self._dimmed(self._plain(event.message)))
             case MessageStarted(parent=None):
                 self._begin_message()
             case MessageFinished(parent=str(parent)):
@@ -326,6 +327,7 @@ class ScreenView:
                     return False
                 self._head(call, depth)
                 self._write_speech(step, depth + 1)
+                call.said = "" if step.block.thinking else "".join(step.pieces).strip()
             else:
                 if step.result or ended:
                     self._head(call, depth)
@@ -354,7 +356,7 @@ class ScreenView:
         if self._show != "full":
             return
         lines = [self._call_line(call, depth, call.state("unfinished"), call.seconds)]
-        if result := call.result:
+        if (result := call.result) and not (call.said and call.said in result.output):  # it is there already
             arguments, width = call.arguments or {}, self._width(depth)
             details = self._tools.details(
                 call.name, arguments, result.output, width, is_error=result.is_error, full_size=result.full_size
@@ -386,6 +388,10 @@ class ScreenView:
             self._put("thinking", self._dimmed(lines), joined=joined)
         else:
             self._put("text", lines, joined=joined)
+
+    def _plain(self, text: str) -> list[str]:
+        lines = harmless(output.printable(text)).expandtabs().split("\n")
+        return [part for line in lines for part in chop(line, self._width())]
 
     def _new_markdown(self, *, thinking: bool) -> Markdown:
         from ccapi.cli.answer.markdown import Markdown
