@@ -36,7 +36,7 @@ from ccapi.wire.events import (
 log = logging.getLogger(__name__)
 
 _SESSION_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_SYNTHETIC = "<synthetic>"
+SYNTHETIC = "<synthetic>"  # the model of what the CLI says itself, in the assistant's place
 _NO_KEY = "none"  # so the CLI says with a login, with a bearer token, and with another provider
 _REFUSED = 401
 # In the CLI's own prompt to the model after the stream broke, or hit a limit.
@@ -224,7 +224,7 @@ class Decoder:
 
     def _assistant(self, message: Mapping[str, Any]) -> list[RunEvent]:
         body = message["message"]
-        if body.get("model") == _SYNTHETIC:
+        if body.get("model") == SYNTHETIC:
             # The CLI's own words about an error (or an interrupt): a reason, never an answer.
             text = "".join(block.get("text", "") for block in body["content"] if block.get("type") == "text")
             self._cli_error = outcome.CliError(text, str(message.get("error", "")))

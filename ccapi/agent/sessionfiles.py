@@ -17,6 +17,12 @@ earlier entry. What the real CLI does (see `tests/agent/test_agent_sessionfiles.
 
 Hence `whole`.
 
+- It can be resumed at any entry, also between a call and its result (the model is told that there is none). A run that
+  was interrupted wrote down how far it got; one that was killed, all but the message that it was in. So an answer that
+  was cut off can be gone on with behind the last that was said in it.
+
+Hence `end`.
+
 Everything here blocks: call it in a thread.
 """
 
@@ -33,6 +39,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from ccapi.agent.decoder import SYNTHETIC
 from ccapi.agent.launch import config_dir
 
 log = logging.getLogger(__name__)
@@ -74,6 +81,22 @@ class SessionFiles:
         except OSError:
             return False
         return tree.resumable(checkpoint)
+
+    def end(self, session_id: str, after: str | None) -> str | None:
+        """Where a session ends that can be resumed there, if the assistant said something after the entry `after`.
+
+        `after` None: at all. What the CLI says in its place about an error is no answer. To be called when nobody
+        writes to the session.
+        """
+        tree, answers = _Tree(), set()
+        try:
+            for entry in self._read(session_id, having=b'"parentUuid"'):
+                if tree.add(entry) and _is_answer(entry):
+                    answers.add(entry["uuid"])
+        except OSError as error:
+            log.warning("the session %s cannot be read: %s", session_id, error.strerror or error)
+            return None
+        return tree.end(after, answers)
 
     def read(self, session_id: str, *, limit: int = MAX_READ) -> Iterator[Entry]:
         """The entries, in the order of the file; of one that is longer than `limit` bytes, the last.
@@ -197,6 +220,14 @@ class _Tree:
         chain = self.before(checkpoint)
         return bool(chain) and self._parents[chain[-1]] is None and checkpoint in self.before(self._last, mended=True)
 
+    def end(self, after: str | None, answers: Collection[str]) -> str | None:
+        """The last that was said, if it can be resumed there, and one of the `answers` lies on the way from `after`."""
+        chain = self.before(self._last, summarised=True)
+        if self._last is None or (after is not None and after not in chain) or not self.resumable(self._last):
+            return None
+        new = chain if after is None else chain[: chain.index(after)]
+        return self._last if any(uuid in answers for uuid in new) else None
+
 
 def _of_branch(said: Sequence[Entry], chained: Collection[str]) -> list[Entry]:
     """The entries of a chain, and those that hang on it: tools called at once have results beside each other."""
@@ -210,6 +241,11 @@ def _of_branch(said: Sequence[Entry], chained: Collection[str]) -> list[Entry]:
             calls |= {_name(block, "id") for block in blocks if block.get("type") == "tool_use"}
             found.append(entry)
     return found
+
+
+def _is_answer(entry: Entry) -> bool:
+    message = entry.get("message")
+    return entry["type"] == "assistant" and isinstance(message, dict) and message.get("model") != SYNTHETIC
 
 
 def _name(of: Mapping[str, Any], key: str) -> str | None:

@@ -112,6 +112,7 @@ class Conversations:
         self._files = files
         self._kept = kept
         self._claims = _Claims()
+        self._begun: dict[str, str] = {}  # sessions in use that may not be known yet, and their owners
 
     @asynccontextmanager
     async def plan(
@@ -140,12 +141,36 @@ class Conversations:
             find = partial(self._after, checkpoint)
         else:
             find = self._known
+        while self._begun.get(question.session_id or "") == scope.owner:
+            async with hold(str(question.session_id)):
+                pass  # it is known by now, or will never be
         async with AsyncExitStack() as claim:
             plan = await self._settled(partial(find, question, scope), hold, claim, persist=question.persist)
             if plan is None:
                 await claim.enter_async_context(hold(str(question.session_id)))
                 plan = await self._at_end(question, scope)
             yield replace(plan, claim=claim)
+
+    def begun(self, plan: Plan, session_id: str, owner: str) -> None:
+        """The run is in this session. If it is a new one, or a fork, it is the block's alone from now on, too.
+
+        Who names it, having learnt of it so early, waits until the block has been left.
+        """
+        if not self._claims.held(session_id):
+            plan.claim.enter_context(self._claims.taken(session_id))
+            self._begun[session_id] = owner
+            plan.claim.callback(self._begun.pop, session_id)
+
+    async def cut_off(self, plan: Plan, session_id: str) -> str | None:
+        """The checkpoint at which a run has left the session that ended before its answer was complete.
+
+        None if nothing was answered, or nothing can be gone on with, or the client tells its history: that says where
+        to go on. Call it in the plan's block, when the run's process has ended.
+        """
+        before = None if isinstance(plan, New) else plan.checkpoint
+        if isinstance(plan, Resume) and plan.memory is not None and not plan.fork:
+            return None
+        return await asyncio.to_thread(self._files.end, session_id, before)
 
     async def remember(self, plan: Plan, text: str, session_id: str, checkpoint: str, *, shown: bool = True) -> bool:
         """The client will tell what it told now, its question, and then `text` as the assistant's message.

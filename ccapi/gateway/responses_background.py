@@ -24,7 +24,7 @@ from ccapi.gateway.runs import Answer
 from ccapi.gateway.security import log_detail
 from ccapi.gateway.store import StoredResponse
 from ccapi.redact import redact
-from ccapi.wire.events import Notice, RunFailed
+from ccapi.wire.events import Notice, RunFailed, RunFinished
 from ccapi.wire.responseitems import Object, error_object
 from ccapi.wire.responses import Encoder, sse
 from ccapi.wire.responsesdecoder import Decoder
@@ -53,6 +53,7 @@ class _Live:
         self.rest: list[Object] = []  # events that could not be written
         self.task: asyncio.Task[None] | None = None
         self.keeping: asyncio.Task[bool] | None = None
+        self.answer: Answer | None = None
         self._recorder: Recorder | None = None
         self._followers = 0
         self._alone: asyncio.TimerHandle | None = None
@@ -191,8 +192,8 @@ class Backgrounds:
     async def document(self, response_id: str, owner: str) -> Object | None:
         """Of a response that is not over, or whose end is not stored."""
         live = self._of(response_id, owner)
-        if live and live.keeping:  # who is told that it is complete may go on from it at once
-            await asyncio.wait([live.keeping])
+        if live and live.task and live.last:  # who is told that it is over may go on from it at once
+            await asyncio.wait([live.task])
         return live.document if live else None
 
     async def cancel(self, response_id: str, owner: str) -> Object | None:
@@ -256,9 +257,24 @@ class Backgrounds:
 
         async with self._runs.open(live.pending, live.encoder, waiting, _LOOK) as answer:
             await self._begin(live, queued=False)
+            live.answer = answer
             await self._record(live, answer)
-            live.keeping = asyncio.create_task(self._runs.keep(live.pending, answer, live.document))
-            self._end(live, stored=await asyncio.shield(live.keeping))
+            if isinstance(answer.end, RunFinished):
+                await self._keep(live, answer)
+        if not live.ended:  # a failure is told when it is known what can follow
+            await self._keep(live, answer)
+
+    async def _keep(self, live: _Live, answer: Answer) -> None:
+        self._name_session(live)
+        live.keeping = asyncio.create_task(self._runs.keep(live.pending, answer, live.document))
+        self._end(live, stored=await asyncio.shield(live.keeping))
+
+    @staticmethod
+    def _name_session(live: _Live) -> None:
+        """Once a run has been left that was cut off: its session is not named if nothing of it was kept."""
+        answer, about = live.answer, live.document.get("ccapi")
+        if about and answer and not isinstance(answer.end, RunFinished) and not answer.continues:
+            about["session_id"] = ""
 
     async def _begin(self, live: _Live, *, queued: bool) -> None:
         if live.begun.done():
@@ -293,8 +309,10 @@ class Backgrounds:
             return
         if error:
             log_detail(error)
-        live.last = live.encoder.feed([RunFailed(error)]) if error else live.encoder.cancel()
-        self._end(live, stored=await self._runs.save(live.pending, live.document))
+        if not live.last:
+            live.last = live.encoder.feed([RunFailed(error)]) if error else live.encoder.cancel()
+        self._name_session(live)
+        self._end(live, stored=await self._runs.save(live.pending, live.document, live.answer))
 
     def _end(self, live: _Live, *, stored: bool) -> None:
         live.end()

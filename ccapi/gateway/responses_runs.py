@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 
@@ -15,7 +15,7 @@ from ccapi.gateway.responses_input import answer_text
 from ccapi.gateway.runs import Answer, Runs
 from ccapi.gateway.slots import acquire
 from ccapi.gateway.store import Store, StoredResponse
-from ccapi.wire.events import RunEvent, RunFinished
+from ccapi.wire.events import RunEvent
 from ccapi.wire.responseitems import Object
 from ccapi.wire.responses import Encoder
 
@@ -76,7 +76,10 @@ class ResponseRuns:
                 checkpoint=pending.checkpoint,
                 task=pending.task,
             )
+            opened: list[Answer] = []
+            stack.push_async_callback(self._goes_on, pending, opened)
             answer = await stack.enter_async_context(run)
+            opened.append(answer)
             encoder.show, encoder.names_session = answer.transcript, answer.question.persist
             yield answer
 
@@ -94,24 +97,11 @@ class ResponseRuns:
         An answer that was given is not taken back because of that; `document` then says that it was not stored.
         """
         await answer.remember(answer_text(document["output"]))
-        if not pending.stored:
-            return True
-        end = answer.end if isinstance(answer.end, RunFinished) and answer.question.persist else None
-        session_id, checkpoint = (end.session_id, end.checkpoint) if end and end.checkpoint else (None, None)
-        if not await self.save(pending, document, session_id, checkpoint):
-            return False
-        if pending.conversation and session_id:
-            owner = pending.caller.owner
-            try:
-                await self.store.set_conversation_session(pending.conversation, owner, session_id)
-            except StoreFailed as error:
-                log.error("a conversation does not know its last turn: %s", error.message)  # noqa: TRY400 -- that is all
-        return True
+        return not pending.stored or await self.save(pending, document, answer)
 
-    async def save(
-        self, pending: Pending, document: Object, session_id: str | None = None, checkpoint: str | None = None
-    ) -> bool:
+    async def save(self, pending: Pending, document: Object, answer: Answer | None = None) -> bool:
         """Whether it was stored; the log says why not."""
+        session_id, checkpoint = (answer and answer.place) or (None, None)
         try:
             await self.store.save_response(
                 StoredResponse(
@@ -131,6 +121,16 @@ class ResponseRuns:
             document["store"] = False
             return False
         return True
+
+    async def _goes_on(self, pending: Pending, answers: Sequence[Answer]) -> None:
+        """When the run has been left: its conversation is now where the answer ended, or was cut off."""
+        places = [answer.place for answer in answers if answer.place]
+        if not (pending.conversation and pending.stored and places):
+            return
+        try:
+            await self.store.set_conversation_session(pending.conversation, pending.caller.owner, places[0][0])
+        except StoreFailed as error:
+            log.error("a conversation does not know its last turn: %s", error.message)  # noqa: TRY400 -- that is all
 
     @asynccontextmanager
     async def _turn(self, conversation: str, waiting: Waiting, every: float) -> AsyncIterator[None]:

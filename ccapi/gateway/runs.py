@@ -5,19 +5,22 @@ Both APIs open their runs here, so that policy, workspaces, slots, sessions and 
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from ccapi.agent.options import Resume, RunOptions
+from ccapi.agent import options as agent_options
+from ccapi.agent.options import RunOptions
 from ccapi.agent.run import Agent, Run, RunRequest
 from ccapi.errors import GatewayStopping, NotSignedIn, SessionNotFound
 from ccapi.gateway import policy
 from ccapi.gateway.access import Caller
-from ccapi.gateway.conversations import Conversations, New, Plan, Scope
+from ccapi.gateway.conversations import Conversations, New, Plan, Resume, Scope
 from ccapi.gateway.fetch import Fetcher
 from ccapi.gateway.metrics import Api, Metrics, ObservedRun, Start
 from ccapi.gateway.models import Models
@@ -60,6 +63,7 @@ class Answer:
         self._observed = observed
         self._begin = begin
         self.continues = False  # whether the session can be gone on with by its id: it was kept, and is known
+        self.place: tuple[str, str] | None = None  # session and checkpoint behind which the next turn can be asked
         self._files: list[tuple[str, str]] = []  # outputs that the CLI moved into files
         self._tools = False
 
@@ -90,7 +94,7 @@ class Answer:
         for event in events:
             kind = type(event)
             if kind is RunStarted:
-                self.api_model = event.model or self.api_model  # type: ignore[union-attr] # its type was looked at
+                self._started(event)  # type: ignore[arg-type] # its type was just looked at
             elif kind is TextDelta:
                 self._observed.first_text()
             elif kind is ToolFinished:
@@ -102,6 +106,11 @@ class Answer:
             elif kind is Notice:
                 log.warning("%s", redact(event.message))  # type: ignore[union-attr] # as above
         return events
+
+    def _started(self, event: RunStarted) -> None:
+        self.api_model = event.model or self.api_model
+        if event.session_id and self.question.persist:
+            self._runs.conversations.begun(self._asked.plan, event.session_id, self._asked.scope.owner)
 
     def _ended(self, event: RunFinished | RunFailed) -> RunFinished | RunFailed:
         self.end = replace(event, billing=self._runs.paid_by(event.billing))
@@ -135,28 +144,49 @@ class Answer:
 
         `text` is what the client will send back as the assistant's message.
         """
-        question, end = self.question, self.end
-        if not isinstance(end, RunFinished) or not question.persist or not end.checkpoint:
+        end, plan = self.end, self._asked.plan
+        if not isinstance(end, RunFinished) or not await self._record(end.session_id, end.checkpoint):
             return
-        store, plan, scope = self._runs.store, self._asked.plan, self._asked.scope
+        shown = self.transcript == "full" or not self._tools
+        await self._runs.conversations.remember(plan, text, end.session_id, end.checkpoint, shown=shown)
+
+    async def put_away(self) -> None:
+        """Keep what was said and done in an answer that was cut off: it can be gone on with by the session's id.
+
+        Best effort; to be called when the run has been left. Nothing is kept of a run in which nothing was said.
+        """
+        end, plan, session_id = self.end, self._asked.plan, self.session_id
+        if self.place or not self.question.persist or not session_id:
+            return
+        if isinstance(end, RunFinished):  # the client left before it was remembered
+            await self._record(end.session_id, end.checkpoint)
+        elif checkpoint := await self._runs.conversations.cut_off(plan, session_id):
+            await self._record(session_id, checkpoint)
+        self.continues = self.continues or (isinstance(plan, Resume) and not plan.fork)
+
+    async def _record(self, session_id: str, checkpoint: str) -> bool:
+        """Whether the session is known to end there now."""
+        question, plan, scope = self.question, self._asked.plan, self._asked.scope
+        if not question.persist or not checkpoint:
+            return False
+        self.place = session_id, checkpoint
         turned = Turned(
-            session_id=end.session_id,
+            session_id=session_id,
             owner=scope.owner,
             workspace=scope.workspace,
             model=self.model,
-            checkpoint=end.checkpoint,
-            cost_usd=end.cost_usd,
+            checkpoint=checkpoint,
+            cost_usd=self.end.cost_usd if self.end else 0.0,
             text=_plain(question),
             system_hash=hashlib.sha256((question.system or "").encode()).hexdigest(),
             parent=None if isinstance(plan, New) or not plan.fork else plan.session_id,
         )
-        if not await store.record_turn(turned):
-            return
+        if not await self._runs.store.record_turn(turned):
+            return False
         self.continues = True
         if self._files:
-            await store.add_tool_results(end.session_id, self._files)
-        shown = self.transcript == "full" or not self._tools
-        await self._runs.conversations.remember(plan, text, end.session_id, end.checkpoint, shown=shown)
+            await self._runs.store.add_tool_results(session_id, self._files)
+        return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,7 +265,7 @@ class Runs:
                 if plan.workspace is not None:
                     scope = replace(scope, workspace=_permitted(plan.workspace, caller))
                 options = _options(question, model, self._workspaces.resolve(scope.workspace))
-                async with AsyncExitStack() as running:
+                async with AsyncExitStack() as left, AsyncExitStack() as running:
 
                     async def begin(plan: Plan) -> Run:
                         await running.aclose()
@@ -246,10 +276,17 @@ class Runs:
 
                     run = await begin(plan)
                     observed.took(_STARTS[run.start])
-                    yield Answer(self, run, _Asked(question, model, scope, plan), observed, begin)
+                    answer = Answer(self, run, _Asked(question, model, scope, plan), observed, begin)
+                    left.push_async_callback(_to_its_end, answer.put_away)  # when `running` has ended the process
+                    yield answer
 
 
 _STARTS: Mapping[str, Start] = {"cold": "cold", "ready": "warm", "kept": "live"}
+
+
+async def _to_its_end(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """However often the caller is cancelled."""
+    await asyncio.shield(asyncio.create_task(work()))
 
 
 def _options(question: Question, model: str, workspace: Path) -> RunOptions:
@@ -269,8 +306,8 @@ def _options(question: Question, model: str, workspace: Path) -> RunOptions:
     )
 
 
-def _resume(plan: Plan) -> Resume | None:
-    return None if isinstance(plan, New) else Resume(plan.session_id, plan.checkpoint, plan.fork)
+def _resume(plan: Plan) -> agent_options.Resume | None:
+    return None if isinstance(plan, New) else agent_options.Resume(plan.session_id, plan.checkpoint, plan.fork)
 
 
 def _permitted(workspace: str, caller: Caller) -> str:

@@ -32,6 +32,7 @@ _MAX_LIMIT = 100
 _MAX_READ = 32 * 1024 * 1024  # bytes of a transcript, from its end
 _READERS = 2  # transcripts read at once: each takes several times its size in memory
 _CHUNK = 256 * 1024
+_INTERRUPTED = ("[Request interrupted by user]", "[Request interrupted by user for tool use]")  # says the CLI, not he
 
 
 class _Conversations(Protocol):
@@ -217,6 +218,8 @@ def _prompt(entry: Entry) -> list[Object]:
     if isinstance(content, str):
         return [_text(content)]
     blocks = [block for block in content if isinstance(block, dict)] if isinstance(content, list) else []
+    if len(blocks) == 1 and blocks[0].get("text") in _INTERRUPTED:
+        return []
     return [_part(block) for block in blocks if block.get("type") != "tool_result"]
 
 
