@@ -137,7 +137,7 @@ def test_the_installed_command(run: Callable[..., subprocess.CompletedProcess[st
 def test_the_installed_rehearsal_model_has_its_scenarios(run: Callable[..., subprocess.CompletedProcess[str]]) -> None:
     """The scenario files are data of the package and are found there."""
     done = run("ccapi", "rehearsal", "--list")
-    assert [f"{line.split()[0]}.toml" for line in done.stdout.splitlines()] == SCENARIOS
+    assert sorted(f"{line.split()[0]}.toml" for line in done.stdout.splitlines()) == SCENARIOS
 
 
 def test_the_installed_command_exports_a_folder(run: Callable[..., subprocess.CompletedProcess[str]]) -> None:

@@ -122,7 +122,7 @@ def ask(
         _form(as_json=as_json, stream_json=stream_json, extract=extract is not None, schema=schema),
         language=extract or None,
         schema=_schema(schema),
-        file=to,
+        file=None if to == Path("-") else to,
         full=full,
         thinking=thinking,
     )

@@ -20,7 +20,13 @@ _TO_STACK = (  # the commands that are given to one stack
     r"\bccapi (?=(?:up|down|status|logs|restart|shell|claude|upgrade|uninstall|doctor|ask|sessions|models"
     r"|auth|proxy|key|config)\b)"
 )
-_CONTROL = dict.fromkeys({*range(0x20), *range(0x7F, 0xA0)} - {ord("\n"), ord("\t")})
+# Separators of lines and paragraphs become spaces; what commands a terminal, and what shows the text around it in
+# another order than it has (Trojan Source), goes.
+HARMFUL: dict[int, str | None] = {
+    **dict.fromkeys({*range(0x20), *range(0x7F, 0xA0)} - {ord("\n"), ord("\t")}),
+    **dict.fromkeys((*range(0x202A, 0x202F), *range(0x2066, 0x206A))),
+    **dict.fromkeys((0x85, 0x2028, 0x2029), " "),
+}
 # json.dumps escapes those below a space by itself.
 _ESCAPED = {code: f"\\u{code:04x}" for code in range(0x7F, 0xA0)}
 
@@ -157,8 +163,8 @@ def waiting(holder: str) -> None:
 
 
 def printable(text: str) -> str:
-    """`text` of others without what would command the terminal: only newlines and tabs stay."""
-    return text.replace("\r\n", "\n").translate(_CONTROL)
+    """`text` of others without what would command the terminal, or reorder it: of all that, newlines and tabs stay."""
+    return text.replace("\r\n", "\n").translate(HARMFUL)
 
 
 def table(rows: Mapping[str, str]) -> str:

@@ -73,7 +73,7 @@ def show(
     ] = None,
     *,
     last: Annotated[bool, typer.Option("--last", "-c", help="The last session of this directory.")] = False,
-    full: Annotated[bool, typer.Option("--full", help="Fold no long output of a tool.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="Do not fold what tools put out.")] = False,
     thinking: Annotated[bool, typer.Option("--thinking", help="Show what the model thought.")] = False,
     port: Port = None,
     as_json: Json = False,

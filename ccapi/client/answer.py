@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from typing import Any
@@ -15,6 +16,8 @@ from ccapi.errors import CcapiError, GatewayProtocol, GatewaySilent, RunTimeout
 from ccapi.wire import envelope, sse
 from ccapi.wire.events import Notice, RunEvent, RunFailed, RunFinished, RunStarted
 from ccapi.wire.responsesdecoder import Decoder
+
+log = logging.getLogger(__name__)
 
 _CANCEL, _CANCEL_CONNECT = 4.0, 1.0  # seconds, for all of it, and of it for the connection; a second Ctrl-C is sooner
 _LONGEST_EVENT = 128 * 1024 * 1024  # bytes; the gateway reads no longer ones from Claude Code
@@ -114,6 +117,7 @@ class Answer:
     def _accepted(self) -> Iterator[Tick]:
         """Returns at the beginning of a streamed answer. Raises what is said in its place."""
         head = yield from self._exchange.head()
+        log.info('HTTP Request: %s "HTTP/1.1 %d"', self._exchange.request.name, head.status)
         if head.status != 200:
             raise (yield from self._refusal())
         if not head.headers.get("content-type", "").startswith("text/event-stream"):

@@ -100,11 +100,12 @@ def finish(steps: Generator[Tick, None, T]) -> T:
 
 
 class Request(NamedTuple):
-    """A request as it is sent, and to whom."""
+    """A request as it is sent, and to whom. `name` is what it is called in a log."""
 
     host: str
     port: int
     data: bytes
+    name: str
 
 
 def request(base_url: str, method: str, target: str, *, headers: Mapping[str, str], body: bytes = b"") -> Request:
@@ -115,7 +116,12 @@ def request(base_url: str, method: str, target: str, *, headers: Mapping[str, st
     own = {"Host": parts.netloc, "User-Agent": "ccapi", "Connection": "close", "Content-Length": str(len(body))}
     lines = [f"{method} {parts.path.rstrip('/')}{target} HTTP/1.1"]
     lines += [f"{name}: {value}" for name, value in {**own, **headers}.items()]
-    return Request(parts.hostname, parts.port or 80, "\r\n".join([*lines, "", ""]).encode("ascii") + body)
+    return Request(
+        parts.hostname,
+        parts.port or 80,
+        "\r\n".join([*lines, "", ""]).encode("ascii") + body,
+        f"{method} {base_url}{target}",
+    )
 
 
 class Head(NamedTuple):
@@ -133,7 +139,7 @@ class Exchange:
 
     def __init__(self, request: Request, clock: Clock, *, silence: float, connect: float) -> None:
         """In seconds: `silence`, in which nothing comes; `connect`, for each address of the host."""
-        self._request = request
+        self.request = request
         self._clock = clock
         self._silence = silence
         self._connect_timeout = connect
@@ -150,7 +156,7 @@ class Exchange:
         """The request is on its way afterwards, or there is already an answer to what was sent of it."""
         yield from self._connect()
         assert self._socket
-        rest = memoryview(self._request.data)
+        rest = memoryview(self.request.data)
         while rest:
             try:
                 rest = rest[self._socket.send(rest) :]
@@ -165,9 +171,9 @@ class Exchange:
 
     def _connect(self) -> Generator[Tick]:
         """To the first of the host's addresses where somebody listens."""
-        name = self._request.host.encode("ascii")  # of a text, the codec for names in other scripts would be imported
+        name = self.request.host.encode("ascii")  # of a text, the codec for names in other scripts would be imported
         try:
-            found = socket.getaddrinfo(name, self._request.port, type=socket.SOCK_STREAM)
+            found = socket.getaddrinfo(name, self.request.port, type=socket.SOCK_STREAM)
         except OSError as error:
             raise Absent(error.strerror) from None
         problem: StreamError = Absent("no address")

@@ -6,12 +6,16 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from ccapi.client import gateway
 from ccapi.client.gateway import Tick
 from ccapi.client.question import Question
 from ccapi.wire.events import Billing, FinishReason, RunEvent, RunFailed, RunFinished, RunStarted, TextDelta, Usage
+from ccapi.wire.transcript import Transcript
+
+if TYPE_CHECKING:
+    from ccapi.client.answer import Answer
 
 TICK = 0.1  # seconds: how often a view is called that shows how time goes by
 
@@ -51,20 +55,46 @@ class Summary:
     duration: float = 0.0
     started: float = field(default_factory=time.monotonic)
 
+    def stop(self) -> None:
+        """Nothing will come any more."""
+        self.duration = time.monotonic() - self.started
+
     def feed(self, event: RunEvent) -> None:
         """Learn from the next event of the run."""
-        self.duration = time.monotonic() - self.started
         match event:
             case RunStarted():
                 self.session_id, self.answered_by = event.session_id, event.model
             case TextDelta(parent=None) if event.text and self.first_text is None:
-                self.first_text = self.duration
+                self.first_text = time.monotonic() - self.started
             case RunFinished() | RunFailed():
                 self.turns, self.usage = event.turns, event.usage
                 self.cost_usd, self.billing = event.cost_usd, event.billing
                 if isinstance(event, RunFinished):
                     self.session_id = event.session_id or self.session_id
                     self.finish_reason, self.structured = event.finish_reason, event.structured
+
+
+class Transcribed:
+    """A view that keeps the whole transcript, as `text`."""
+
+    def __init__(self) -> None:
+        self.text = ""
+        self._transcript = Transcript()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def feed(self, event: RunEvent) -> None:
+        self.text += self._transcript.feed(event)
+
+    def tick(self) -> None:
+        """Nobody watches."""
+
+    def close(self) -> None:
+        """What came is there."""
 
 
 def ask(
@@ -89,12 +119,14 @@ def ask(
         try:
             _follow(answer, view, summary)
         except BaseException:
+            summary.stop()
             view.close()  # what has come is there to be read, while the run is ended on the server
             raise
+        summary.stop()
     return summary
 
 
-def _follow(answer: gateway.Answer, view: View, summary: Summary) -> None:
+def _follow(answer: Answer, view: View, summary: Summary) -> None:
     """Up to the end of the run, which is always there. Raises what it failed with."""
     for event in answer:
         if isinstance(event, Tick):

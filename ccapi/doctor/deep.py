@@ -17,8 +17,9 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TypeVar
 
+from ccapi.client.question import Question, text_part
 from ccapi.commands import inside, login, loginparts, proxy, stack, teardown
-from ccapi.commands.ask import ask
+from ccapi.commands.ask import Transcribed, ask
 from ccapi.commands.login import Invitation, Phase, Wanted
 from ccapi.commands.teardown import Losses
 from ccapi.doctor.check import Check, Finding, Fix, Trouble, fail, ok
@@ -114,9 +115,9 @@ def _start(facts: Facts, wanted: Settings) -> str:
 
 
 def _ask(wanted: Settings) -> str:
-    said: list[str] = []
-    ask(wanted.base_url, _QUESTION, model="sonnet", on_text=said.append)
-    return "".join(said)
+    answer = Transcribed()
+    ask(wanted.base_url, Question((text_part(_QUESTION),), "sonnet"), answer)
+    return answer.text
 
 
 # --- the login

@@ -27,8 +27,9 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from ccapi.errors import InvalidRequest
-from ccapi.gateway.content import MAX_FILE, MAX_IMAGE, MAX_URL, Remote, file_block, image_block
+from ccapi.gateway.content import MAX_URL, Remote, file_block, image_block
 from ccapi.gateway.question import Block
+from ccapi.wire.media import MAX_FILE, MAX_IMAGE
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Resolve = Callable[[str], Awaitable[Sequence[str]]]  # a host's addresses

@@ -28,6 +28,7 @@ from ccapi.wire.events import (
     ToolStarted,
 )
 
+Run = list[RunEvent]
 SAID = MessageFinished("m1")
 END = RunFinished("s", "stop")
 
@@ -66,6 +67,11 @@ def shown(*events: RunEvent, show: Show = "full", thinking: bool = False) -> lis
     return area.finished
 
 
+def feed(screen: ScreenView, *events: RunEvent) -> None:
+    for event in events:
+        screen.feed(event)
+
+
 def call(number: int, parent: str | None = None, message: str = "m1", name: str = "Bash") -> ToolCalled:
     key = "description" if name == "Agent" else "command"
     return ToolCalled(f"t{number}", name, {key: f"do {number}"}, message, parent)
@@ -88,7 +94,7 @@ RULE = "─" * 40
 
 def test_steps_are_apart() -> None:
     """A rule between what two messages say and do; a call, its duration, and what it gave back in a gutter."""
-    events = [begun(), text("First."), call(1), SAID, result(1), begun("m2"), text("Second.", "m2"), END]
+    events: Run = [begun(), text("First."), call(1), SAID, result(1), begun("m2"), text("Second.", "m2"), END]
     assert shown(*events) == ["First.", "", "✓ Bash do 1  0.0 s", "  │ out 1", RULE, "Second."]
 
 
@@ -101,8 +107,7 @@ def test_calls_stand_in_the_order_in_which_they_were_made() -> None:
     """The second has ended first: it is in the live area until the first has, and nothing is written twice."""
     area = Area()
     with view(area) as screen:
-        for event in [begun(), call(1), call(2), SAID, result(2)]:
-            screen.feed(event)
+        feed(screen, begun(), call(1), call(2), SAID, result(2))
         screen.tick()
         assert area.finished == []
         assert [line[:6] for line in area.live] == ["⠙ Bash", "✓ Bash"]
@@ -113,7 +118,7 @@ def test_calls_stand_in_the_order_in_which_they_were_made() -> None:
 
 def test_text_of_a_message_comes_before_its_calls() -> None:
     """As in the transcript, also where the model says something behind a call."""
-    events = [begun(), text("Before."), call(1), result(1), text(" Behind."), SAID, END]
+    events: Run = [begun(), text("Before."), call(1), result(1), text(" Behind."), SAID, END]
     assert shown(*events) == ["Before. Behind.", "", "✓ Bash do 1  0.0 s", "  │ out 1"]
 
 
@@ -134,8 +139,7 @@ def test_many_calls_take_few_lines() -> None:
     """What does not fit into the live area is counted."""
     area = Area()
     with view(area) as screen:
-        for event in [begun(), *map(call, range(9)), SAID]:
-            screen.feed(event)
+        feed(screen, begun(), *map(call, range(9)), SAID)
         screen.tick()
         assert len(area.live) == 4
         assert area.live[-1] == "… 6 more"
@@ -146,8 +150,7 @@ def test_a_low_terminal(lines: int) -> None:
     """The live area has fewer lines than the terminal, but always one."""
     area = Area(lines=lines)
     with view(area) as screen:
-        for event in [begun(), text("one\ntwo\nthree\nfour"), call(1), call(2)]:
-            screen.feed(event)
+        feed(screen, begun(), text("one\ntwo\nthree\nfour"), call(1), call(2))
         screen.tick()
         assert 1 <= len(area.live) <= max(1, lines - 2)
 
@@ -156,17 +159,14 @@ def test_a_subagent() -> None:
     """Its steps are indented below its name, as they come; its report is not repeated when it has just said it."""
     area = Area()
     with view(area) as screen:
-        for event in [begun(), call(1, name="Agent"), SAID, begun("n1", "t1"), text("I look.", "n1", "t1")]:
-            screen.feed(event)
+        feed(screen, begun(), call(1, name="Agent"), SAID, begun("n1", "t1"), text("I look.", "n1", "t1"))
         screen.tick()
         assert area.finished == []
-        for event in [call(2, "t1", "n1"), MessageFinished("n1", "t1")]:
-            screen.feed(event)
+        feed(screen, call(2, "t1", "n1"), MessageFinished("n1", "t1"))
         screen.tick()
         assert area.finished == ["● Agent do 1", "", "  I look."]
         assert area.live == ["⠹ Agent do 1  0 s", "⠹ Bash do 2  0 s"]
-        for event in [result(2, parent="t1"), begun("n2", "t1"), text("Found it.", "n2", "t1"), result(1, "Found it.")]:
-            screen.feed(event)
+        feed(screen, result(2, parent="t1"), begun("n2", "t1"), text("Found it.", "n2", "t1"), result(1, "Found it."))
     assert area.finished[3:] == [
         "", "  ✓ Bash do 2  0.0 s", "    │ out 2", "", "  Found it.", "", "✓ Agent do 1  0.0 s"
     ]  # fmt: skip
@@ -174,8 +174,8 @@ def test_a_subagent() -> None:
 
 def test_a_subagent_in_the_background() -> None:
     """Its call is over at once; what it does later stands below its name again."""
-    events = [begun(), call(1, name="Agent"), SAID, result(1, "It runs."), begun("m2"), text("Meanwhile.", "m2")]
-    late = [MessageFinished("m2"), begun("n1", "t1"), text("Late.", "n1", "t1"), MessageFinished("n1", "t1"), END]
+    events: Run = [begun(), call(1, name="Agent"), SAID, result(1, "It runs."), begun("m2"), text("Meanwhile.", "m2")]
+    late: Run = [MessageFinished("m2"), begun("n1", "t1"), text("Late.", "n1", "t1"), MessageFinished("n1", "t1"), END]
     assert shown(*events, *late) == [
         "✓ Agent do 1  0.0 s", "  │ It runs.", RULE, "Meanwhile.", "", "● Agent do 1", "", "  Late."
     ]  # fmt: skip
@@ -185,8 +185,7 @@ def test_a_call_that_goes_on_while_the_next_message_comes() -> None:
     """It keeps nobody waiting, and is written when it has ended, but never into a block."""
     area = Area()
     with view(area) as screen:
-        for event in [begun(), call(1), SAID, begun("m2"), text("Half ", "m2"), result(1), text("a line.", "m2")]:
-            screen.feed(event)
+        feed(screen, begun(), call(1), SAID, begun("m2"), text("Half ", "m2"), result(1), text("a line.", "m2"))
         assert area.finished == []
         screen.feed(MessageFinished("m2"))
     assert area.finished == ["Half a line.", "", "✓ Bash do 1  0.0 s", "  │ out 1"]
@@ -194,7 +193,7 @@ def test_a_call_that_goes_on_while_the_next_message_comes() -> None:
 
 def test_what_has_not_ended_is_shown_as_it_is() -> None:
     """A run that is interrupted, or fails: half a line, a call without a result, a subagent's half sentence."""
-    events = [begun(), call(1, name="Agent"), SAID, begun("n1", "t1"), text("Half a sen", "n1", "t1")]
+    events: Run = [begun(), call(1, name="Agent"), SAID, begun("n1", "t1"), text("Half a sen", "n1", "t1")]
     assert shown(*events) == ["● Agent do 1", "", "  Half a sen", "", "○ Agent do 1"]
     assert shown(begun(), text("Half a li"), RunFailed(UpstreamFailed("gone"))) == ["Half a li"]
     assert shown(begun(), call(1), SAID) == ["○ Bash do 1"]
@@ -202,7 +201,7 @@ def test_what_has_not_ended_is_shown_as_it_is() -> None:
 
 def test_thinking_only_for_those_who_want_it() -> None:
     """What the model thinks, and what a subagent does."""
-    events = [begun(), ThinkingDelta("m1", "Hm."), text("So."), SAID, END]
+    events: Run = [begun(), ThinkingDelta("m1", "Hm."), text("So."), SAID, END]
     assert shown(*events) == ["So."]
     assert shown(*events, thinking=True) == ["Hm.", "", "So."]
 
@@ -212,18 +211,16 @@ def test_less_than_everything(show: Show, expected: list[str]) -> None:
     """Only what is said, only what is said last, or nothing: the calls are in the live area all the same."""
     area = Area()
     with view(area, show=show) as screen:
-        for event in [begun(), text("One."), call(1), SAID]:
-            screen.feed(event)
+        feed(screen, begun(), text("One."), call(1), SAID)
         screen.tick()
         assert area.live == ["⠙ Bash do 1  0 s"]
-        for event in [result(1), begun("m2"), text("Tw", "m2"), text("o.", "m2"), MessageFinished("m2"), END]:
-            screen.feed(event)
+        feed(screen, result(1), begun("m2"), text("Tw", "m2"), text("o.", "m2"), MessageFinished("m2"), END)
     assert area.finished == expected
 
 
 def test_a_notice_is_a_line_of_its_own() -> None:
     """Also in the middle of a line that is being written, and without what could command the terminal."""
-    events = [begun(), text("Half "), Notice("retry", "again \x1b[2J\r\nin 1 s"), text("a line."), SAID, END]
+    events: Run = [begun(), text("Half "), Notice("retry", "again \x1b[2J\r\nin 1 s"), text("a line."), SAID, END]
     assert shown(*events) == ["again [2J", "in 1 s", "", "Half a line."]
 
 
@@ -261,8 +258,9 @@ def test_how_text_is_cut_makes_no_difference(pieces: list[str], cuts: list[int],
     for parts in ([whole], [whole[a:b] for a, b in itertools.pairwise(edges)]):
         area = Area(columns)
         with view(area) as screen:
-            for event in [begun(), *map(text, parts), call(1), SAID, result(1), END]:
-                screen.feed(event)
+            for part in parts:
+                feed(screen, text(part))
                 screen.tick()
+            feed(screen, call(1), SAID, result(1), END)
         found.append(area.finished)
     assert found[0] == found[1]

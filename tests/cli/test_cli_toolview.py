@@ -12,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ccapi.cli.answer.cells import cell_len
+from ccapi.cli.answer.figures import duration
 from ccapi.cli.answer.fold import Rows, fold
 from ccapi.cli.answer.paint import Paint
-from ccapi.cli.answer.toolview import State, ToolView, duration
+from ccapi.cli.answer.toolview import State, ToolView
 from ccapi.cli.answer.visible import visible
 from ccapi.wire.events import ToolCalled, ToolFinished
 from tests.agent import streamjson as sj

@@ -12,20 +12,15 @@ from collections.abc import Iterator
 
 from rich.cells import get_character_cell_size as _cells_of
 
+from ccapi.cli.output import HARMFUL
+
 _JOINER, _EMOJI_LOOK = "\u200d", "\ufe0f"  # ZWJ; variation selector 16, which makes an emoji of a narrow symbol
 _FLAG_LETTERS = range(0x1F1E6, 0x1F200)  # two of them are a flag
-# Separators of lines and paragraphs become spaces; what commands a terminal, and what shows the text around it in
-# another order than it has (Trojan Source), goes.
-_HARMFUL: dict[int, str | None] = {
-    **dict.fromkeys({*range(0x20), *range(0x7F, 0xA0)} - {ord("\n"), ord("\t")}),
-    **dict.fromkeys((*range(0x202A, 0x202F), *range(0x2066, 0x206A))),
-    **dict.fromkeys((0x85, 0x2028, 0x2029), " "),
-}
 
 
 def harmless(text: str) -> str:
     """`text` without characters that would command the terminal, break a line or reorder it; \\n and \\t stay."""
-    return text if text.isprintable() else text.translate(_HARMFUL)
+    return text if text.isprintable() else text.translate(HARMFUL)
 
 
 def cell_len(text: str) -> int:

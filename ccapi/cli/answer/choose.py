@@ -65,9 +65,8 @@ class Wanted:
             return screen(sys.stdout, show=self.transcript, full=self.full, thinking=self.thinking, timed=timed)
         data = self._data(summary)
         # Whoever reads a pipe may write to the same terminal: there is something to be seen only until data comes.
-        watched = (
-            not self.past and output.terminal(sys.stderr) and not mode.quiet and (not self.piped or self._at_the_end)
-        )
+        alone = self._at_the_end or not (self.piped or (self.file is None and output.on_screen()))
+        watched = alone and not self.past and output.terminal(sys.stderr) and not mode.quiet
         return Together(screen(sys.stderr, show="nothing"), data) if watched else data
 
     @property

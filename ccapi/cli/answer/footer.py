@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from ccapi.cli.answer.figures import dollars, duration, tokens
+
 if TYPE_CHECKING:
     from ccapi.commands.ask import Summary
     from ccapi.wire.events import Usage
 
 _BETWEEN = " · "
-_EXACT_BELOW = 10_000  # tokens
 
 
 def line(summary: Summary) -> str:
@@ -73,25 +74,3 @@ def _paid(summary: Summary) -> str:
             return f"{payer} ({value})" if value else payer
         case _:
             return value
-
-
-def tokens(count: int) -> str:
-    """1,234, 12.3k, 1.23M."""
-    if count < _EXACT_BELOW:
-        return f"{count:,}"
-    return f"{count / 1000:.1f}k" if count < 999_950 else f"{count / 1_000_000:.2f}M"
-
-
-def duration(seconds: float) -> str:
-    """0.3 s, 42.0 s, 2 min 05 s, 1 h 02 min."""
-    if seconds < 59.95:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest:02} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02} min"
-
-
-def dollars(amount: float) -> str:
-    """$12.34, $0.0123; of less than that, that it is."""
-    if amount < 0.0001:
-        return "less than $0.0001"
-    return f"${amount:,.2f}" if amount >= 0.99995 else f"${amount:.4f}"

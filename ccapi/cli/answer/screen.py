@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, Self
 
 from ccapi.cli import output
 from ccapi.cli.answer.cells import chop, fit, harmless
+from ccapi.cli.answer.figures import duration
 from ccapi.cli.answer.live import undisturbed
-from ccapi.cli.answer.toolview import State, ToolView, duration
+from ccapi.cli.answer.toolview import State, ToolView
 from ccapi.wire.events import (
     MessageFinished,
     MessageStarted,

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from ccapi.cli.answer import given, results
 from ccapi.cli.answer.cells import cell_len, fit, graphemes
+from ccapi.cli.answer.figures import duration
 from ccapi.cli.answer.paint import Paint
 from ccapi.cli.answer.panel import DIM, note
 from ccapi.cli.answer.visible import visible
@@ -78,19 +79,6 @@ class ToolView:
             of = f" of {full_size:,} bytes" if full_size else ""
             panels.append(note(f"the first {len(output):,} characters{of}"))
         return [line for panel in panels for line in panel.lines(self._paint, width, full=self._full)]
-
-
-def duration(seconds: float, *, whole: bool = False) -> str:
-    """For a person: `0.3 s`, `12 s`, `2 min 05 s`, `1 h 02 min`; `whole`: seconds that have passed, without tenths."""
-    if seconds < 9.95 and not whole:
-        return f"{seconds:.1f} s"
-    passed = int(seconds) if whole else round(seconds)
-    minutes, rest = divmod(passed, 60)
-    if not minutes:
-        return f"{rest} s"
-    if minutes < 60:
-        return f"{minutes} min {rest:02} s"
-    return f"{minutes // 60} h {minutes % 60:02} min"
 
 
 def _title(name: str) -> str:
