@@ -105,7 +105,8 @@ def main() -> None:
     arguments = parser.parse_args()
     if unknown := set(arguments.names) - set(FULL):
         parser.error(f"there is no {', '.join(sorted(unknown))}")
-    results: dict[str, Any] = {"machine": machine()}
+    known = json.loads(RESULTS.read_text("utf-8")) if arguments.names and RESULTS.exists() else {}
+    results: dict[str, Any] = {**known, "machine": machine()}
     for name, measure in (QUICK if arguments.quick else FULL).items():
         if arguments.names and name not in arguments.names:
             continue
@@ -115,7 +116,7 @@ def main() -> None:
         show(results[name])
     say("\ntargets")
     for path, limit in TARGETS:
-        value = look_up(results, path)
+        value = look_up(results, path) if not arguments.names or path[0] in arguments.names else None
         if value is not None:
             say(f"  {'ok    ' if value <= limit else 'MISSED'} {' / '.join(path)}: {value:g} (at most {limit:g})")
     RESULTS.write_text(json.dumps(results, indent=2) + "\n", "utf-8")
