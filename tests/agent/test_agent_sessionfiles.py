@@ -50,6 +50,33 @@ input.command = "echo two"
 input.description = "Say two"
 
 [[turn]]
+when.prompt = "slow"
+when.results = 0
+[[turn.step]]
+text = "I'll do two."
+[[turn.step]]
+tool = "Bash"
+input.command = "echo one"
+input.description = "Say one"
+[[turn.step]]
+tool = "Bash"
+input.command = "touch @{cwd}/begun; sleep 60"
+input.description = "Wait"
+
+[[turn]]
+when.prompt = "limit"
+when.results = 0
+[[turn.step]]
+tool = "Bash"
+input.command = "echo one"
+input.description = "Say one"
+
+[[turn]]
+when.prompt = "refused"
+[[turn.step]]
+error = 529
+
+[[turn]]
 when.prompt = "interrupted"
 [[turn.step]]
 text = "This will not be said to its end."
@@ -214,6 +241,56 @@ async def test_a_run_that_is_killed_leaves_a_session_that_goes_on(claude_code: C
     assert claude_code.history() == ["one", "You said: one", "two"]
 
 
+@pytest.mark.parametrize("how", ["interrupted", "terminated", "killed"])
+async def test_where_a_run_ended_that_was_cut_off_it_can_be_resumed(claude_code: Claude, how: str) -> None:
+    """In the middle of one of two tools, however it ended: the model learns what was said, done and not done."""
+    session, first = await claude_code.turn("one")
+    request = RunRequest("a slow one", RunOptions(model="sonnet"), Resume(session, first))
+    events: list[Any] = []
+    async with claude_code.agent.run(request) as run:
+        while not ((claude_code.workspace / "begun").exists() and any(isinstance(e, ToolFinished) for e in events)):
+            events += await run.next(0.05)
+        if how != "interrupted":  # leaving the block interrupts it
+            [process] = (pid for pid, argv in processes_in(claude_code.workspace).items() if "stream-json" in argv)
+            os.kill(process, signal.SIGKILL if how == "killed" else signal.SIGTERM)
+            while not run.ended:
+                await run.next(5)
+    end = claude_code.files.end(session, first)
+    assert end
+    assert claude_code.files.whole(session, end)
+    assert claude_code.files.end(session, end) is None
+    await claude_code.turn("two", Resume(session, end))
+    said = claude_code.history()
+    assert said[:4] == ["one", "You said: one", "a slow one", "I'll do two."]
+    assert said[-1] == "two"
+    assert "result: one" in said
+    assert sum(text.startswith("result: ") for text in said) == 2
+    assert ("[Request interrupted by user for tool use]" in said) == (how == "interrupted")
+
+
+async def test_where_a_run_reached_its_limit_it_can_be_resumed(claude_code: Claude) -> None:
+    """That is where its own checkpoint is, too."""
+    session, first = await claude_code.turn("one")
+    request = RunRequest("the limit", RunOptions(model="sonnet", max_turns=1), Resume(session, first))
+    async with claude_code.agent.run(request) as run:
+        while not run.ended:
+            events = await run.next(5)
+    assert isinstance(events[-1], RunFinished)
+    assert claude_code.files.end(session, first) == events[-1].checkpoint
+    await claude_code.turn("two", Resume(session, events[-1].checkpoint))
+    assert claude_code.history() == ["one", "You said: one", "the limit", "result: one", "two"]
+
+
+async def test_an_error_of_the_api_is_no_answer(claude_code: Claude) -> None:
+    """The CLI writes it down as the assistant's words."""
+    session, first = await claude_code.turn("one")
+    events = await claude_code.events("to be refused", Resume(session, first))
+    assert isinstance(events[-1], RunFailed)
+    assert "API Error" in claude_code.transcript(session).read_text()
+    assert claude_code.files.end(session, first) is None
+    assert claude_code.files.end(session, None), "something was said in it before"
+
+
 async def test_only_what_lies_on_the_way_to_a_checkpoint_was_said(claude_code: Claude) -> None:
     """What lies on another branch is left out, and the results of tools called at once are all there."""
     session, first = await claude_code.turn("one")
@@ -353,6 +430,7 @@ def test_a_name_that_is_no_id_names_nothing(files: SessionFiles, name: str) -> N
     """No method makes a path of it."""
     assert not files.exists(name)
     assert not files.whole(name, "b")
+    assert files.end(name, None) is None
     assert list(files.read(name)) == []
     assert files.conversation(name, "b") == []
     assert files.size(name) == 0
@@ -381,6 +459,38 @@ def test_only_the_end_of_a_long_transcript_is_read(files: SessionFiles) -> None:
     assert len(list(files.read(ID))) == 1002
 
 
+def said_by(who: str, uuid: str, parent: str | None, **message: Any) -> dict[str, Any]:
+    return {"type": who, "uuid": uuid, "parentUuid": parent, "message": {"content": "said", **message}}
+
+
+def test_a_session_ends_where_something_was_said_last(files: SessionFiles) -> None:
+    """Behind a place, if the assistant said anything there; else it ends nowhere."""
+    assert files.end(ID, "b") is None
+    write(files.config, ID, said_by("user", "c", "b"))
+    assert files.end(ID, "b") is None, "a question only"
+    write(files.config, ID, {"uuid": "e", "parentUuid": "c", "type": "system"}, said_by("assistant", "d", "e"))
+    write(files.config, ID, {**said_by("assistant", "s", None), "isSidechain": True}, b'{"uuid": "torn')
+    assert (files.end(ID, "b"), files.end(ID, None), files.end(ID, "d")) == ("d", "d", None)
+    assert files.end(ID, "unknown") is None
+    write(files.config, OTHER, said_by("user", "c", "b"), said_by("assistant", "d", "c", model="<synthetic>"))
+    assert files.end(OTHER, "b") is None
+
+
+def test_a_session_with_a_hole_ends_nowhere(files: SessionFiles) -> None:
+    """Behind it nothing can be resumed, and before it is where it was."""
+    write(files.config, ID, said_by("user", "c", "b"), said_by("assistant", "e", "d"))
+    assert files.end(ID, "b") is None
+    assert files.end(ID, "c") is None
+
+
+def test_a_session_that_was_summed_up_meanwhile_ends_behind_the_summary(files: SessionFiles) -> None:
+    """What it was to go on from lies before that."""
+    boundary = {"uuid": "boundary", "parentUuid": None, "logicalParentUuid": "c", "type": "system"}
+    write(files.config, ID, said_by("user", "c", "b"), boundary, said_by("assistant", "d", "boundary"))
+    assert files.end(ID, "b") == "d"
+    assert files.whole(ID, "d")
+
+
 @pytest.mark.parametrize("odd", [None, 1, [], {}, [[]], "text"])
 def test_entries_of_any_shape_do_no_harm(files: SessionFiles, odd: Any) -> None:
     """The agent can write there as well as the CLI."""
@@ -395,6 +505,8 @@ def test_entries_of_any_shape_do_no_harm(files: SessionFiles, odd: Any) -> None:
     write(files.config, ID, *before, {"uuid": "z", "parentUuid": "b", "message": message})
     assert files.whole(ID, "z")
     assert files.conversation(ID, "s") is not None
+    assert files.end(ID, "b") == "z"
+    assert files.end(ID, "s") is None
     assert [entry["uuid"] for entry in files.conversation(ID, "z")] == ["z"]
 
 
@@ -403,6 +515,8 @@ def test_entries_in_a_ring_are_not_whole(files: SessionFiles) -> None:
     write(files.config, ID, {"uuid": "x", "parentUuid": "y"}, {"uuid": "y", "parentUuid": "x"})
     assert not files.whole(ID, "x")
     assert files.conversation(ID, "x") == []
+    assert files.end(ID, "x") is None
+    assert files.end(ID, None) is None
 
 
 def test_a_summary_stands_for_what_was_said_before_it(files: SessionFiles) -> None:
