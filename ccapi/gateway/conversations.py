@@ -12,7 +12,8 @@ The third row is what an answer leads to that was edited, or stopped half-way, o
 before stays native, with its tools' results. A system message is no part of the hash; a new one goes on with the
 session. Histories are told apart by owner, workspace and the client's name for its user.
 
-An id that the client names wins. Its history, if it tells one that is known there, says where to go on.
+An id that the client names wins. Its history, if it tells one that is known there, says where to go on. Without one,
+that is where the session ends: behind the last answer, also if that was cut off.
 
 Equal histories. Two people who share a key and give no user name may have said the same, up to here, in sessions of
 their own. They are shown what is equal anyway, and as the first one to go on moves the session's head, the second one
@@ -83,7 +84,7 @@ class New:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resume:
-    """Go on in a session after `checkpoint`, whatever came later there: an answer that was cut off, for instance.
+    """Go on in a session after `checkpoint`, whatever came later there.
 
     `fork`: under a new id, as the session went on from there, or is doing so. `replay` are turns that the session does
     not hold, and are told before the question; mostly none.
@@ -164,12 +165,10 @@ class Conversations:
     async def cut_off(self, plan: Plan, session_id: str) -> str | None:
         """The checkpoint at which a run has left the session that ended before its answer was complete.
 
-        None if nothing was answered, or nothing can be gone on with, or the client tells its history: that says where
-        to go on. Call it in the plan's block, when the run's process has ended.
+        None if nothing was answered, or nothing can be gone on with. Call it in the plan's block, when the run's
+        process has ended.
         """
         before = None if isinstance(plan, New) else plan.checkpoint
-        if isinstance(plan, Resume) and plan.memory is not None and not plan.fork:
-            return None
         return await asyncio.to_thread(self._files.end, session_id, before)
 
     async def remember(self, plan: Plan, text: str, session_id: str, checkpoint: str, *, shown: bool = True) -> bool:

@@ -158,11 +158,14 @@ class Answer:
         end, plan, session_id = self.end, self._asked.plan, self.session_id
         if self.place or not self.question.persist or not session_id:
             return
-        if isinstance(end, RunFinished):  # the client left before it was remembered
+        if isinstance(plan, Resume) and not plan.fork:
+            self.continues = True
+            if plan.memory is not None:
+                return  # its client tells the history, which says where to go on
+        if isinstance(end, RunFinished):  # the client left, or it was refused, before it was remembered
             await self._record(end.session_id, end.checkpoint)
         elif checkpoint := await self._runs.conversations.cut_off(plan, session_id):
             await self._record(session_id, checkpoint)
-        self.continues = self.continues or (isinstance(plan, Resume) and not plan.fork)
 
     async def _record(self, session_id: str, checkpoint: str) -> bool:
         """Whether the session is known to end there now."""

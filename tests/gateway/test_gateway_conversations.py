@@ -459,6 +459,37 @@ async def test_a_named_session_is_waited_for(desk: Desk) -> None:
     assert not desk.conversations.in_use(session)
 
 
+async def test_a_session_that_has_no_answer_yet_is_waited_for(desk: Desk) -> None:
+    """By its owner, who may have its name already; for anybody else there is no such session."""
+    async with desk.asking(asks("u1")) as plan:
+        session = str(uuid.uuid4())
+        desk.conversations.begun(plan, session, SCOPE.owner)
+        next_turn = asyncio.create_task(desk.plan(asks("u2", session_id=session)))
+        with pytest.raises(SessionNotFound):
+            await desk.plan(asks("u2", session_id=session), Scope("other", SCOPE.workspace))
+        await asyncio.sleep(0.02)
+        assert not next_turn.done()
+        asked, answered = str(uuid.uuid4()), str(uuid.uuid4())
+        desk.append(session, (asked, None), (answered, asked))
+        turned = Turned(session_id=session, owner=SCOPE.owner, workspace=SCOPE.workspace, model="s", checkpoint=asked)
+        assert await desk.store.record_turn(turned)
+    assert resumed(await next_turn) == (session, asked, False)
+    assert not desk.conversations.in_use(session)
+
+
+async def test_a_session_that_never_got_an_answer_is_not_found(desk: Desk) -> None:
+    """Whoever waited for it is told."""
+    session = str(uuid.uuid4())
+    async with desk.asking(asks("u1")) as plan:
+        desk.conversations.begun(plan, session, SCOPE.owner)
+        waiting = [asyncio.create_task(desk.plan(asks("u2", session_id=session))) for _ in range(3)]
+        await asyncio.sleep(0.02)
+    for one in waiting:
+        with pytest.raises(SessionNotFound):
+            await one
+    assert not desk.conversations.in_use(session)
+
+
 async def test_one_who_stops_waiting_makes_room(desk: Desk) -> None:
     """A client that leaves while it waits, or at the very moment it is let in, holds up nobody."""
     session, _ = await desk.turn(asks("u1"), "a1")

@@ -329,10 +329,11 @@ def test_a_session_in_use_is_not_deleted(client: Client) -> None:
     thread.start()
     assert began.wait(30)
     refused = client.send("DELETE", f"/v1/sessions/{session}")
+    said = client.get(f"/v1/sessions/{session}")["items"]
     go_on.set()
     thread.join()
     assert error(refused, 409)["code"] == "session_in_use"
-    assert [item["role"] for item in client.get(f"/v1/sessions/{session}")["items"]] == ["user", "assistant"]
+    assert [item["role"] for item in said] == ["user", "assistant"]
     await_that(
         lambda: client.send("DELETE", f"/v1/sessions/{session}").status_code == 200, "the end of the run that was left"
     )
