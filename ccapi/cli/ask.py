@@ -12,7 +12,7 @@ from ccapi import settings as host_settings
 from ccapi.cli import context, output, values
 from ccapi.cli.answer.choose import Form, Wanted
 from ccapi.cli.context import mode
-from ccapi.cli.options import DEFAULT_MODEL, Json, OptionalLanguage
+from ccapi.cli.options import DEFAULT_MODEL, Json, OptionalLanguage, positive
 from ccapi.errors import AnswerIncomplete, GatewayUnreachable, OutputFailed, SessionNotFound, UsageError
 
 if TYPE_CHECKING:
@@ -84,10 +84,11 @@ def ask(
         int | None, typer.Option(min=1, max=10_000, help="Steps it may take; then it ends, with exit code 1.")
     ] = None,
     max_cost: Annotated[
-        float | None, typer.Option(metavar="USD", help="What it may cost, by the API's prices.")
+        float | None, typer.Option(parser=positive, metavar="USD", help="What it may cost, by the API's prices.")
     ] = None,
     timeout: Annotated[
-        float | None, typer.Option(metavar="SECONDS", help="End the run after so long, with exit code 124.")
+        float | None,
+        typer.Option(parser=positive, metavar="SECONDS", help="End the run after so long, with exit code 124."),
     ] = None,
     transcript: Annotated[
         Transcript | None,

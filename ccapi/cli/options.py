@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
@@ -21,6 +22,17 @@ _LANGUAGE = re.compile(r"[A-Za-z0-9+#_.][A-Za-z0-9+#_.-]{0,19}")
 Json = Annotated[bool, typer.Option("--json", help=JSON)]
 JsonLines = Annotated[bool, typer.Option("--json", help=JSON_LINES)]
 Port = Annotated[int | None, typer.Option(min=1, max=65535, help="Port of the gateway.")]
+
+
+def positive(text: str) -> float:
+    """The value of an option that is an amount of something: a finite number above 0."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 < number < math.inf:
+        raise typer.BadParameter(f"{text!r} is not a number above 0.")
+    return number
 
 
 class OptionalValue(TyperCommand):

@@ -43,7 +43,15 @@ def directory_of(environ: Mapping[str, str] | None) -> str | None:
 
 def shared(home: Home, directory: Path | None = None) -> tuple[Path, Path]:
     """The files that count for whichever stack is meant, and that can say which: the directory's, then the user's."""
-    return (directory or Path.cwd()) / PROJECT_FILE, paths.config_file(home)
+    return (directory or _here()) / PROJECT_FILE, paths.config_file(home)
+
+
+def _here() -> Path:
+    """The current directory. Where that was removed nothing is in it, and no command need fail for that."""
+    try:
+        return Path.cwd()
+    except FileNotFoundError:
+        return Path()
 
 
 def of_files(home: Home, directory: Path | None = None) -> list[Layer]:

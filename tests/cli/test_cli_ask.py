@@ -6,13 +6,26 @@ import os
 import signal
 import socket
 import struct
+import subprocess
 import threading
 from pathlib import Path
 
 import pytest
 
 from ccapi.errors import RunTimeout
-from tests.cli.support import Cli, FakeAnswer, FakeGateway, Gateway, Relay, clean_environ, ended, gateway, read_line
+from tests.cli.support import (
+    DEADLINE,
+    Cli,
+    FakeAnswer,
+    FakeGateway,
+    Gateway,
+    Relay,
+    clean_environ,
+    command,
+    ended,
+    gateway,
+    read_line,
+)
 
 # --- answers
 
@@ -278,6 +291,28 @@ def test_an_empty_question_is_a_usage_error(cli: Cli, args: list[str], stdin: st
     assert done.returncode == 2
     assert done.stdout == ""
     assert "empty" in done.stderr
+
+
+@pytest.mark.parametrize("option", ["--timeout", "--max-cost"])
+@pytest.mark.parametrize("value", ["0", "-1", "nan", "inf", "much"])
+def test_an_amount_that_is_none(cli: Cli, option: str, value: str) -> None:
+    """A time or a price that says nothing is refused before anything is sent, with the name of the option: exit 2."""
+    done = cli.run("ask", "--port", "1", option, value, "hello")
+    assert done.returncode == 2
+    assert f"Invalid value for '{option}': '{value}'" in done.stderr
+
+
+def test_a_directory_that_was_removed(cli: Cli, scripted: Gateway) -> None:
+    """A question can be asked in it; only `--continue` will not know of the session, which is said."""
+    gone = cli.directory / "gone"
+    gone.mkdir()
+    line = ["sh", "-c", 'rmdir "$PWD"; exec "$@"', "sh", *command("ask", "--port", str(scripted.port), "hello")]
+    done = subprocess.run(
+        line, cwd=gone, env=cli.environ, stdin=subprocess.DEVNULL, capture_output=True, timeout=DEADLINE, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert b"hello" in done.stdout
+    assert done.stderr.startswith(b"--continue will not know of this session: ")
 
 
 def test_a_question_that_is_not_utf8(cli: Cli) -> None:
