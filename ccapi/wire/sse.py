@@ -26,9 +26,8 @@ class Reader:
     def __init__(self, longest: int) -> None:
         """`longest`: bytes that may be held for what is not complete."""
         self._longest = longest
-        self._held: list[
-            bytes
-        ] = []  # of the unfinished line: what is held back is looked at once, so any length will do
+        # Of the unfinished line. What is held back is looked at once, so any length will do.
+        self._held: list[bytes] = []
         self._data: list[bytes] = []
         self._size = 0  # bytes of what is not complete
 

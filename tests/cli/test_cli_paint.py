@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -100,6 +101,20 @@ def test_code_of_any_size_is_shown() -> None:
     assert len(lines) == 5_001
     assert set(lines[:-1]) == {lines[0]}
     assert re.match("\x1b\\[35mif", lines[0])
+
+
+def test_empty_lines_cost_the_same_however_many_there_are() -> None:
+    """Four times as many take four times as long, not sixteen times."""
+
+    def cost(count: int) -> float:
+        highlighter = Paint(colour=True).highlighter("python")
+        began = time.process_time()
+        for _ in range(count):
+            highlighter.line("")
+        return time.process_time() - began
+
+    few = min(cost(10_000) for _ in range(3))
+    assert min(cost(40_000) for _ in range(3)) < 8 * few
 
 
 def test_only_colours_that_are_readable_everywhere() -> None:

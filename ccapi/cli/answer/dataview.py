@@ -8,6 +8,7 @@ from typing import Self
 
 from ccapi.cli import output
 from ccapi.cli.answer.filewriter import FileWriter
+from ccapi.errors import OutputFailed
 from ccapi.wire.events import RunEvent
 
 Write = Callable[[str], None]
@@ -26,12 +27,14 @@ class DataView:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is None:
-            self._finished()
-        else:
-            self._failed(error)
-        if isinstance(self._write, FileWriter):
-            self._write.close()
+        try:
+            if error is None:
+                self._finished()
+            else:
+                self._failed(error)
+        finally:
+            if isinstance(self._write, FileWriter):
+                self._write.close()
 
     def feed(self, event: RunEvent) -> None:
         """The next event of the run."""
@@ -54,7 +57,7 @@ class DataView:
             return
         try:
             self._write(output.printable(text) if self._on_screen else text)
-        except BaseException:
+        except (OutputFailed, OSError):  # an interrupt leaves the rest in the stream's buffer
             self._broken = True
             raise
 

@@ -108,7 +108,7 @@ class Highlighter:
         if self._lexer is None or len(line) > _LONGEST_LINE:
             return [Span(line)]
         if not line.strip():
-            self._window = [*self._window, ""]
+            self._window = _shortened([*self._window, ""])
             return [Span(line)]
         inside = self._read([*self._window, line])
         if inside is None:
