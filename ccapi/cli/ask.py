@@ -13,7 +13,7 @@ from ccapi.cli import context, output, values
 from ccapi.cli.answer.choose import Form, Wanted
 from ccapi.cli.context import mode
 from ccapi.cli.options import DEFAULT_MODEL, Json, OptionalLanguage, positive
-from ccapi.errors import AnswerIncomplete, GatewayUnreachable, OutputFailed, SessionNotFound, UsageError
+from ccapi.errors import AnswerIncomplete, GatewayUnreachable, OutputFailed, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -202,20 +202,11 @@ def _schema(given: str | None) -> Mapping[str, Any] | None:
 
 def _session(settings: Settings, given: str | None, *, go_on: bool) -> str | None:
     """The session to go on with. Raises `SessionNotFound`."""
-    if given:
-        from ccapi.commands import sessions
-
-        return sessions.resolve(settings, given)
-    if not go_on:
+    if not given and not go_on:
         return None
-    from ccapi.commands import lastsession
+    from ccapi.commands import sessions
 
-    found = lastsession.last(settings.home, settings.base_url, Path.cwd())
-    if found is None:
-        raise SessionNotFound(
-            "There is no session of this directory to go on with", hint="All of them: ccapi sessions list"
-        )
-    return found
+    return sessions.resolve(settings, given) if given else sessions.last(settings, Path.cwd())
 
 
 # --- asking
