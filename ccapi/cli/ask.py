@@ -118,11 +118,11 @@ def ask(
     What is piped in belongs to the question. The answer goes to standard output: rendered on a terminal, the plain
     transcript in a pipe. Ctrl-C ends the run.
     """
+    json_schema = _schema(schema)
     wanted = Wanted(
         _transcript(transcript, final=final, extract=extract is not None or schema is not None),
         _form(as_json=as_json, stream_json=stream_json, extract=extract is not None, schema=schema),
         language=extract or None,
-        schema=_schema(schema),
         file=None if to == Path("-") else to,
         full=full,
         thinking=thinking,
@@ -146,7 +146,7 @@ def ask(
         effort=effort,
         allow=None if allow is None else tuple(allow),
         deny=tuple(deny or ()),
-        schema=wanted.schema,
+        schema=json_schema,
     )
     summary = _answered(settings, question, wanted, timeout, port)
     if summary.finish_reason != "stop":

@@ -110,14 +110,16 @@ def ask(
     """Ask, and hand each event of the run to `view`; says at last what is known of it.
 
     `summary` is filled in on the way, for a caller who needs it whatever happens. `timeout`: seconds for the whole
-    answer. Raises what the run failed with. An exception in between (Ctrl-C) ends the run on the server, and has a
-    note that says how that went; the view has shown by then all that came.
+    answer. Raises what the run failed with, and `StructuredOutputFailed` for a value that does not fit the schema. An
+    exception in between (Ctrl-C) ends the run on the server, and has a note that says how that went; the view has shown
+    by then all that came.
     """
     summary = summary or Summary(question.model)
     asked = gateway.ask(base_url, question, api_key=api_key, tick=TICK, timeout=timeout, on_sent=on_sent)
     with view, asked as answer:
         try:
             _follow(answer, view, summary)
+            _check(question, summary)
         except BaseException:
             summary.stop()
             view.close()  # what has come is there to be read, while the run is ended on the server
@@ -137,3 +139,12 @@ def _follow(answer: Answer, view: View, summary: Summary) -> None:
         view.feed(event)
         if isinstance(event, RunFailed):
             raise event.error
+
+
+def _check(question: Question, summary: Summary) -> None:
+    """What does not fit the schema is no answer, in whatever form it is wanted."""
+    if question.schema is None or summary.structured is None:
+        return
+    from ccapi.commands import answerschema
+
+    answerschema.check(question.schema, summary.structured)

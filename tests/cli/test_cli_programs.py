@@ -13,7 +13,7 @@ import pytest
 from ccapi.cli.answer.programs import JsonView
 from ccapi.cli.context import Mode, mode
 from ccapi.commands.ask import Summary
-from ccapi.errors import ClaudeFailed, RateLimited
+from ccapi.errors import ClaudeFailed, RateLimited, StructuredOutputFailed
 from ccapi.wire.events import (
     MessageFinished,
     MessageStarted,
@@ -363,6 +363,16 @@ def test_structured_output_that_does_not_fit(cli: Cli, fake: FakeGateway) -> Non
     done = ask(cli, fake, run(end=end), "--schema", SCHEMA, "hello", structured=True)
     assert (done.returncode, done.stdout) == (1, b"")
     assert "does not fit" in done.stderr.decode()
+
+
+@BOTH
+def test_a_value_that_does_not_fit_is_a_failure(cli: Cli, fake: FakeGateway, form: str) -> None:
+    """The document says so, and what there was."""
+    end = RunFinished(SESSION, "stop", structured={"name": 5})
+    done = ask(cli, fake, run(end=end), form, "--schema", SCHEMA, "hello", structured=True)
+    document = result(done.stdout)
+    assert (done.returncode, document["error"]["code"]) == (1, StructuredOutputFailed.code)
+    assert document["data"]["structured"] == {"name": 5}
 
 
 def test_no_structured_output(cli: Cli, fake: FakeGateway) -> None:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import stat
 import sys
-from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self, TextIO
+from typing import TYPE_CHECKING, Literal, Self, TextIO
 
 from ccapi.cli import output
 from ccapi.cli.context import mode
@@ -28,14 +27,13 @@ Form = Literal["answer", "json", "events", "code", "structured"]
 class Wanted:
     """`form`: the answer itself, or what of it a program is to have. `language`: of the code blocks, None for all.
 
-    `schema`: that a structured answer has to fit. `file`: where it goes instead of standard output. `past`: the run is
-    long over, so that nobody waits for it, and nothing in it takes time.
+    `file`: where it goes instead of standard output. `past`: the run is long over, so that nobody waits for it, and
+    nothing in it takes time.
     """
 
     transcript: Mode
     form: Form
     language: str | None = None
-    schema: Mapping[str, Any] | None = None
     file: Path | None = None
     full: bool = False
     thinking: bool = False
@@ -92,7 +90,7 @@ class Wanted:
             case "events":
                 return programs.EventsView(summary, write)
             case "structured":
-                return programs.StructuredView(self.schema, summary, write)
+                return programs.StructuredView(summary, write)
 
 
 def screen(stream: TextIO, *, show: Show, full: bool = False, thinking: bool = False, timed: bool = True) -> View:

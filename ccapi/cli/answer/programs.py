@@ -122,22 +122,16 @@ class EventsView(JsonView):
 
 
 class StructuredView(DataView):
-    """Writes the output that a JSON schema asked for, as the API has it, if it fits."""
+    """Writes the output that a JSON schema asked for, as the API has it."""
 
-    def __init__(self, schema: Mapping[str, Any] | None, summary: Summary, write: Write) -> None:
+    def __init__(self, summary: Summary, write: Write) -> None:
         super().__init__(write)
-        self._schema = schema
         self._summary = summary
 
     def _finished(self) -> None:
-        """Raises `StructuredOutputFailed`."""
         value = self._summary.structured
         if value is None:
             return  # a limit, or a refusal: the summary says so
-        if self._schema is not None:
-            from ccapi.commands import answerschema
-
-            answerschema.check(self._schema, value)
         self._put(json.dumps(value, ensure_ascii=False, indent=2 if self._on_screen else None) + "\n")
 
 
