@@ -261,13 +261,13 @@ def _ask(settings: Settings, question: Question, wanted: Wanted, timeout: float 
 def _say_interrupted(end: KeyboardInterrupt, summary: Summary) -> None:
     known = getattr(end, "__notes__", ())  # of the run, if one had begun
     output.note(output.styled(output.printable("; ".join(["interrupted", *known])), "2"))
-    if summary.session_id:
+    if summary.session_id and summary.begun:
         output.note(output.styled('continue with: ccapi ask -c "..."', "2"))
 
 
 def _remember(settings: Settings, question: Question, summary: Summary) -> None:
     """For --continue. It was answered also if that cannot be written down."""
-    if not summary.session_id:
+    if not (summary.session_id and summary.begun):
         return
     from ccapi.commands import lastsession
 

@@ -14,7 +14,7 @@ from ccapi.client.endpoint import Endpoint
 from ccapi.client.stream import Clock, Exchange, Tick
 from ccapi.errors import CcapiError, GatewayProtocol, GatewaySilent, RunTimeout
 from ccapi.wire import envelope, sse
-from ccapi.wire.events import Notice, RunEvent, RunFailed, RunFinished, RunStarted
+from ccapi.wire.events import MessageStarted, Notice, RunEvent, RunFailed, RunFinished, RunStarted
 from ccapi.wire.responsesdecoder import Decoder
 
 log = logging.getLogger(__name__)
@@ -53,6 +53,7 @@ class Answer:
         self._decoder = Decoder()
         self._error: CcapiError | None = None  # that was reported before the end
         self._left = False
+        self._begun = False  # something was said: only from then on the session can be gone on with
 
     @property
     def response_id(self) -> str:
@@ -165,6 +166,7 @@ class Answer:
         for one in decoded:
             if isinstance(one, RunStarted | RunFinished) and one.session_id:
                 self.session_id = one.session_id
+            self._begun = self._begun or isinstance(one, MessageStarted)
             self.ended = self.ended or isinstance(one, RunFinished | RunFailed)
         return decoded
 
@@ -209,7 +211,7 @@ class Answer:
     def _ways_on(self) -> list[str]:
         import shlex
 
-        if not self.session_id:
+        if not (self.session_id and self._begun):
             return []
         session = shlex.quote(self.session_id)
         return [f"Look at it: ccapi sessions show {session}", f'Go on: ccapi ask --session {session} "..."']

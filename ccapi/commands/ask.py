@@ -11,7 +11,17 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 from ccapi.client import gateway
 from ccapi.client.gateway import Tick
 from ccapi.client.question import Question
-from ccapi.wire.events import Billing, FinishReason, RunEvent, RunFailed, RunFinished, RunStarted, TextDelta, Usage
+from ccapi.wire.events import (
+    Billing,
+    FinishReason,
+    MessageStarted,
+    RunEvent,
+    RunFailed,
+    RunFinished,
+    RunStarted,
+    TextDelta,
+    Usage,
+)
 from ccapi.wire.transcript import Transcript
 
 if TYPE_CHECKING:
@@ -53,6 +63,7 @@ class Summary:
     structured: Any = None
     first_text: float | None = None
     duration: float = 0.0
+    begun: bool = False  # something was said: only from then on the session can be gone on with
     started: float = field(default_factory=time.monotonic)
 
     def stop(self) -> None:
@@ -64,6 +75,8 @@ class Summary:
         match event:
             case RunStarted():
                 self.session_id, self.answered_by = event.session_id, event.model
+            case MessageStarted(parent=None):
+                self.begun = True
             case TextDelta(parent=None) if event.text and self.first_text is None:
                 self.first_text = time.monotonic() - self.started
             case RunFinished() | RunFailed():

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.support import ROOT, Cli, claude_pids, read_line
+from tests.cli.support import ROOT, Cli, claude_pids, command, read_line
+from tests.cli.tmux import tmux
 
 ANSWER = "[0, 1, 1, 2, 3, 5, 8, 13, 21, 34]"
 
@@ -120,10 +121,11 @@ def test_an_ended_demo_leaves_nothing(cli: Cli, scratch: Path, number: signal.Si
 
 def test_the_demo_on_a_terminal(cli: Cli, scratch: Path) -> None:
     """Question, answer and what was real, in this order; its lines fit 80 columns; its end is the README's."""
-    with cli.terminal("demo", environ={"TMPDIR": str(scratch), "NO_COLOR": "1"}) as terminal:
-        shown = terminal.read_all()
-    assert terminal.process.returncode == 0
-    positions = [shown.index(part) for part in ("Question: ", "● Write", "● Bash", f"  │ {ANSWER}", "Real: ")]
+    environ = {**cli.environ, "TMPDIR": str(scratch)}
+    with tmux(command("demo"), environ, cli.directory, columns=80, rows=24) as terminal:
+        assert terminal.await_end() == 0
+        shown = re.sub(r"\d\.\d s", "0.2 s", "\n".join(terminal.history))
+    positions = [shown.index(part) for part in ("Question: ", "✓ Write", "✓ Bash", f"  │ {ANSWER}", "Real: ")]
     assert positions == sorted(positions)
     (example,) = re.findall(r"(?ms)^```text\n(.*?)^```$", (ROOT / "README.md").read_text("utf-8"))
     assert example in shown

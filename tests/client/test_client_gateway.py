@@ -253,10 +253,16 @@ def test_a_connection_that_breaks_again_and_again(fake: FakeGateway) -> None:
     assert caught.value.message.startswith("The connection broke, and the answer cannot be resumed: ")
 
 
+def begun() -> bytes:
+    """An answer in which something was said: its session can be gone on with."""
+    answer = FakeAnswer()
+    return answer.begin() + answer.text("Yes, ")
+
+
 def test_an_answer_that_cannot_be_resumed(fake: FakeGateway) -> None:
     """The error says why, which response and session it was, and how to see what became of it."""
     with (
-        playing(fake, sends(FakeAnswer().begin()), refuses(ResponseNotFound("It is gone")), ends(fake)),
+        playing(fake, sends(begun()), refuses(ResponseNotFound("It is gone")), ends(fake)),
         pytest.raises(ResponseNotFound, match="It is gone") as caught,
     ):
         reads(fake)
@@ -399,8 +405,11 @@ def test_no_ticks_unless_asked_for(fake: FakeGateway) -> None:
 @pytest.mark.parametrize("when", ["before it begins", "in the answer", "between two connections"])
 def test_a_deadline(fake: FakeGateway, when: str) -> None:
     """The run is ended on the server, and it is said how long it had, what became of it, and how to go on."""
-    began = FakeAnswer().begin()
-    part = {"before it begins": silent, "in the answer": falls_silent(began), "between two connections": sends(began)}
+    part = {
+        "before it begins": silent,
+        "in the answer": falls_silent(begun()),
+        "between two connections": sends(begun()),
+    }
     end = [] if when == "before it begins" else [ends(fake)]
     with playing(fake, part[when], *end), pytest.raises(RunTimeout) as caught:
         reads(fake, timeout=0.5, pauses=(60.0,))
