@@ -13,7 +13,7 @@ from ccapi.cli import context, output, values
 from ccapi.cli.answer.choose import Form, Wanted
 from ccapi.cli.context import mode
 from ccapi.cli.options import DEFAULT_MODEL, Json, OptionalLanguage, positive
-from ccapi.errors import AnswerIncomplete, GatewayUnreachable, OutputFailed, UsageError
+from ccapi.errors import AnswerIncomplete, CcapiError, GatewayUnreachable, OutputFailed, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -127,8 +127,10 @@ def ask(
         full=full,
         thinking=thinking,
     )
-    if go_on and session:
+    if go_on and session is not None:
         raise UsageError("--continue and --session exclude each other")
+    if session is not None and not session.strip():
+        raise UsageError("--session names no session")
     from ccapi.cli.asked import question_parts
     from ccapi.client.question import Question
 
@@ -252,6 +254,10 @@ def _ask(settings: Settings, question: Question, wanted: Wanted, timeout: float 
         )
     except KeyboardInterrupt as end:
         _say_interrupted(end, summary)
+        raise
+    except CcapiError as error:
+        if summary.begun and "ccapi ask" not in (error.hint or ""):
+            error.hint = "\n".join(filter(None, [error.hint, 'Go on: ccapi ask -c "..."']))
         raise
     finally:
         _remember(settings, question, summary)

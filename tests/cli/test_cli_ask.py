@@ -372,7 +372,7 @@ def test_an_error_in_mid_answer(cli: Cli, fake: FakeGateway) -> None:
         stdout, stderr = process.communicate(timeout=10)
     assert process.returncode == 124
     assert stdout == b"half"
-    assert stderr.decode().strip() == "error: No sign of life"
+    assert stderr.decode() == 'error: No sign of life\n  Go on: ccapi ask -c "..."\n'
 
 
 @pytest.mark.parametrize(

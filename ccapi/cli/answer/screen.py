@@ -376,7 +376,7 @@ class ScreenView:
         if self._rule_due:
             self._due.append(self._paint("─" * min(_RULE, self._width()), _DIM))
             self._rule_due = False
-        elif not joined and self._last and (kind, self._last) != ("tools", "tools"):
+        elif not joined and self._last and not (kind == self._last and kind in {"tools", "note"}):
             self._due.append("")
         self._due += lines
         self._last, self._joined = kind, False
