@@ -6,11 +6,12 @@ import os
 import re
 import signal
 import termios
+from pathlib import Path
 
 import pytest
 
 from ccapi.errors import UpstreamFailed
-from tests.cli.support import Cli, FakeAnswer, FakeGateway, Gateway, Terminal, ended
+from tests.cli.support import Cli, FakeAnswer, FakeGateway, Gateway, Terminal, ended, free_port
 
 # All that the live area uses: colours, links, cursor, margin, erasure, the marks of a synchronized update.
 OWN = re.compile(
@@ -132,4 +133,28 @@ def test_notices_and_errors_cannot_command_the_terminal_either(cli: Cli, fake: F
     assert "retry" in shown
     assert "bad" in shown
     assert not COMMANDS.search(shown)
+    assert terminal.process.returncode == 1
+
+
+@pytest.mark.parametrize(("typed", "code", "said"), [(b"n\n", 1, "Start it with: ccapi up"), (b"\n", 5, "Docker")])
+def test_no_gateway_is_offered_to_be_started(cli: Cli, tmp_path: Path, typed: bytes, code: int, said: str) -> None:
+    """A person who says yes gets `ccapi up` (which here finds no engine), and one who says no the command."""
+    environ = {"CCAPI_GATEWAY_PORT": str(free_port()), "DOCKER_HOST": f"unix://{tmp_path}/no.sock"}
+    with cli.terminal("ask", "hello", environ=environ) as terminal:
+        terminal.read_until("Start it now (ccapi up)?")
+        terminal.type(typed)
+        shown = plain(terminal.read_all())
+    assert terminal.process.returncode == code
+    assert said in shown.partition("Start it now (ccapi up)?")[2]
+    assert "Traceback" not in shown
+
+
+def test_a_script_is_asked_nothing(cli: Cli) -> None:
+    """Without a gateway it has the exit code and the command at once; so has a person with --no-input."""
+    environ = {"CCAPI_GATEWAY_PORT": str(free_port())}
+    done = cli.run("ask", "hello", environ=environ)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "Start it with: ccapi up" in done.stderr
+    with cli.terminal("ask", "hello", "--no-input", environ=environ) as terminal:
+        assert "Start it now" not in terminal.read_all()
     assert terminal.process.returncode == 1

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, Self
 
 from ccapi.cli import output
@@ -364,6 +364,8 @@ class ScreenView:
             )
             lines += _indented(details, depth)
         self._put("tools", lines)
+        if result:
+            call.result = replace(result, output="")  # which may be large
 
     def _call_line(self, call: _Call, depth: int, state: State, seconds: float | None, sign: str = "") -> str:
         line = self._tools.line(
