@@ -189,7 +189,7 @@ def test_draining_ends_in_time(running: Project) -> None:
 
 def test_interrupted(running: Project) -> None:
     """Ctrl-C while an answer holds the container: exit 130, and what to do with what is left."""
-    running.up("--rehearsal=slow")
+    running.up("--rehearsal=slow", environ={"CCAPI_GATEWAY_SHUTDOWN_GRACE": "5"})
     with question(running, "silent"):
         with running.terminal("down") as terminal:
             terminal.read_until("Stopping the container")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -19,6 +20,8 @@ from tests.gateway.test_gateway_kill import SCENARIO, asked, history, told
 from tests.stack.support import NAME, Stack, docker, inspect
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(600)]
+
+GRACE = 5  # seconds that a run gets when the container is stopped: shorter than by default
 
 
 @pytest.fixture
@@ -36,7 +39,7 @@ def gateway(running: Stack, model: Model) -> Gateway:
     (network,) = inspect()["NetworkSettings"]["Networks"].values()
     url = f"http://{network['Gateway']}:{urlsplit(model.url).port}"
     running.inside("umask 077; echo ANTHROPIC_API_KEY=x >$CLAUDE_CONFIG_DIR/credentials.env")
-    done = running.cli("up", environ={"ANTHROPIC_BASE_URL": url})
+    done = running.cli("up", environ={"ANTHROPIC_BASE_URL": url, "CCAPI_GATEWAY_SHUTDOWN_GRACE": str(GRACE)})
     assert done.returncode == 0, done.stderr
     return Gateway(f"http://127.0.0.1:{running.port}", Path("/nowhere"), GatewaySettings(), model)
 
@@ -102,7 +105,9 @@ def test_a_container_that_is_stopped_in_mid_run(running: Stack, gateway: Gateway
     with gateway.streaming(asked("one", "take a minute")) as answers:
         next(answer for answer in answers if answer.content)
         await_that(busy, "the tool")
+        began = time.monotonic()
         docker("stop", "--time=40", NAME)
+        assert GRACE <= time.monotonic() - began < 40
         *_, answer = answers
     assert answer.error
     assert answer.error["code"] == "gateway_stopping"

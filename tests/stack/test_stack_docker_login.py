@@ -38,6 +38,14 @@ DEMO = "demo-server"
 OTHER_BASE = "ccapi-test-base:other"  # the same base image by another name, which makes another image of it
 
 
+# Their names, from Claude Code's own file: `claude mcp list` would first wait for each that is no longer there.
+_SERVERS = """
+import json, os, pathlib
+file = pathlib.Path(os.environ["CLAUDE_CONFIG_DIR"], ".claude.json")
+print(*json.loads(file.read_text()).get("mcpServers", {}) if file.exists() else ())
+"""
+
+
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with chromium() as browser:
@@ -63,7 +71,7 @@ def server(ready: Stack) -> Iterator[McpServer]:
 
 def forget_servers() -> None:
     """Nobody's logins and servers are left for the next test."""
-    script = "for n in $(claude mcp list 2>/dev/null | sed -n 's/: http.*//p'); do claude mcp remove -s user $n; done"
+    script = f"for n in $(python3 -c '{_SERVERS}'); do claude mcp remove -s user $n; done"
     docker("exec", NAME, "bash", "-c", script, check=False)
 
 

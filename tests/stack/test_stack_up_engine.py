@@ -267,10 +267,10 @@ def test_each_change_of_health_is_a_line(elsewhere: Frozen) -> None:
         done = elsewhere.cli("up", "--rehearsal", "--timeout=3")
         assert done.returncode == 124
         assert done.stderr.count("health: starting") == 1
-        as_json = elsewhere.cli("up", "--rehearsal", "--timeout=12", "--json")
+        as_json = elsewhere.cli("up", "--rehearsal", "--timeout=5", "--json")
         lines = [json.loads(line) for line in as_json.stdout.splitlines()]
         assert as_json.returncode == 124
-        assert any(re.fullmatch(r"health: starting \(\d+/12 s\)", line.get("text", "")) for line in lines)
+        assert any(re.fullmatch(r"health: starting \(\d+/5 s\)", line.get("text", "")) for line in lines)
         assert lines[-1]["type"] == "result"
         assert lines[-1]["status"] == "failed"
         assert lines[-1]["error"]["code"] == "stack_timeout"
