@@ -12,7 +12,7 @@ from ccapi import settings as host_settings
 from ccapi.cli import context, output, values
 from ccapi.cli.answer.choose import Form, Wanted
 from ccapi.cli.context import mode
-from ccapi.cli.options import DEFAULT_MODEL, Json, OptionalLanguage, positive
+from ccapi.cli.options import DEFAULT_MODEL, Json, OptionalLanguage, Port, positive
 from ccapi.errors import AnswerIncomplete, CcapiError, GatewayUnreachable, OutputFailed, UsageError
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def ask(
     stream_json: Annotated[
         bool, typer.Option("--stream-json", help="Each event of the run as a line of JSON.")
     ] = False,
-    port: Annotated[int | None, typer.Option(min=1, max=65535, help="Port of the gateway.")] = None,
+    port: Port = None,
 ) -> None:
     """Ask Claude Code and see every step of its answer.
 

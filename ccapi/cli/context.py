@@ -15,14 +15,15 @@ class Mode:
 
     `project` and `config`: which stack, and whose settings. `quiet`: data and errors only. `verbose`: how often -v was
     given. `debug`: the traceback of a failure is wanted. `no_input`: nobody is to be asked. `color`: auto, always or
-    never. `json`: standard output is for a program; `stream`: in lines of JSON. `command`: what was called, such as
-    `auth status`. `warnings`: what was warned of so far. `data`: what the command has found, if it fails after all.
-    `sink`: where JSON is written to instead of standard output.
+    never. `port`: of the gateway that is asked, if --port was given. `json`: standard output is for a program;
+    `stream`: in lines of JSON. `command`: what was called, such as `auth status`. `warnings`: what was warned of so
+    far. `data`: what the command has found, if it fails after all. `sink`: where JSON is written to instead of standard
+    output.
     """
 
     __slots__ = (
-        "color", "command", "config", "data", "debug", "json", "no_input", "project", "quiet", "sink", "stream",
-        "verbose", "warnings",
+        "color", "command", "config", "data", "debug", "json", "no_input", "port", "project", "quiet", "sink",
+        "stream", "verbose", "warnings",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -32,6 +33,7 @@ class Mode:
         """As it is before any option was read."""
         self.project: str | None = None
         self.config: str | None = None
+        self.port: int | None = None
         self.quiet = False
         self.verbose = 0
         self.debug = False

@@ -11,6 +11,8 @@ from typing import Annotated, Any, ClassVar
 import typer
 from typer.core import TyperCommand
 
+from ccapi.cli.context import mode
+
 REHEARSAL_DEFAULT = "default"
 REPORT_DEFAULT = "ccapi-report.md"
 DEFAULT_MODEL = "sonnet"  # what is asked unless somebody says otherwise
@@ -21,7 +23,14 @@ _LANGUAGE = re.compile(r"[A-Za-z0-9+#_.][A-Za-z0-9+#_.-]{0,19}")
 
 Json = Annotated[bool, typer.Option("--json", help=JSON)]
 JsonLines = Annotated[bool, typer.Option("--json", help=JSON_LINES)]
-Port = Annotated[int | None, typer.Option(min=1, max=65535, help="Port of the gateway.")]
+
+
+def _port(port: int | None) -> int | None:
+    mode.port = port
+    return port
+
+
+Port = Annotated[int | None, typer.Option(min=1, max=65535, help="Port of the gateway.", callback=_port)]
 
 
 def positive(text: str) -> float:

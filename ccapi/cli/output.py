@@ -20,6 +20,7 @@ _TO_STACK = (  # the commands that are given to one stack
     r"\bccapi (?=(?:up|down|status|logs|restart|shell|claude|upgrade|uninstall|doctor|ask|sessions|models"
     r"|auth|proxy|key|config)\b)"
 )
+_TO_PORT = r"\bccapi (?:ask|models|sessions \w+)\b"  # those that ask a gateway, which may be another than the settings'
 # Separators of lines and paragraphs become spaces; what commands a terminal, and what shows the text around it in
 # another order than it has (Trojan Source), goes.
 HARMFUL: dict[int, str | None] = {
@@ -123,15 +124,17 @@ def say(text: str) -> None:
 
 
 def addressed(text: str) -> str:
-    """`text` with the commands in it meant for the stack that `--project` has named."""
-    if mode.project is None:
+    """`text` with the commands in it meant for the stack that `--project` has named, and for the port of `--port`."""
+    if mode.project is None and mode.port is None:
         return text
     import re
 
-    lines = (
-        line if "--project" in line else re.sub(_TO_STACK, f"ccapi --project {mode.project} ", line)
-        for line in text.split("\n")
-    )
+    lines = text.split("\n")
+    if mode.port is not None:
+        lines = [line if "--port" in line else re.sub(_TO_PORT, rf"\g<0> --port {mode.port}", line) for line in lines]
+    if mode.project is not None:
+        own = f"ccapi --project {mode.project} "
+        lines = [line if "--project" in line else re.sub(_TO_STACK, own, line) for line in lines]
     return "\n".join(lines)
 
 

@@ -134,7 +134,10 @@ def test_a_gateway_that_needs_a_key(cli: Cli, tmp_path: Path) -> None:
 
 # --- Ctrl-C
 
-GO_ON = 'continue with: ccapi ask -c "..."\n'  # as soon as there is a session
+
+def way_on(port: int) -> str:
+    """What is said as soon as there is a session: a command that asks the same gateway."""
+    return f'continue with: ccapi ask --port {port} -c "..."\n'
 
 
 def test_ctrl_c_ends_the_run_on_the_server(cli: Cli, scripted: Gateway) -> None:
@@ -147,7 +150,7 @@ def test_ctrl_c_ends_the_run_on_the_server(cli: Cli, scripted: Gateway) -> None:
         process.send_signal(signal.SIGINT)
         _, stderr = process.communicate(timeout=10)
         assert process.returncode == 130
-        assert stderr.decode() == f"interrupted; the run was ended\n{GO_ON}"
+        assert stderr.decode() == f"interrupted; the run was ended\n{way_on(scripted.port)}"
         assert ended(descriptors, 5)
 
 
@@ -173,7 +176,9 @@ def test_a_signal_cancels_the_run(cli: Cli, fake: FakeGateway, number: signal.Si
             fake.cancelled()
         _, stderr = process.communicate(timeout=10)
     assert process.returncode == code
-    assert stderr.decode() == (f"interrupted; the run was ended\n{GO_ON}" if number == signal.SIGINT else "")
+    assert stderr.decode() == (
+        f"interrupted; the run was ended\n{way_on(fake.port)}" if number == signal.SIGINT else ""
+    )
 
 
 def test_a_second_ctrl_c_leaves_at_once(cli: Cli, fake: FakeGateway) -> None:
@@ -187,7 +192,7 @@ def test_a_second_ctrl_c_leaves_at_once(cli: Cli, fake: FakeGateway) -> None:
             process.send_signal(signal.SIGINT)
             _, stderr = process.communicate(timeout=3)
     assert process.returncode == 130
-    assert stderr.decode() == f"interrupted\n{GO_ON}"
+    assert stderr.decode() == f"interrupted\n{way_on(fake.port)}"
 
 
 def test_a_cancellation_that_fails_is_no_secret(cli: Cli, fake: FakeGateway) -> None:
@@ -233,8 +238,8 @@ def test_an_answer_that_cannot_be_resumed(cli: Cli, fake: FakeGateway) -> None:
     error, known, look, go_on = stderr.decode().splitlines()[:4]
     assert error.startswith("error: The connection broke, and the answer cannot be resumed: No gateway answers at")
     assert known == f"  Known of it: response {FakeAnswer.ID}, session {FakeAnswer.SESSION}"
-    assert look == f"  Look at it: ccapi sessions show {FakeAnswer.SESSION}"
-    assert go_on == f'  Go on: ccapi ask --session {FakeAnswer.SESSION} "..."'
+    assert look == f"  Look at it: ccapi sessions show --port {fake.port} {FakeAnswer.SESSION}"
+    assert go_on == f'  Go on: ccapi ask --port {fake.port} --session {FakeAnswer.SESSION} "..."'
 
 
 # --- failures
@@ -372,7 +377,7 @@ def test_an_error_in_mid_answer(cli: Cli, fake: FakeGateway) -> None:
         stdout, stderr = process.communicate(timeout=10)
     assert process.returncode == 124
     assert stdout == b"half"
-    assert stderr.decode() == 'error: No sign of life\n  Go on: ccapi ask -c "..."\n'
+    assert stderr.decode() == f'error: No sign of life\n  Go on: ccapi ask --port {fake.port} -c "..."\n'
 
 
 @pytest.mark.parametrize(

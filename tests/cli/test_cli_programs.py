@@ -244,7 +244,7 @@ def test_a_failure_loses_nothing(cli: Cli, fake: FakeGateway, form: str) -> None
     found = result(done.stdout)
     data = found["data"]
     assert (done.returncode, found["status"], found["error"]["code"]) == (1, "failed", "claude_failed")
-    assert found["error"]["actions"] == ["ccapi logs", 'ccapi ask -c "..."']
+    assert found["error"]["actions"] == ["ccapi logs", f'ccapi ask --port {fake.port} -c "..."']
     assert (data["text"], data["finish_reason"]) == ("Half a", None)
     assert (data["turns"], data["cost_usd"], data["billing"]) == (1, 0.5, "subscription")
     assert len(data["tools"]) == 2

@@ -54,7 +54,7 @@ def test_the_tool_that_runs_is_named_while_it_runs(cli: Cli, scripted: Gateway) 
         assert terminal.process.returncode == 130
         assert "○ Bash for second" in shown
         assert shown.index("○ Bash for second") < shown.index("interrupted; the run was ended")
-        assert "continue with: ccapi ask -c" in shown
+        assert f"continue with: ccapi ask --port {scripted.port} -c" in shown
         assert "Traceback" not in shown
         assert "^C" not in shown
         assert ended(descriptors, 5)

@@ -261,8 +261,9 @@ def _shown_to_its_end(terminal: Terminal) -> str:
     return text
 
 
-def test_a_running_answer_is_asked_about(stack: Upgraded) -> None:
+def test_a_running_answer_is_asked_about(stack: Upgraded, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a terminal it is exit 3; a person may say no. Nothing is changed by either."""
+    monkeypatch.setitem(stack.environ, "CCAPI_GATEWAY_SHUTDOWN_GRACE", "3")  # seconds that the answer holds it up
     stack.up("--rehearsal=slow")
     container = stack.container()
     where = Project(stack.directory, "test-upgrade")
