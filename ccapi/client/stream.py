@@ -10,12 +10,12 @@ Neither TLS nor proxies nor redirects: the other side is on this machine.
 from __future__ import annotations
 
 import os
-import select
 import socket
 import time
 from collections.abc import Generator, Iterator, Mapping
-from errno import EINPROGRESS
+from errno import EINPROGRESS, EWOULDBLOCK
 from math import inf
+from selectors import EVENT_READ, EVENT_WRITE, BaseSelector, DefaultSelector
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
@@ -69,8 +69,8 @@ class Clock:
         """Something came: the next tick is a whole one away."""
         self._due = time.monotonic() + self._tick
 
-    def wait(self, poll: select.poll, until: float) -> Generator[Tick, None, int]:
-        """What is ready (a poll's events), 0 when it is `until` (of the monotonic clock). Raises `TimeUp`."""
+    def wait(self, selector: BaseSelector | None, until: float) -> Generator[Tick, None, int]:
+        """What is ready (a selector's events), 0 when it is `until` (of the monotonic clock). Raises `TimeUp`."""
         while True:
             now = time.monotonic()
             if now >= self._end:
@@ -80,13 +80,16 @@ class Clock:
                 self.restart()
                 continue
             left = min(until, self._due, self._end) - now
-            for _, events in poll.poll(max(0, int(left * 1000) + 1)):
-                return events
+            if selector is None:
+                time.sleep(max(0.0, left))
+            else:
+                for _, events in selector.select(max(0.0, left)):
+                    return events
             if time.monotonic() >= until:
                 return 0
 
     def sleep(self, seconds: float) -> Generator[Tick]:
-        yield from self.wait(select.poll(), time.monotonic() + seconds)
+        yield from self.wait(None, time.monotonic() + seconds)
 
 
 def finish(steps: Generator[Tick, None, T]) -> T:
@@ -161,10 +164,10 @@ class Exchange:
             try:
                 rest = rest[self._socket.send(rest) :]
             except BlockingIOError:
-                events = yield from self._ready(select.POLLIN | select.POLLOUT, time.monotonic() + self._silence)
+                events = yield from self._ready(EVENT_READ | EVENT_WRITE, time.monotonic() + self._silence)
                 if not events:
                     raise Silent from None
-                if events & select.POLLIN:
+                if events & EVENT_READ:
                     return
             except OSError:  # why, says the answer, if there is one
                 return
@@ -196,8 +199,8 @@ class Exchange:
         self._socket.settimeout(0)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         code = self._socket.connect_ex(address)
-        if code == EINPROGRESS:
-            if not (yield from self._ready(select.POLLOUT, time.monotonic() + self._connect_timeout)):
+        if code in {EINPROGRESS, EWOULDBLOCK}:  # the second one is Windows'
+            if not (yield from self._ready(EVENT_WRITE, time.monotonic() + self._connect_timeout)):
                 raise Silent
             code = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if code:
@@ -254,7 +257,7 @@ class Exchange:
 
     def _receive(self, until: float) -> Generator[Tick, None, bytes]:
         """Hand on to the reader what comes next, and return it."""
-        if not (yield from self._ready(select.POLLIN, until)):
+        if not (yield from self._ready(EVENT_READ, until)):
             raise Silent
         assert self._socket
         assert self._reader
@@ -267,6 +270,6 @@ class Exchange:
 
     def _ready(self, events: int, until: float) -> Generator[Tick, None, int]:
         assert self._socket
-        poll = select.poll()
-        poll.register(self._socket, events)
-        return (yield from self._clock.wait(poll, until))
+        with DefaultSelector() as selector:
+            selector.register(self._socket, events)
+            return (yield from self._clock.wait(selector, until))
