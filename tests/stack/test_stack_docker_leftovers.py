@@ -146,7 +146,7 @@ def test_killed_while_the_container_is_replaced(running: Project, victims: str) 
         stall(running, "CONT")
         assert process.wait(DEADLINE * 3) == 0, said.text
     assert running.things()["containers"] == [running.name]
-    if victims != "ccapi" and running.status()["state"] != "healthy":  # the engine did what the killed compose had asked
+    if victims != "ccapi" and running.status()["state"] != "healthy":  # the engine did what compose had asked
         assert running.cli("up", "--rehearsal").returncode == 0
     assert running.status()["state"] == "healthy"
     assert running.things()["containers"] == [running.name]
