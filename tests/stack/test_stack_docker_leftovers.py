@@ -10,6 +10,7 @@ import json
 import os
 import signal
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Literal
 
 import pytest
@@ -21,6 +22,7 @@ from tests.stack.support import Said, compose_processes, docker, inspect
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(600)]
 
+GATEWAY = "[c]capi gateway"  # not pgrep itself
 Step = Literal["made", "stopped", "removed", "started by hand"]
 STEPS: tuple[Step, ...] = ("made", "stopped", "removed", "started by hand")
 
@@ -126,32 +128,52 @@ def orphans(stack: Project) -> dict[str, Any]:
 # --- killed
 
 
-@pytest.mark.parametrize("victims", ["ccapi", "ccapi and compose"])
-def test_killed_while_the_container_is_replaced(running: Project, victims: str) -> None:
-    """A compose that survives us is waited for: two at the same container would be in each other's way."""
-    stall(running, "STOP")
-    with running.start("up", "--rehearsal", "--recreate") as process:
-        await_that(lambda: len(running.things()["containers"]) == 2, "compose at work", DEADLINE)
+@contextmanager
+def replacing(stack: Project) -> Iterator[None]:
+    """`ccapi up`, which is killed at the end of the block: compose has made the new container, and stops the old one.
+
+    The old one does not end before it is told to go on.
+    """
+    signal_gateway(stack, "STOP")
+    with stack.start("up", "--rehearsal", "--recreate") as process:
+        await_that(lambda: len(stack.things()["containers"]) == 2 and is_told_to_end(stack), "compose", DEADLINE)
+        yield
         process.kill()
         process.wait(DEADLINE)
-    if victims == "ccapi":
-        assert compose_processes(running.name)
-    else:
-        for pid in compose_processes(running.name):
-            os.kill(pid, signal.SIGKILL)
+
+
+def is_told_to_end(stack: Project) -> bool:
+    """Whether SIGTERM waits for the gateway."""
+    pending = stack.inside(f"sed -n 's/^ShdPnd:\\s*//p' /proc/$(pgrep -nf '{GATEWAY}')/status")
+    return bool(int(pending, 16) >> (signal.SIGTERM - 1) & 1)
+
+
+def signal_gateway(stack: Project, name: str) -> None:
+    stack.inside(f"pkill -{name} -f '{GATEWAY}'")
+
+
+def test_a_compose_that_survives_is_waited_for(running: Project) -> None:
+    """Two at the same container would be in each other's way."""
+    with replacing(running):
+        pass
+    assert compose_processes(running.name)
     with running.start("up", "--rehearsal") as process:
         said = Said(process)
-        if victims == "ccapi":
-            said.await_line("Waiting for another ccapi to finish")
-        stall(running, "CONT")
-        assert process.wait(DEADLINE * 3) == 0, said.text
+        said.await_line("Waiting for another ccapi to finish")
+        signal_gateway(running, "CONT")
+        assert process.wait(DEADLINE * 3) == 0, said.rest()
     assert running.things()["containers"] == [running.name]
-    if victims != "ccapi" and running.status()["state"] != "healthy":  # the engine did what compose had asked
-        assert running.cli("up", "--rehearsal").returncode == 0
     assert running.status()["state"] == "healthy"
+
+
+def test_killed_with_compose(running: Project) -> None:
+    """The engine does what it was asked to do last, and no more: the old container ends, the new one is left."""
+    with replacing(running):
+        for pid in compose_processes(running.name):
+            os.kill(pid, signal.SIGKILL)
+    signal_gateway(running, "CONT")
+    await_that(lambda: inspect(running.name)["State"]["Status"] == "exited", "the end of the old one", DEADLINE)
+    assert len(running.things()["containers"]) == 2
+    assert "which an interrupted replacement of the container has left" in running.up().stderr
     assert running.things()["containers"] == [running.name]
-
-
-def stall(stack: Project, name: str) -> None:
-    """Have the gateway not see to its end, or see to it."""
-    stack.inside(f"pkill -{name} -f '[c]capi gateway'")
+    assert running.status()["state"] == "healthy"
