@@ -15,8 +15,8 @@ import subprocess
 import sys
 import termios
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -47,21 +47,23 @@ def data_url(kind: str, data: bytes) -> str:
 
 
 @contextmanager
-def asking(cli: Cli, fake: FakeGateway, *args: str, stdin: int | IO[Any]) -> Iterator[subprocess.Popen[bytes]]:
-    """`ccapi ask ARGS`, with that as its standard input."""
+def running(cli: Cli, line: Sequence[str | bytes], *, stdin: int | IO[Any]) -> Iterator[subprocess.Popen[bytes]]:
+    """Any program, with that as its standard input; killed at the end of the block if it still runs."""
     with subprocess.Popen(
-        command("ask", "--port", str(fake.port), *args),
-        cwd=cli.directory,
-        env=cli.environ,
-        stdin=stdin,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        line, cwd=cli.directory, env=cli.environ, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
         try:
             yield process
         finally:
             if process.poll() is None:
                 process.kill()
+
+
+def asking(
+    cli: Cli, fake: FakeGateway, *args: str, stdin: int | IO[Any]
+) -> AbstractContextManager[subprocess.Popen[bytes]]:
+    """`ccapi ask ARGS`, with that as its standard input."""
+    return running(cli, command("ask", "--port", str(fake.port), *args), stdin=stdin)
 
 
 def parts(fake: FakeGateway) -> list[dict[str, Any]]:
@@ -301,7 +303,7 @@ def test_silence_is_no_question(cli: Cli, fake: FakeGateway) -> None:
         _, stderr = process.communicate(timeout=DEADLINE)
     assert stderr.decode().splitlines() == [
         "error: there is no question: nothing came on standard input within 2 s",
-        "  To wait for it: ccapi ask -",
+        f"  To wait for it: ccapi ask --port {fake.port} -",
     ]
 
 
@@ -367,14 +369,7 @@ def test_the_output_of_a_command_as_a_file(cli: Cli, fake: FakeGateway) -> None:
     """`-f <(git diff)` of a shell: a pipe with a name."""
     (cli.directory / "script").write_text('exec "$@" -f <(echo made)')
     line = ["bash", "script", *command("ask", "--port", str(fake.port), "look")]
-    with subprocess.Popen(
-        line,
-        cwd=cli.directory,
-        env=cli.environ,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    ) as process:
+    with running(cli, line, stdin=subprocess.DEVNULL) as process:
         assert answered(process, fake) == ""
     assert re.fullmatch(r"`/dev/fd/\d+`:\n\n```\nmade\n```", texts(fake)[1])
 
@@ -397,14 +392,7 @@ def test_a_name_that_is_no_text(cli: Cli, fake: FakeGateway) -> None:
     name = b"a\nb\x1b[31m`\xff.txt"
     (cli.directory / os.fsdecode(name)).write_text("x")
     line = [*map(os.fsencode, command("ask", "--port", str(fake.port), "look", "-f")), name]
-    with subprocess.Popen(
-        line,
-        cwd=cli.directory,
-        env=cli.environ,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    ) as process:
+    with running(cli, line, stdin=subprocess.DEVNULL) as process:
         assert answered(process, fake) == ""
     assert texts(fake)[1].startswith("`` a\ufffdb\ufffd[31m`\ufffd.txt ``:\n\n")
 

@@ -12,15 +12,8 @@ from collections.abc import Iterator
 
 from rich.cells import get_character_cell_size as _cells_of
 
-from ccapi.cli.output import HARMFUL
-
 _JOINER, _EMOJI_LOOK = "\u200d", "\ufe0f"  # ZWJ; variation selector 16, which makes an emoji of a narrow symbol
 _FLAG_LETTERS = range(0x1F1E6, 0x1F200)  # two of them are a flag
-
-
-def harmless(text: str) -> str:
-    """`text` without characters that would command the terminal, break a line or reorder it; \\n and \\t stay."""
-    return text if text.isprintable() else text.translate(HARMFUL)
 
 
 def cell_len(text: str) -> int:
@@ -39,7 +32,7 @@ def graphemes(text: str) -> Iterator[tuple[str, int]]:
     for index, character in enumerate(text):
         own = _cells_of(character)
         if character == _EMOJI_LOOK:
-            cells += cells < 2
+            cells += cells < 2 and ord(text[start]) not in _FLAG_LETTERS  # half a flag has no such look
         elif index > start and own and not (joined and own == 2) and not _ends_flag(text, start, index):
             yield text[start:index], cells
             start, cells = index, own
