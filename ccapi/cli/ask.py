@@ -265,8 +265,9 @@ def _ask(settings: Settings, question: Question, wanted: Wanted, timeout: float 
 
 
 def _say_interrupted(end: KeyboardInterrupt, summary: Summary) -> None:
-    known = getattr(end, "__notes__", ())  # of the run, if one had begun
-    output.note(output.styled(output.printable("; ".join(["interrupted", *known])), "2"))
+    from ccapi.commands.ask import interruption
+
+    output.note(output.styled(output.printable(interruption(end)), "2"))
     if summary.session_id and summary.begun:
         output.note(output.styled('continue with: ccapi ask -c "..."', "2"))
 

@@ -23,7 +23,7 @@ _TO_STACK = (  # the commands that are given to one stack
 _TO_PORT = r"\bccapi (?:ask|models|sessions \w+)\b"  # those that ask a gateway, which may be another than the settings'
 # Separators of lines and paragraphs become spaces; what commands a terminal, and what shows the text around it in
 # another order than it has (Trojan Source), goes.
-HARMFUL: dict[int, str | None] = {
+_HARMFUL: dict[int, str | None] = {
     **dict.fromkeys({*range(0x20), *range(0x7F, 0xA0)} - {ord("\n"), ord("\t")}),
     **dict.fromkeys((*range(0x202A, 0x202F), *range(0x2066, 0x206A))),
     **dict.fromkeys((0x85, 0x2028, 0x2029), " "),
@@ -167,7 +167,7 @@ def waiting(holder: str) -> None:
 
 def printable(text: str) -> str:
     """`text` of others without what would command the terminal, or reorder it: of all that, newlines and tabs stay."""
-    return text.replace("\r\n", "\n").translate(HARMFUL)
+    return text if text.isprintable() else text.translate(_HARMFUL)
 
 
 def table(rows: Mapping[str, str]) -> str:

@@ -177,10 +177,10 @@ def _row(session: Session, mark: str, now: float) -> tuple[str, ...]:
 
 def _cut(text: str) -> str:
     """Each line not longer than the terminal is wide."""
-    from ccapi.cli.answer.cells import fit, harmless
+    from ccapi.cli.answer.cells import fit
 
     width = shutil.get_terminal_size().columns
-    return "\n".join(fit(harmless(line), width) for line in text.split("\n"))
+    return "\n".join(fit(output.printable(line), width) for line in text.split("\n"))
 
 
 def used(moment: float, now: float) -> str:

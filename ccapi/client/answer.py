@@ -53,7 +53,7 @@ class Answer:
         self._decoder = Decoder()
         self._error: CcapiError | None = None  # that was reported before the end
         self._left = False
-        self._begun = False  # something was said: only from then on the session can be gone on with
+        self.begun = False  # something was said: only from then on the session can be gone on with
 
     @property
     def response_id(self) -> str:
@@ -166,7 +166,7 @@ class Answer:
         for one in decoded:
             if isinstance(one, RunStarted | RunFinished) and one.session_id:
                 self.session_id = one.session_id
-            self._begun = self._begun or isinstance(one, MessageStarted)
+            self.begun = self.begun or isinstance(one, MessageStarted)
             self.ended = self.ended or isinstance(one, RunFinished | RunFailed)
         return decoded
 
@@ -211,7 +211,7 @@ class Answer:
     def _ways_on(self) -> list[str]:
         import shlex
 
-        if not (self.session_id and self._begun):
+        if not (self.session_id and self.begun):
             return []
         session = shlex.quote(self.session_id)
         return [f"Look at it: ccapi sessions show {session}", f'Go on: ccapi ask --session {session} "..."']

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ccapi.client import gateway
 from ccapi.client.gateway import Tick
@@ -14,7 +14,6 @@ from ccapi.client.question import Question
 from ccapi.wire.events import (
     Billing,
     FinishReason,
-    MessageStarted,
     RunEvent,
     RunFailed,
     RunFinished,
@@ -22,7 +21,6 @@ from ccapi.wire.events import (
     TextDelta,
     Usage,
 )
-from ccapi.wire.transcript import Transcript
 
 if TYPE_CHECKING:
     from ccapi.client.answer import Answer
@@ -75,8 +73,6 @@ class Summary:
         match event:
             case RunStarted():
                 self.session_id, self.answered_by = event.session_id, event.model
-            case MessageStarted(parent=None):
-                self.begun = True
             case TextDelta(parent=None) if event.text and self.first_text is None:
                 self.first_text = time.monotonic() - self.started
             case RunFinished() | RunFailed():
@@ -87,27 +83,9 @@ class Summary:
                     self.finish_reason, self.structured = event.finish_reason, event.structured
 
 
-class Transcribed:
-    """A view that keeps the whole transcript, as `text`."""
-
-    def __init__(self) -> None:
-        self.text = ""
-        self._transcript = Transcript()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def feed(self, event: RunEvent) -> None:
-        self.text += self._transcript.feed(event)
-
-    def tick(self) -> None:
-        """Nobody watches."""
-
-    def close(self) -> None:
-        """What came is there."""
+def interruption(end: BaseException) -> str:
+    """What is known of a run that somebody ended: the notes of the exception that did, if one had begun."""
+    return "; ".join(["interrupted", *getattr(end, "__notes__", ())])
 
 
 def ask(
@@ -147,7 +125,7 @@ def _follow(answer: Answer, view: View, summary: Summary) -> None:
         if isinstance(event, Tick):
             view.tick()
             continue
-        summary.response_id = answer.response_id
+        summary.response_id, summary.begun = answer.response_id, answer.begun
         summary.feed(event)
         view.feed(event)
         if isinstance(event, RunFailed):

@@ -37,7 +37,10 @@ def from_bytes(data: bytes, name: str, *, shown: str | None = None) -> Part:
         fenced = toolmarkdown.fenced(text(data, name), toolmarkdown.language(shown))
         return text_part(f"{toolmarkdown.inline(shown)}:\n\n{fenced}")
     image = kind.startswith("image/")
-    _at_most(data, media.MAX_IMAGE if image else media.MAX_DOCUMENT, name)
+    if image:
+        _at_most(data, media.MAX_IMAGE, name, "an image")
+    else:
+        _at_most(data, media.MAX_DOCUMENT, name, "a PDF")
     url = f"data:{kind};base64,{base64.b64encode(data).decode('ascii')}"
     if image:
         return {"type": "input_image", "image_url": url}
@@ -49,7 +52,7 @@ def text(data: bytes, name: str) -> str:
     utf_16 = data.startswith(_UTF_16)
     if b"\0" in data[:_HEAD] and not utf_16:
         raise UsageError(f"{name} cannot be sent: it is none of {_SENT}")
-    _at_most(data, media.MAX_TEXT, name)
+    _at_most(data, media.MAX_TEXT, name, "a text")
     try:
         found = data.decode("utf-16" if utf_16 else "utf-8-sig")
     except UnicodeDecodeError:
@@ -112,9 +115,8 @@ def _shown(path: str) -> str:
     return str(shown.relative_to(here)) if shown.is_relative_to(here) else shown.name
 
 
-def _at_most(data: bytes, most: int, name: str) -> None:
+def _at_most(data: bytes, most: int, name: str, what: str) -> None:
     if len(data) > most:
-        what = {media.MAX_IMAGE: "an image", media.MAX_DOCUMENT: "a PDF", media.MAX_TEXT: "a text"}[most]
         raise UsageError(f"{name} is larger than {_mb(most)}, which is the most for {what}")
 
 

@@ -15,11 +15,11 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Self, TypeVar
 
 from ccapi.client.question import Question, text_part
 from ccapi.commands import inside, login, loginparts, proxy, stack, teardown
-from ccapi.commands.ask import Transcribed, ask
+from ccapi.commands.ask import ask
 from ccapi.commands.login import Invitation, Phase, Wanted
 from ccapi.commands.teardown import Losses
 from ccapi.doctor.check import Check, Finding, Fix, Trouble, fail, ok
@@ -28,6 +28,8 @@ from ccapi.errors import CcapiError, LoginFailed, StackFailed
 from ccapi.paths import Home
 from ccapi.settings import Settings
 from ccapi.stack.progress import Progress
+from ccapi.wire.events import RunEvent
+from ccapi.wire.transcript import Transcript
 
 _T = TypeVar("_T")
 _SCENARIO = "fibonacci"
@@ -114,8 +116,31 @@ def _start(facts: Facts, wanted: Settings) -> str:
     return result.image
 
 
+class _Transcribed:
+    """A view that keeps the whole transcript, as `text`."""
+
+    def __init__(self) -> None:
+        self.text = ""
+        self._transcript = Transcript()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def feed(self, event: RunEvent) -> None:
+        self.text += self._transcript.feed(event)
+
+    def tick(self) -> None:
+        """Nobody watches."""
+
+    def close(self) -> None:
+        """What came is there."""
+
+
 def _ask(wanted: Settings) -> str:
-    answer = Transcribed()
+    answer = _Transcribed()
     ask(wanted.base_url, Question((text_part(_QUESTION),), "sonnet"), answer)
     return answer.text
 

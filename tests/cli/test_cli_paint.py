@@ -19,6 +19,13 @@ from tests.cli.support import SGR
 OWN = Path(module.__file__).read_text("utf-8")
 LANGUAGES = ["python", "js", "c", "bash", "json", "yaml", "html", "diff", "console", "rust", "sql", "md", "toml", "go"]
 
+PAINT = Paint(colour=True)
+
+
+def code(paint: Paint, text: str, language: str) -> list[str]:
+    """Its lines as they are shown, all of them read at once."""
+    return [paint.spans(line) for line in paint.highlighter(language).whole(text.split("\n"))]
+
 
 def test_a_style_ends_with_its_text() -> None:
     """And without colours, style or text there is none."""
@@ -44,24 +51,24 @@ def test_spans_are_one_string() -> None:
 
 def test_code_is_highlighted() -> None:
     """Keywords, strings, comments and numbers, each line with its own styles."""
-    assert Paint(colour=True).code("def f():\n    return 'a'  # b", "python") == [
+    assert code(PAINT, "def f():\n    return 'a'  # b", "python") == [
         "\x1b[35mdef\x1b[0m \x1b[1mf\x1b[0m():",
         "    \x1b[35mreturn\x1b[0m \x1b[32m'a'\x1b[0m  \x1b[2m# b\x1b[0m",
     ]
-    assert Paint(colour=True).code("-a\n+b\n", "diff") == ["\x1b[31m-a\x1b[0m", "\x1b[32m+b\x1b[0m", ""]
+    assert code(PAINT, "-a\n+b\n", "diff") == ["\x1b[31m-a\x1b[0m", "\x1b[32m+b\x1b[0m", ""]
 
 
 @pytest.mark.parametrize("language", ["", "nobody-knows", "text"])
 def test_code_in_no_language_is_plain(language: str) -> None:
     """Nothing is guessed."""
-    assert Paint(colour=True).code("def f():\n\n", language) == ["def f():", "", ""]
+    assert code(PAINT, "def f():\n\n", language) == ["def f():", "", ""]
 
 
 def test_code_without_colours_is_plain() -> None:
     """No lexer is loaded for it."""
-    code = "from ccapi.cli.answer.paint import Paint; import sys; Paint(colour=False).code('x', 'python')"
+    run = "from ccapi.cli.answer.paint import Paint; import sys; Paint(colour=False).highlighter('python').whole(['x'])"
     check = "; print([name for name in sys.modules if name.startswith(('pygments', 'markdown_it', 'rich.console'))])"
-    assert subprocess.run([sys.executable, "-c", code + check], capture_output=True, check=True).stdout == b"[]\n"
+    assert subprocess.run([sys.executable, "-c", run + check], capture_output=True, check=True).stdout == b"[]\n"
 
 
 @pytest.mark.parametrize("source", [OWN, "/*\n * a if\n */\nint x;\n", "x = '''\nif\n\n'''\nif y: pass"])
@@ -70,7 +77,7 @@ def test_lines_that_come_one_by_one_look_as_in_the_whole(source: str) -> None:
     language = "c" if source.startswith("/*") else "python"
     paint = Paint(colour=True)
     highlighter = paint.highlighter(language)
-    assert [paint.spans(highlighter.line(line)) for line in source.split("\n")] == paint.code(source, language)
+    assert [paint.spans(highlighter.line(line)) for line in source.split("\n")] == code(paint, source, language)
 
 
 def test_a_long_string_is_still_one() -> None:
@@ -89,15 +96,15 @@ def test_nothing_of_the_code_is_lost(text: str, language: str) -> None:
     """Whatever a lexer makes of it: the text without styles is the code."""
     paint = Paint(colour=True)
     highlighter = paint.highlighter(language)
-    assert SGR.sub("", "\n".join(paint.code(text, language))) == text
+    assert SGR.sub("", "\n".join(code(paint, text, language))) == text
     assert ["".join(span.text for span in highlighter.line(line)) for line in text.split("\n")] == text.split("\n")
 
 
 def test_code_of_any_size_is_shown() -> None:
     """Very long lines are plain, and very long code is read in parts."""
     paint = Paint(colour=True)
-    assert paint.code("x = 1\n" + "if " * 1_000, "python")[1] == "if " * 1_000
-    lines = paint.code("if x: pass\n" * 5_000, "python")
+    assert code(paint, "x = 1\n" + "if " * 1_000, "python")[1] == "if " * 1_000
+    lines = code(paint, "if x: pass\n" * 5_000, "python")
     assert len(lines) == 5_001
     assert set(lines[:-1]) == {lines[0]}
     assert re.match("\x1b\\[35mif", lines[0])
@@ -119,9 +126,9 @@ def test_empty_lines_cost_the_same_however_many_there_are() -> None:
 
 def test_only_colours_that_are_readable_everywhere() -> None:
     """Of the palette neither yellow and blue nor black and white, and no background."""
-    styles = re.findall(r"\x1b\[([\d;]+)m", "".join(Paint(colour=True).code(OWN, "python")))
+    styles = re.findall(r"\x1b\[([\d;]+)m", "".join(code(PAINT, OWN, "python")))
     assert styles
-    assert {code for style in styles for code in style.split(";")} <= {
+    assert {number for style in styles for number in style.split(";")} <= {
         "0",
         "1",
         "2",

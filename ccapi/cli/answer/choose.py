@@ -73,24 +73,22 @@ class Wanted:
         return self.form in {"json", "code", "structured"} or self.transcript == "final"
 
     def _data(self, summary: Summary) -> View:
-        from ccapi.cli.answer import plain
-
-        if self.form == "answer" and not self.file:
-            return plain.PlainView(self.transcript, output.write)
-        from ccapi.cli.answer import extract, filewriter, programs
+        from ccapi.cli.answer import filewriter
 
         write = filewriter.opened(self.file) if self.file else output.write
-        match self.form:
-            case "answer":
-                return plain.PlainView(self.transcript, write)
-            case "code":
-                return extract.ExtractView(self.transcript, self.language, write)
-            case "json":
-                return programs.JsonView(self.transcript, summary, write)
-            case "events":
-                return programs.EventsView(summary, write)
-            case "structured":
-                return programs.StructuredView(summary, write)
+        if self.form == "answer":
+            from ccapi.cli.answer.plain import PlainView
+
+            return PlainView(self.transcript, write)
+        if self.form == "code":
+            from ccapi.cli.answer.extract import ExtractView
+
+            return ExtractView(self.transcript, self.language, write)
+        from ccapi.cli.answer import programs
+
+        if self.form == "json":
+            return programs.JsonView(self.transcript, summary, write)
+        return programs.EventsView(summary, write) if self.form == "events" else programs.StructuredView(summary, write)
 
 
 def screen(stream: TextIO, *, show: Show, full: bool = False, thinking: bool = False, timed: bool = True) -> View:

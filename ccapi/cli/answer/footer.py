@@ -14,13 +14,11 @@ if TYPE_CHECKING:
 _BETWEEN = " · "
 
 
-def line(summary: Summary) -> str:
-    """Plain text. What is not known is left out."""
-    return _BETWEEN.join(_parts(summary))
-
-
 def lines(summary: Summary, width: int) -> list[str]:
-    """The same in lines of at most `width` characters, as far as its parts allow; parted between them."""
+    """Plain text in lines of at most `width` characters, as far as its parts allow; parted between them.
+
+    What is not known is left out.
+    """
     found: list[str] = []
     for part in _parts(summary):
         if found and len(found[-1]) + len(_BETWEEN) + len(part) <= width:

@@ -8,7 +8,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
-from ccapi.cli.answer.cells import harmless
+from ccapi.cli import output
 from ccapi.cli.answer.paint import Paint, Span
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class Inline:
     def literal(self, text: str, style: str) -> list[Span]:
         """`text` as it is, in one style; addresses in it are links."""
         reader = _Reader(self._paint, style)
-        reader.text(harmless(text))
+        reader.text(output.printable(text))
         return reader.spans
 
     def spans(self, text: str, base: str = "") -> list[Span]:
@@ -116,7 +116,7 @@ class _Reader:
         elif edge == "close" and kind in _STYLES:
             self._close(kind)
         elif token.type == "text":
-            self.text(_SPACES.sub(" ", harmless(token.content)))
+            self.text(_SPACES.sub(" ", output.printable(token.content)))
         elif token.type == "code_inline":
             mark = "" if self._paint.colour else "`"
             self._add(f"{mark}{_plain(token.content)}{mark}", _CODE)
@@ -127,12 +127,12 @@ class _Reader:
         elif token.type == "image":
             self._image(token)
         else:
-            self._add(_SPACES.sub(" ", harmless(token.content)))
+            self._add(_SPACES.sub(" ", output.printable(token.content)))
 
     def _open(self, kind: str, address: str) -> None:
         self._styles.append(_STYLES[kind])
         if kind == "link":
-            self._links.append((harmless(address), len(self.spans)))
+            self._links.append((output.printable(address), len(self.spans)))
         elif kind == "s" and not self._paint.colour:
             self._add("~~")
 
@@ -175,7 +175,7 @@ class _Reader:
 
 def _plain(text: str) -> str:
     """On one line; spaces stay, as they may matter."""
-    return harmless(text).replace("\n", " ").replace("\t", " ")
+    return output.printable(text).replace("\n", " ").replace("\t", " ")
 
 
 def _merged(spans: Sequence[Span]) -> list[Span]:

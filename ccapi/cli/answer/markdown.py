@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 
+from ccapi.cli import output
 from ccapi.cli.answer.blocks import Blocks
-from ccapi.cli.answer.cells import harmless
 from ccapi.cli.answer.paint import Paint
 
 _LONG = 1_000  # characters of a line that are waited for
@@ -18,7 +18,7 @@ _UNDECIDED = re.compile(r"[\s>]*(?:[-*_=`~#+|:]+|\d{1,9}[.)]?)?[ \[]*")
 
 
 class Markdown:
-    """Feed it the pieces of an answer, clean of control characters but for newlines and tabs."""
+    """Feed it the pieces of an answer, as they come: what would command the terminal is left out."""
 
     def __init__(self, paint: Paint) -> None:
         self._paint = paint
@@ -33,7 +33,7 @@ class Markdown:
     def feed(self, text: str, width: int) -> list[str]:
         """The lines that are finished now: styled, each at most `width` cells."""
         self._tail = None
-        *lines, self._rest = (self._rest + harmless(text)).split("\n")
+        *lines, self._rest = (self._rest + output.printable(text)).split("\n")
         sheet = self._blocks.sheet
         sheet.width = max(1, width)
         for line in lines:

@@ -73,12 +73,6 @@ class Paint:
         """One styled string of them."""
         return "".join(self.link(self(text, sgr), url) for text, sgr, url in spans)
 
-    def code(self, text: str, language: str) -> list[str]:
-        """Its lines, highlighted; plain without colour, and in a language that nobody knows."""
-        lines = text.split("\n")
-        highlighter = self.highlighter(language)
-        return [self.spans(spans) for spans in highlighter.whole(lines)]
-
     def highlighter(self, language: str) -> Highlighter:
         """For code that comes line by line."""
         return Highlighter(language if self.colour else "")

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from ccapi.cli import output
 from ccapi.cli.answer.dataview import DataView, Write
 from ccapi.cli.context import mode
-from ccapi.errors import CcapiError, Interrupted, OutputFailed
+from ccapi.commands.ask import interruption
+from ccapi.errors import Interrupted, OutputFailed
 from ccapi.wire import events
 from ccapi.wire.events import RunEvent, RunFailed, RunFinished, ToolCalled, ToolFinished, Usage
 from ccapi.wire.transcript import Mode, Transcript
@@ -75,7 +76,7 @@ class JsonView(DataView):
             return  # there may still be a standard output that can be told
         mode.sink = self._put_json
         if not isinstance(error, Exception):  # Ctrl-C, or a signal: nobody else will say so in JSON
-            output.write_failure(_interrupted(error))
+            output.write_failure(Interrupted(interruption(error)))
 
     def _write_success(self, data: Object) -> None:
         output.write_json(data)
@@ -188,7 +189,3 @@ def _usage(usage: Usage) -> Object:
 
 def _milliseconds(seconds: float) -> int:
     return round(seconds * 1000)
-
-
-def _interrupted(error: BaseException) -> CcapiError:
-    return Interrupted("; ".join(["interrupted", *getattr(error, "__notes__", ())]))

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, Self
 
 from ccapi.cli import output
-from ccapi.cli.answer.cells import chop, fit, harmless
+from ccapi.cli.answer.cells import chop, fit
 from ccapi.cli.answer.figures import duration
 from ccapi.cli.answer.live import undisturbed
 from ccapi.cli.answer.toolview import State, ToolView
@@ -221,19 +221,19 @@ class ScreenView:
         self._phase = "Thinking" if thinking else "Writing"
         if (thinking and not self._with_thinking) or not event.text or self._show == "nothing":
             return
+        if self._show == "final":
+            if self._last_message != event.message_id:
+                self._last_message = event.message_id
+                self._last_said.clear()
+            self._last_said.append(event.text)
+            return
         block = _Block(event.message_id, event.block, thinking)
         if self._speaking != block:
             self._end_speech()
             self._speaking, self._markdown = block, self._new_markdown(thinking=thinking)
             self._joined = False
-        if self._show == "final":
-            if self._last_message != block.message_id:
-                self._last_message = block.message_id
-                self._last_said.clear()
-            self._last_said.append(event.text)
-            return
         assert self._markdown
-        self._spoken(self._markdown.feed(output.printable(event.text), self._width()))
+        self._spoken(self._markdown.feed(event.text, self._width()))
 
     def _end_speech(self) -> None:
         if self._markdown is None:
@@ -251,9 +251,7 @@ class ScreenView:
     def _say_last(self) -> None:
         """With `final`: what is only known to be the last word now."""
         if self._last_said:
-            markdown, width = self._new_markdown(thinking=False), self._width()
-            lines = markdown.feed(output.printable("".join(self._last_said)), width)
-            self._put("text", lines + markdown.end(width))
+            self._put("text", self._rendered(self._last_said, self._width()))
 
     def _say_below(self, event: TextDelta | ThinkingDelta) -> None:
         call = self._by_id.get(event.parent or "")
@@ -346,12 +344,9 @@ class ScreenView:
     def _write_speech(self, speech: _Speech, depth: int) -> None:
         if self._show != "full":
             return
-        width = self._width(depth)
-        markdown = self._new_markdown(thinking=speech.block.thinking)
-        lines = markdown.feed(output.printable("".join(speech.pieces)), width)
-        lines += markdown.end(width)
-        if lines:
-            self._put_speech(_indented(lines, depth), thinking=speech.block.thinking)
+        thinking = speech.block.thinking
+        if lines := self._rendered(speech.pieces, self._width(depth), thinking=thinking):
+            self._put_speech(_indented(lines, depth), thinking=thinking)
 
     def _write_call(self, call: _Call, depth: int) -> None:
         if self._show != "full":
@@ -393,8 +388,14 @@ class ScreenView:
             self._put("text", lines, joined=joined)
 
     def _plain(self, text: str) -> list[str]:
-        lines = harmless(output.printable(text)).expandtabs().split("\n")
+        lines = output.printable(text).expandtabs().split("\n")
         return [part for line in lines for part in chop(line, self._width())]
+
+    def _rendered(self, pieces: list[str], width: int, *, thinking: bool = False) -> list[str]:
+        """What was said, all of it at once."""
+        markdown = self._new_markdown(thinking=thinking)
+        lines = markdown.feed("".join(pieces), width)
+        return lines + markdown.end(width)
 
     def _new_markdown(self, *, thinking: bool) -> Markdown:
         from ccapi.cli.answer.markdown import Markdown

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 
 from ccapi.cli import output
-from ccapi.cli.answer.cells import harmless
 
 # ECMA-48: control sequences, strings (title, clipboard, link, ...) with their end, other escape sequences. A string
 # that does not end is no sequence here, or it would swallow the text behind it.
@@ -25,5 +24,5 @@ def visible(line: str) -> str:
     """
     if _COMMANDS.search(line):
         line = line.rstrip("\r")
-        line = output.printable(_SEQUENCES.sub("", line[line.rfind("\r") + 1 :]))
-    return harmless(line).expandtabs(_TAB)
+        line = _SEQUENCES.sub("", line[line.rfind("\r") + 1 :])
+    return output.printable(line).expandtabs(_TAB)
