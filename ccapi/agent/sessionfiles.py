@@ -18,8 +18,9 @@ earlier entry. What the real CLI does (see `tests/agent/test_agent_sessionfiles.
 Hence `whole`.
 
 - It can be resumed at any entry, also between a call and its result (the model is told that there is none). A run that
-  was interrupted wrote down how far it got; one that was killed, all but the message that it was in. So an answer that
-  was cut off can be gone on with behind the last that was said in it.
+  was interrupted wrote down how far it got; one that was killed, all but the message that it was in and what it had
+  said in the last moment before (it writes several entries at once). So an answer that was cut off can be gone on with
+  behind the last that was said in it.
 
 Hence `end`.
 

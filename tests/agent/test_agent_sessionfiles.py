@@ -250,6 +250,9 @@ async def test_where_a_run_ended_that_was_cut_off_it_can_be_resumed(claude_code:
     async with claude_code.agent.run(request) as run:
         while not ((claude_code.workspace / "begun").exists() and any(isinstance(e, ToolFinished) for e in events)):
             events += await run.next(0.05)
+        if how == "killed":  # it writes what it has said a moment later, and a killed one never
+            while b'"tool_result"' not in claude_code.transcript(session).read_bytes():
+                await run.next(0.05)
         if how != "interrupted":  # leaving the block interrupts it
             [process] = (pid for pid, argv in processes_in(claude_code.workspace).items() if "stream-json" in argv)
             os.kill(process, signal.SIGKILL if how == "killed" else signal.SIGTERM)
