@@ -13,7 +13,15 @@ from ccapi.cli import context, output, values
 from ccapi.cli.answer.choose import Form, Wanted
 from ccapi.cli.context import mode
 from ccapi.cli.options import DEFAULT_MODEL, Json, OptionalLanguage, Port, positive
-from ccapi.errors import AnswerIncomplete, CcapiError, GatewayUnreachable, OutputFailed, UsageError
+from ccapi.errors import (
+    AnswerIncomplete,
+    CcapiError,
+    GatewayUnreachable,
+    InvalidRequest,
+    OutputFailed,
+    SessionNotFound,
+    UsageError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,6 +33,15 @@ if TYPE_CHECKING:
 
 _EFFORTS = Literal["none", "low", "medium", "high", "xhigh", "max"]
 Transcript = Literal["full", "text", "final"]
+_OPTIONS = {  # by the field of the request
+    "model": "--model",
+    "instructions": "--system",
+    "workspace": "--workspace",
+    "allowed_tools": "--allow",
+    "disallowed_tools": "--deny",
+    "max_turns": "--max-turns",
+    "max_budget_usd": "--max-cost",
+}
 
 
 def register(app: typer.Typer) -> None:
@@ -208,7 +225,7 @@ def _session(settings: Settings, given: str | None, *, go_on: bool) -> str | Non
         return None
     from ccapi.commands import sessions
 
-    return sessions.resolve(settings, given) if given else sessions.last(settings, Path.cwd())
+    return sessions.resolve(settings, given) if given else sessions.last(settings, context.directory())
 
 
 # --- asking
@@ -255,6 +272,12 @@ def _ask(settings: Settings, question: Question, wanted: Wanted, timeout: float 
     except KeyboardInterrupt as end:
         _say_interrupted(end, summary)
         raise
+    except InvalidRequest as error:
+        raise _by_option(error) from None
+    except SessionNotFound as error:
+        from ccapi.commands.sessions import LIST
+
+        raise SessionNotFound(error.message, hint=LIST) from None
     except CcapiError as error:
         if summary.begun and "ccapi ask" not in (error.hint or ""):
             error.hint = "\n".join(filter(None, [error.hint, 'Go on: ccapi ask -c "..."']))
@@ -262,6 +285,12 @@ def _ask(settings: Settings, question: Question, wanted: Wanted, timeout: float 
     finally:
         _remember(settings, question, summary)
         _say_footer(summary, wanted)
+
+
+def _by_option(error: InvalidRequest) -> CcapiError:
+    """What the gateway says of a field of the request, as said of the option that it came from."""
+    option = _OPTIONS.get((error.param or "").partition("[")[0]) if type(error) is InvalidRequest else None
+    return UsageError(error.message.replace(f"'{error.param}'", option), hint=error.hint) if option else error
 
 
 def _say_interrupted(end: KeyboardInterrupt, summary: Summary) -> None:
@@ -280,8 +309,8 @@ def _remember(settings: Settings, question: Question, summary: Summary) -> None:
 
     title = "" if question.session_id else str(question.parts[0].get("text", ""))
     try:
-        lastsession.remember(settings.home, settings.base_url, Path.cwd(), summary.session_id, title=title)
-    except (OutputFailed, OSError) as error:  # the directory may be gone
+        lastsession.remember(settings.home, settings.base_url, context.directory(), summary.session_id, title=title)
+    except (OutputFailed, UsageError) as error:
         output.note(output.printable(f"--continue will not know of this session: {error}"))
 
 

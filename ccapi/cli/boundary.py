@@ -88,6 +88,9 @@ def _mistyped(error: TyperException, args: list[str]) -> UsageError:
     # Also where there is no command yet that would have the option.
     mode.json = mode.json or "--json" in before or "--stream-json" in before
     mode.stream = mode.stream or "--stream-json" in before
-    context = getattr(error, "ctx", None)
-    hint = f"{context.get_usage()}\nHelp: {context.command_path} --help" if context else "Help: ccapi --help"
-    return UsageError(error.format_message(), hint=hint)
+    mode.port = None  # of no gateway has anything been asked
+    context, message = getattr(error, "ctx", None), error.format_message()
+    hints = [context.get_usage(), f"Help: {context.command_path} --help"] if context else ["Help: ccapi --help"]
+    if context and context.command.name == "ask" and "extra argument" in message:
+        hints.insert(0, 'If it is all one question, quote it: ccapi ask "..."')
+    return UsageError(message, hint="\n".join(hints))

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from ccapi.errors import UsageError
 
 if TYPE_CHECKING:
     from ccapi.paths import Home
@@ -63,6 +66,14 @@ def home() -> Home:
     from ccapi import settings
 
     return settings.find_home(mode.project, mode.config)
+
+
+def directory() -> Path:
+    """Where the command was called. Raises `UsageError` when that is no directory any more."""
+    try:
+        return Path.cwd()
+    except OSError as error:
+        raise UsageError("the current directory does not exist any more") from error
 
 
 def settings(flags: Mapping[str, Any] | None = None, *, files: bool = True) -> Settings:

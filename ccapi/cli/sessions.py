@@ -8,7 +8,6 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
 SHORT = 8  # characters of an id
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400  # seconds
 _NAMED = 10  # sessions that a question names, at most
-_WHICH = "See which there are: ccapi sessions list"
 
 
 def register(app: typer.Typer) -> None:
@@ -86,9 +84,9 @@ def show(
     from ccapi.wire import itemevents
 
     if last == (session is not None):
-        raise UsageError("Name one session, or --last", hint=_WHICH)
+        raise UsageError("Name one session, or --last", hint=sessions.LIST)
     settings = _settings(port)
-    session_id = sessions.resolve(settings, session) if session else sessions.last(settings, Path.cwd())
+    session_id = sessions.resolve(settings, session) if session else sessions.last(settings, context.directory())
     document = sessions.document(settings, session_id)
     turns = list(itemevents.turns(document["items"]))
     if as_json:
@@ -121,7 +119,7 @@ def rm(
     from ccapi.commands import sessions
 
     if every == bool(ids):
-        raise UsageError("Name sessions, or --all", hint=_WHICH)
+        raise UsageError("Name sessions, or --all", hint=sessions.LIST)
     settings = _settings(port)
     chosen = sessions.listed(settings, None).sessions if every else sessions.found(settings, ids or ())
     if chosen and not yes and not _agreed(chosen, every=every):
@@ -143,8 +141,8 @@ def _settings(port: int | None) -> Settings:
 def _last(settings: Settings) -> str | None:
     from ccapi.commands import sessions
 
-    with suppress(CcapiError, OSError):  # it is a mark, no more; the directory may be gone
-        return sessions.last(settings, Path.cwd())
+    with suppress(CcapiError):  # it is a mark, no more
+        return sessions.last(settings, context.directory())
     return None
 
 

@@ -111,7 +111,8 @@ class Answer:
             if not self.response_id:
                 raise self._endpoint.failure(broke) if broke else _broken_off()
             if not self._attempts:
-                yield Notice("connection", "The connection broke; the answer is asked for from there on")
+                what = "The gateway is silent" if isinstance(broke, stream.Silent) else "The connection broke"
+                yield Notice("connection", f"{what}; the answer is asked for from there on")
             yield from self._resume(broke)
             broke = None
 
@@ -199,7 +200,7 @@ class Answer:
     # --- what is known, when it ends too soon
 
     def _lost(self, problem: CcapiError) -> CcapiError:
-        message = f"The connection broke, and the answer cannot be resumed: {problem.message}"
+        message = f"The answer cannot be resumed: {problem.message}"
         hints = [f"Known of it: {self._name}", *self._ways_on()]
         return type(problem)(message, hint="\n".join([*hints, problem.hint] if problem.hint else hints))
 

@@ -11,6 +11,7 @@ import codecs
 import os
 import stat
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from ccapi.client.question import Part, text_part
@@ -111,8 +112,9 @@ def _shown(path: str) -> str:
     shown = Path(os.path.expanduser(name))  # noqa: PTH111 -- as above
     if not shown.is_absolute() or name.startswith(("/dev/", "/proc/")):
         return name
-    here = Path.cwd()
-    return str(shown.relative_to(here)) if shown.is_relative_to(here) else shown.name
+    with suppress(OSError, ValueError):  # the directory is gone, or the file lies elsewhere
+        return str(shown.relative_to(Path.cwd()))
+    return shown.name
 
 
 def _at_most(data: bytes, most: int, name: str, what: str) -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _NAMED = 5  # sessions that a message names, at most
-_LIST = "See which there are: ccapi sessions list"
+LIST = "See which there are: ccapi sessions list"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,14 +75,14 @@ def document(settings: Settings, session_id: str) -> dict[str, Any]:
 def delete(settings: Settings, session_ids: Sequence[str]) -> Deleted:
     """One after the other; those that cannot go keep none of the others from going. Raises as `ApiClient` does."""
     deleted = Deleted([], {})
-    for session_id in session_ids:
-        try:
-            with _client(settings) as api:
+    with _client(settings) as api:
+        for session_id in session_ids:
+            try:
                 api.delete(session_id)
-        except (SessionInUse, SessionNotFound) as error:
-            deleted.problems[session_id] = error
-        else:
-            deleted.ids.append(session_id)
+            except (SessionInUse, SessionNotFound) as error:
+                deleted.problems[session_id] = error
+            else:
+                deleted.ids.append(session_id)
     gone = [*deleted.ids, *(name for name, error in deleted.problems.items() if isinstance(error, SessionNotFound))]
     with suppress(OutputFailed):
         lastsession.forget(settings.home, settings.base_url, gone)
@@ -99,7 +99,7 @@ def last(settings: Settings, directory: Path) -> str:
     """The id of the session that was used last in this directory. Raises `SessionNotFound`, `OutputFailed`."""
     session_id = lastsession.last(settings.home, settings.base_url, directory)
     if session_id is None:
-        raise SessionNotFound("There is no session of this directory", hint=_LIST)
+        raise SessionNotFound("There is no session of this directory", hint=LIST)
     return session_id
 
 
@@ -110,10 +110,10 @@ def _typed(prefix: str) -> str:
 def _one(sessions: Sequence[Session], prefix: str) -> Session:
     wanted = _typed(prefix)
     if not wanted:
-        raise UsageError("The session's id is empty", hint=_LIST)
+        raise UsageError("The session's id is empty", hint=LIST)
     matching = [session for session in sessions if session.id.startswith(wanted)]
     if not matching:
-        raise SessionNotFound(f"There is no session {prefix!r}", hint=_LIST)
+        raise SessionNotFound(f"There is no session {prefix!r}", hint=LIST)
     if len(matching) > 1:
         raise UsageError(f"{len(matching)} sessions begin with {prefix!r}", hint=_several(matching))
     return matching[0]
@@ -132,4 +132,4 @@ def _client(settings: Settings) -> Iterator[ApiClient]:
         with ApiClient(settings.base_url, host_settings.api_key()) as api:
             yield api
     except SessionNotFound as error:
-        raise SessionNotFound(error.message, hint=_LIST) from None
+        raise SessionNotFound(error.message, hint=LIST) from None

@@ -14,7 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from ccapi.errors import InvalidRequest, SessionNotFound
 from ccapi.gateway.models import split
 from ccapi.gateway.question import Block, Question, TranscriptMode, Turn
-from ccapi.gateway.workspaces import ROOT, well_named
+from ccapi.gateway.workspaces import ROOT, not_a_workspace, well_named
 from ccapi.settings import PERMISSION_MODES, WORKSPACE_NAME
 from ccapi.wire.keys import TRANSCRIPTS
 
@@ -191,7 +191,7 @@ def _mode(header: str | None) -> TranscriptMode | None:
 
 def _check_workspace(name: str | None) -> None:
     if name is not None and name != ROOT and not well_named(name):
-        raise InvalidRequest("'workspace' is not the name of a workspace", param="workspace")
+        raise not_a_workspace()
 
 
 def _permission_mode(mode: str | None) -> str | None:

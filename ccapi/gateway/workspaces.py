@@ -22,6 +22,12 @@ def well_named(name: str) -> bool:
     return WORKSPACE_NAME.fullmatch(name) is not None and ".." not in name
 
 
+def not_a_workspace() -> InvalidRequest:
+    """The failure for a name that is not well chosen."""
+    message = "'workspace' is not the name of a workspace: letters, digits, dots, dashes and underscores"
+    return InvalidRequest(message, param="workspace")
+
+
 class Workspaces:
     """`default` is the name of the workspace of requests that name none."""
 
@@ -38,7 +44,7 @@ class Workspaces:
         if name == ROOT:
             return self._checked_root()
         if not well_named(name):
-            raise InvalidRequest("'workspace' is not the name of a workspace", param="workspace")
+            raise not_a_workspace()
         try:
             self._make(name)
         except OSError as error:

@@ -236,7 +236,7 @@ def test_an_answer_that_cannot_be_resumed(cli: Cli, fake: FakeGateway) -> None:
     assert process.returncode == 1
     assert stdout == b"half a\n"
     error, known, look, go_on = stderr.decode().splitlines()[:4]
-    assert error.startswith("error: The connection broke, and the answer cannot be resumed: No gateway answers at")
+    assert error.startswith("error: The answer cannot be resumed: No gateway answers at")
     assert known == f"  Known of it: response {FakeAnswer.ID}, session {FakeAnswer.SESSION}"
     assert look == f"  Look at it: ccapi sessions show --port {fake.port} {FakeAnswer.SESSION}"
     assert go_on == f'  Go on: ccapi ask --port {fake.port} --session {FakeAnswer.SESSION} "..."'
@@ -287,6 +287,68 @@ def test_unknown_model(cli: Cli, scripted: Gateway) -> None:
     assert done.returncode == 1
     assert "'gpt-5'" in done.stderr
     assert "sonnet" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "said"),
+    [
+        ("--workspace", "../elsewhere", "--workspace is not the name of a workspace"),
+        ("--model", "", "--model is not a model name"),
+        ("--allow", "", "--allow is neither a tool's name nor a rule"),
+        ("--deny", "Bash((", "--deny is neither a tool's name nor a rule"),
+        ("--max-cost", "1e300", "--max-cost: input should be less than"),
+    ],
+)
+def test_what_only_the_gateway_knows_to_be_wrong(
+    cli: Cli, scripted: Gateway, option: str, value: str, said: str
+) -> None:
+    """It is told by the option's name, and the command line is wrong: exit 2."""
+    done = cli.run("ask", "--port", str(scripted.port), option, value, "hello")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"error: {said}")
+
+
+def test_a_session_that_does_not_exist(cli: Cli, scripted: Gateway) -> None:
+    """With the command that lists those that do."""
+    done = cli.run("ask", "--port", str(scripted.port), "--session", "01234567-89ab-cdef-0123-456789abcdef", "hello")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "no such session" in done.stderr
+    assert f"ccapi sessions list --port {scripted.port}" in done.stderr
+
+
+def test_a_question_without_quotes(cli: Cli) -> None:
+    """Nothing is guessed, and the usage is that of the command, not of this call."""
+    done = cli.run("ask", "--port", "1", "two", "words")
+    assert done.returncode == 2
+    assert 'quote it: ccapi ask "..."' in done.stderr
+    assert "Usage: ccapi ask [OPTIONS]" in done.stderr
+
+
+def test_in_a_directory_that_was_removed(cli: Cli, scripted: Gateway, tmp_path: Path) -> None:
+    """There is no last session of it; a question does without, and with files that are elsewhere."""
+    here, file = tmp_path / "gone", tmp_path / "notes"
+    file.write_text("something")
+    ask = [*command(), "ask", "--port", str(scripted.port)]
+    script = f"mkdir '{here}' && cd '{here}' && rmdir '{here}' && exec \"$@\""
+
+    def run(*args: str) -> subprocess.CompletedProcess[str]:
+        argv = ["sh", "-c", script, "sh", *ask, *args]
+        return subprocess.run(
+            argv,
+            env=cli.environ,
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            timeout=DEADLINE,
+            check=False,
+        )
+
+    last = run("-c", "hello")
+    assert (last.returncode, last.stderr) == (2, "error: the current directory does not exist any more\n")
+    answered = run("-f", str(file), "hello")
+    assert answered.returncode == 0
+    assert answered.stdout.startswith("You said: hello")
+    assert "--continue will not know of this session" in answered.stderr
 
 
 @pytest.mark.parametrize(("args", "stdin"), [(["ask", ""], ""), (["ask", " \n"], ""), (["ask", "-"], "\n")])
