@@ -46,6 +46,10 @@ from ccapi.wire.responses import Encoder, sse
 
 ROOT = Path(ccapi.__file__).parent.parent
 SGR = re.compile(r"\x1b\[[0-9;]*m")
+# All that the live area uses: colours, links, cursor, margin, erasure, the marks of a synchronized update.
+OWN = re.compile(
+    r"\x1b\[[0-9;]*m|\x1b\]8;;[^\x00-\x1f\x7f-\x9f]*\x1b\\|\x1b\[\?(?:25|7|2026)[hl]|\x1b\[\d*[ABJK]|\x1b[78]|\r"
+)
 DEADLINE = 30  # seconds: what anything in these tests may take on a busy machine
 # SIGINT may be ignored in whatever runs the tests (`make test &`), and children would inherit that. Standard input
 # becomes the controlling terminal if it is one, so that Ctrl-C in it is a SIGINT.
@@ -171,6 +175,11 @@ class Terminal:
             return False
         self.raw += chunk
         return bool(chunk)
+
+
+def plain(text: str) -> str:
+    """What is left when everything that the live area may send is taken away."""
+    return OWN.sub("", text)
 
 
 @contextmanager

@@ -11,18 +11,9 @@ from pathlib import Path
 import pytest
 
 from ccapi.errors import UpstreamFailed
-from tests.cli.support import Cli, FakeAnswer, FakeGateway, Gateway, Terminal, ended, free_port
+from tests.cli.support import Cli, FakeAnswer, FakeGateway, Gateway, Terminal, ended, free_port, plain
 
-# All that the live area uses: colours, links, cursor, margin, erasure, the marks of a synchronized update.
-OWN = re.compile(
-    r"\x1b\[[0-9;]*m|\x1b\]8;;[^\x00-\x1f\x7f-\x9f]*\x1b\\|\x1b\[\?(?:25|7|2026)[hl]|\x1b\[\d*[ABJK]|\x1b[78]|\r"
-)
 COMMANDS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-
-
-def plain(text: str) -> str:
-    """What is left when everything that the live area may send is taken away."""
-    return OWN.sub("", text)
 
 
 def echoes(terminal: Terminal) -> bool:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
-from tests.cli.support import Cli, command, on_terminal
+from tests.cli.support import Cli, command, on_terminal, plain
 from tests.gateway.harness import Gateway
 from tests.stack.support import NAME, Stack, cli_without_engine, docker, inspect
 
@@ -43,6 +45,24 @@ def test_a_shell_on_a_terminal(running: Stack) -> None:
         said = terminal.read_all()
     assert " 101" in said
     assert terminal.process.returncode == 5
+
+
+# --- a question
+
+
+def test_a_question_before_there_is_a_container(agent: Gateway, stack: Stack) -> None:
+    """A person who says yes has it started, and then the answer; the sign-in was on the volume."""
+    assert agent.model
+    (bridge,) = json.loads(docker("network", "inspect", "bridge"))
+    upstream = f"http://{bridge['IPAM']['Config'][0]['Gateway']}:{urlsplit(agent.model.url).port}"
+    assert stack.cli("down").returncode == 0
+    environ = {**stack.environ, "ANTHROPIC_BASE_URL": upstream}
+    with on_terminal(command("ask", "echo $((6 * 7))"), environ, stack.directory) as terminal:
+        terminal.read_until("Start it now (ccapi up)?")
+        terminal.type(b"\r")
+        said = plain(terminal.read_all())
+    assert terminal.process.returncode == 0, said
+    assert re.search(r"│ 42\n.*\nDone\.", said, re.DOTALL)
 
 
 # --- Claude Code
