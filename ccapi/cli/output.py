@@ -178,9 +178,22 @@ def table(rows: Mapping[str, str]) -> str:
 
 def columns(rows: Sequence[tuple[str, ...]]) -> str:
     """Cells below each other, as wide as the widest of their column."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)) for row in rows)
+    widths = [max(map(_cell_len, column)) for column in zip(*rows, strict=True)]
+    lines = ("  ".join(map(_padded, row, widths)) for row in rows)
     return "".join(f"{line.rstrip()}\n" for line in lines)
+
+
+def _padded(cell: str, width: int) -> str:
+    return cell + " " * (width - _cell_len(cell))
+
+
+def _cell_len(text: str) -> int:
+    """`cell_len`; the widths of letters are imported late, as most commands write none that is wide."""
+    if text.isascii():
+        return len(text)
+    from ccapi.cli.answer.cells import cell_len
+
+    return cell_len(text)
 
 
 def failure(error: CcapiError) -> None:

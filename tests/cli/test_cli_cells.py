@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ccapi.cli.answer.cells import cell_len, chop, fit, graphemes, take
-from ccapi.cli.output import printable
+from ccapi.cli.output import columns, printable
 
 FAMILY, SWISS, THUMB, HEART = "👩‍👩‍👧‍👦", "🇨🇭", "👍🏽", "❤\ufe0f"
 HARD = st.sampled_from(
@@ -101,3 +101,10 @@ def test_what_commands_or_reorders_is_gone() -> None:
     assert printable("a\x1b[31m\x9b\x07\r\n\tb\u2028c\u2029d\x85e") == "a[31m\n\tb c d e"
     assert printable("x\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069y") == "xy"
     assert printable(f"{FAMILY} שלום \u200e") == f"{FAMILY} שלום \u200e"
+
+
+def test_columns_stand_below_each_other_whatever_is_in_them() -> None:
+    """A workspace or a title of wide letters does not push aside what stands behind it."""
+    assert columns([("ID", "WORKSPACE", "TITLE"), ("1", "漢字漢字漢字", "x"), ("2", "e\u0301t\u0301", "y")]) == (
+        "ID  WORKSPACE     TITLE\n1   漢字漢字漢字  x\n2   e\u0301t\u0301            y\n"
+    )
