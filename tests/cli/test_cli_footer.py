@@ -118,6 +118,16 @@ def test_forty_columns() -> None:
     ]
 
 
+def test_wide_letters_fit() -> None:
+    """What counts is the cells that a terminal takes for them."""
+    found = footer.lines(summary(model="漢字" * 8, answered_by=""), 40)
+    assert found[:2] == ["漢字" * 8, "3 turns · 4.2 s, first text 0.3 s"]
+    assert footer.lines(summary(model=" ".join(["漢字"] * 5), answered_by=""), 14)[:2] == [
+        "漢字 漢字 漢字",
+        "漢字 漢字",
+    ]
+
+
 @given(st.integers(1, 300), st.text(max_size=60), st.text(max_size=60))
 def test_any_width_does(width: int, model: str, session: str) -> None:
     """And any name: nothing of it is lost."""

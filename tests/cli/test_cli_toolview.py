@@ -236,6 +236,13 @@ def test_a_sequence_without_end_swallows_nothing() -> None:
     """Text stands behind it all the same."""
     assert visible("\x1b]0;title and text") == "]0;title and text"
     assert visible("\x1b[") == "["
+    assert visible("\x9dtitle and \x9d0;title\x9ctext") == "title and text"
+
+
+def test_tabs_reach_the_stops_of_a_terminal() -> None:
+    """Also behind letters that are two cells wide, or none."""
+    assert visible("漢字\tx\te\u0301\t|") == "漢字    x       e\u0301       |"
+    assert visible("12345678\t漢字漢字\tx") == "12345678        漢字漢字        x"
 
 
 # --- what was given, tool by tool
@@ -458,7 +465,7 @@ def test_a_fold_is_as_long_as_wanted_and_shows_beginning_and_end(text: str, widt
         assert "".join(whole).endswith("".join(tail))
 
 
-@given(st.text(alphabet="a\t\n\x1b[0m", max_size=300), st.integers(1, 9), st.integers(1, 5), st.integers(1, 4))
+@given(st.text(alphabet="a漢\t\n\x1b[0m", max_size=300), st.integers(1, 9), st.integers(1, 5), st.integers(1, 4))
 def test_with_tabs_and_sequences_a_fold_still_says_what_is_hidden(text: str, width: int, first: int, last: int) -> None:
     """Where the rows are not those that are shown whole, a line says so, and there are no more than wanted."""
     whole = [row for line in fold(text, width, None).first for row in line.rows]
@@ -471,8 +478,16 @@ def test_with_tabs_and_sequences_a_fold_still_says_what_is_hidden(text: str, wid
 
 @pytest.mark.parametrize(
     "output",
-    ["x" * 5_000_000, "line\n" * 1_000_000, "50%\r" * 1_250_000, "é" * 5_000_000, "\x1b[31mx\x1b[0m" * 500_000],
-    ids=["one line", "lines", "progress", "wide", "colours"],
+    [
+        "x" * 5_000_000,
+        "line\n" * 1_000_000,
+        "50%\r" * 1_250_000,
+        "é" * 5_000_000,
+        "漢\t" * 2_500_000,
+        "\x1b[31mx\x1b[0m" * 500_000,
+        "\x9d" * 5_000_000,
+    ],
+    ids=["one line", "lines", "progress", "wide", "tabs", "colours", "titles"],
 )
 def test_five_megabytes_cost_what_is_shown(output: str) -> None:
     """Far less than to look at each character: no more than to copy the text a few times and count its lines."""

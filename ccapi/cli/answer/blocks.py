@@ -2,9 +2,14 @@
 
 This is the block structure of CommonMark and of GFM's tables, as its appendix describes it: containers (quotes, list
 items) that a line continues or closes, and in the innermost of them one open leaf (a paragraph, code, a table).
-Inline text is markdown-it's. Three things differ, because what was written is never touched again: a definition
-resolves only links after it (and is shown, so that no address is lost); a paragraph that grew long is no heading of
-the `===` kind; and there are no more than twenty containers around a line.
+Inline text is markdown-it's. What differs:
+- What was written is never touched again. So a definition resolves only links after it (and is shown, so that no
+  address is lost); a paragraph that grew long is no heading of the `===` kind, and a mark that stays open for long in
+  it is text; a line that is too long to wait for is text within its containers, or more of the code or the table that
+  it stands in, whatever it looks like.
+- A row of a table keeps the cells that it has too many, in the last column.
+- There are no more than twenty containers around a line.
+- Tabs are spaces, in code as well; what would command a terminal, or reorder what it shows, was left out before.
 """
 
 from __future__ import annotations
@@ -15,6 +20,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import Self
 
+from ccapi.cli.answer.extract import named
 from ccapi.cli.answer.paint import Highlighter, Paint, Span
 from ccapi.cli.answer.sheet import Container, Sheet
 from ccapi.cli.answer.tables import Table, columns
@@ -30,7 +36,6 @@ _RULE = re.compile(r"(?:\* *){3,}|(?:_ *){3,}|(?:- *){3,}")
 _FENCE = re.compile(r"(?:(`{3,})([^`]*)|(~{3,})(.*))")
 _ITEM = re.compile(r"([*+-]|(\d{1,9})([.)]))( +|$)")
 _TASK = re.compile(r"\[([ xX])\] +(?=\S)")
-_LANGUAGE = re.compile(r"[{.]*([\w+#.-]*)")
 
 
 @dataclass(slots=True)
@@ -183,15 +188,9 @@ class Blocks:
         return self._item(item, indent, text[item.end() :], matched)
 
     def _goes_on_with(self, text: str, item: re.Match[str]) -> bool:
-        """Whether what looks like an item is part of the open paragraph, its underline, or the edge of a table."""
-        assert isinstance(self._leaf, Paragraph)
-        number = item[2]
-        return (
-            not text[item.end() :].strip(" ")
-            or (number is not None and int(number) != 1)
-            or bool(_UNDERLINE.fullmatch(text))
-            or self._table(self._leaf, text) is not None
-        )
+        """Whether what looks like an item is part of the open paragraph, or its underline."""
+        empty = not text[item.end() :].strip(" ")
+        return (empty or int(item[2] or 1) != 1) and not self._only_defines()
 
     def _item(self, item: re.Match[str], indent: int, after: str, matched: int) -> _Opening:
         spaces = len(item[4])
@@ -320,8 +319,7 @@ class Blocks:
         fence = _FENCE.fullmatch(text)
         if fence:
             self._begin(matched)
-            language = _LANGUAGE.match((fence[2] or fence[4] or "").strip())
-            highlighter = self._paint.highlighter(language[1] if language else "")
+            highlighter = self._paint.highlighter(named(fence[2] or fence[4] or ""))
             self._leaf = _Fence(fence[1] or fence[3], indent, highlighter)
         return fence is not None
 
@@ -372,15 +370,20 @@ class Blocks:
         """Whether the line makes a heading of the paragraph above it."""
         paragraph = self._leaf
         assert isinstance(paragraph, Paragraph)
-        if paragraph.begun or not _UNDERLINE.fullmatch(text):
-            return False
-        rest = self._writer.defined(paragraph.text)
-        if not rest.strip():
-            paragraph.text = ""
+        if paragraph.begun or not _UNDERLINE.fullmatch(text) or self._only_defines():
             return False
         self._leaf = None
-        self._writer.heading(1 if text[0] == "=" else 2, rest)
+        self._writer.heading(1 if text[0] == "=" else 2, paragraph.text)
         return True
+
+    def _only_defines(self) -> bool:
+        """Take the definitions that the open paragraph begins with, as they end here: whether nothing is left of it."""
+        paragraph = self._leaf
+        assert isinstance(paragraph, Paragraph)
+        if paragraph.begun:
+            return False
+        paragraph.text = self._writer.defined(paragraph.text)
+        return not paragraph.text.strip()
 
     # Tables.
 

@@ -11,9 +11,8 @@ from ccapi.errors import NoCodeBlock
 from ccapi.wire.events import MessageStarted, RunEvent, RunFinished
 from ccapi.wire.transcript import Mode, Transcript
 
-_NAME = re.compile(
-    r"\{?\.?([^\s{}:,]+)"
-)  # of a language, in `python`, `python title="a.py"`, `{.python}`, `rust,ignore`
+# Of a language, in `python`, `python title="a.py"`, `{.python}`, `rust,ignore`.
+_NAME = re.compile(r"\{?\.?([^\s{}:,]+)")
 
 
 class CodeBlock(NamedTuple):
@@ -74,7 +73,7 @@ def code_blocks(text: str) -> list[CodeBlock]:
     from markdown_it import MarkdownIt
 
     tokens = MarkdownIt("commonmark").parse(text)
-    return [CodeBlock(_named(token.info), _ended(token.content)) for token in tokens if token.type == "fence"]
+    return [CodeBlock(named(token.info), _ended(token.content)) for token in tokens if token.type == "fence"]
 
 
 def _ended(code: str) -> str:
@@ -82,7 +81,8 @@ def _ended(code: str) -> str:
     return code if code.endswith("\n") else f"{code}\n"
 
 
-def _named(info: str) -> str:
+def named(info: str) -> str:
+    """The language that stands after a fence, in small letters; "" if none does."""
     found = _NAME.match(info.strip())
     return found[1].lower() if found else ""
 

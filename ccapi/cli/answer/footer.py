@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from ccapi.cli.answer.cells import cell_len
 from ccapi.cli.answer.figures import dollars, duration, tokens
 
 if TYPE_CHECKING:
@@ -15,13 +16,13 @@ _BETWEEN = " · "
 
 
 def lines(summary: Summary, width: int) -> list[str]:
-    """Plain text in lines of at most `width` characters, as far as its parts allow; parted between them.
+    """Plain text in lines of at most `width` cells, as far as its parts allow; parted between them.
 
     What is not known is left out.
     """
     found: list[str] = []
     for part in _parts(summary):
-        if found and len(found[-1]) + len(_BETWEEN) + len(part) <= width:
+        if found and cell_len(found[-1] + _BETWEEN + part) <= width:
             found[-1] += _BETWEEN + part
         else:
             found += _folded(part, width)
@@ -32,7 +33,7 @@ def _folded(part: str, width: int) -> list[str]:
     """At its spaces, if it is too long for one line."""
     found: list[str] = []
     for word in part.split(" "):
-        if found and len(found[-1]) + 1 + len(word) <= width:
+        if found and cell_len(f"{found[-1]} {word}") <= width:
             found[-1] += f" {word}"
         else:
             found.append(word)

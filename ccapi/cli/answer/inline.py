@@ -54,12 +54,12 @@ class Inline:
         return _merged(_Reader(self._paint, base).read(tokens))
 
     def definitions(self, text: str) -> str:
-        """Take the link definitions that a paragraph begins with; what of it stands after them is returned."""
+        """Take the link definitions that a paragraph begins with; its lines after them are returned as they are."""
         if not text.lstrip().startswith("[") or "]:" not in text:
             return text
         tokens = _definitions().parse(text, self._environment)
         rest = "\n".join(token.content for token in tokens if token.type == "inline")
-        return rest if text.rstrip().endswith(rest) else text
+        return text[text.rpartition(rest)[0].rfind("\n") + 1 :] if rest else ""
 
     def cut(self, text: str, *, waits: bool) -> tuple[list[Span], int]:
         """The first part of a long text, with the separator that follows it, and where the rest of it begins.

@@ -7,11 +7,13 @@ complete, and what is too long to wait for is cut at a number of characters.
 from __future__ import annotations
 
 import re
+from io import IncrementalNewlineDecoder
 
 from ccapi.cli import output
 from ccapi.cli.answer.blocks import Blocks
 from ccapi.cli.answer.paint import Paint
 
+_BLANKS = str.maketrans("\v\f", "  ")  # what parts words, and is no end of a line to Markdown
 _LONG = 1_000  # characters of a line that are waited for
 # The beginning of a line that may still become anything: shown as it is, it would flicker.
 _UNDECIDED = re.compile(r"[\s>]*(?:[-*_=`~#+|:]+|\d{1,9}[.)]?)?[ \[]*")
@@ -26,6 +28,7 @@ class Markdown:
 
     def _begin(self) -> None:
         self._blocks = Blocks(self._paint)
+        self._newlines = IncrementalNewlineDecoder(None, translate=True)  # "\r" may be half of one
         self._rest = ""  # of the line that is not complete, what was not read
         self._long = False  # its beginning was read
         self._tail: tuple[tuple[int, int], list[str]] | None = None  # for which size, and how it looked
@@ -33,12 +36,9 @@ class Markdown:
     def feed(self, text: str, width: int) -> list[str]:
         """The lines that are finished now: styled, each at most `width` cells."""
         self._tail = None
-        *lines, self._rest = (self._rest + output.printable(text)).split("\n")
         sheet = self._blocks.sheet
         sheet.width = max(1, width)
-        for line in lines:
-            self._end_line(self._long_parts(line))
-        self._rest = self._long_parts(self._rest)
+        self._read(self._newlines.decode(text))
         finished, sheet.out = sheet.out, []
         return finished
 
@@ -53,11 +53,18 @@ class Markdown:
         """The lines that were not finished; the next piece begins an answer of its own."""
         sheet = self._blocks.sheet
         sheet.width = max(1, width)
+        self._read(self._newlines.decode("", final=True))
         if self._rest or self._long:
             self._end_line(self._rest)
         self._blocks.end()
         self._begin()
         return sheet.out
+
+    def _read(self, text: str) -> None:
+        *lines, self._rest = (self._rest + output.printable(text.translate(_BLANKS))).split("\n")
+        for line in lines:
+            self._end_line(self._long_parts(line))
+        self._rest = self._long_parts(self._rest)
 
     def _long_parts(self, line: str) -> str:
         """Read what of a line is too long to wait for; the rest of it is returned."""

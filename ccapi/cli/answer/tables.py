@@ -16,7 +16,8 @@ _WORD = 20  # cells of a word for which a column is kept wide; longer ones are a
 _SPARE = 12  # cells that a column gets for what may come, if there are any left
 _BETWEEN, _BETWEEN_CELLS = " │ ", 3
 _DIM, _BOLD = "2", "1"
-_DELIMITERS = re.compile(r" *\|? *:?-+:? *(?:\| *:?-+:? *)*\|? *")
+# One dash alone is an item of a list, or the underline of a heading.
+_DELIMITERS = re.compile(r"(?! *-(?: |$)) *\|? *:?-+:? *(?:\| *:?-+:? *)*\|? *")
 _EDGE = re.compile(r"(?<!\\)\|")
 
 Cell = list[Span]
@@ -130,7 +131,7 @@ class Table:
             del line[-1]
             while line and line[-1] == Span(" " * len(line[-1].text)):
                 del line[-1]
-            if line[-1] == Span(_BETWEEN, _DIM):
+            if line and line[-1] == Span(_BETWEEN, _DIM):
                 line[-1] = Span(_BETWEEN.rstrip(), _DIM)
             yield line
 
