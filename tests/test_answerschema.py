@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ccapi.commands import answerschema
-from ccapi.errors import StructuredOutputFailed, UsageError
+from ccapi.errors import InvalidRequest, StructuredOutputFailed, UsageError
 from ccapi.gateway.formats import json_schema
 
 PERSON = {
@@ -61,6 +61,14 @@ def test_given_as_a_file(tmp_path: Path, code: str) -> None:
         ('{"type": object}', "--schema:1:10: Expecting value"),
         ('{\n  "type": object\n}', "--schema:2:11: Expecting value"),
         ('{"type": "object", "minimum": NaN}', "--schema: NaN is no JSON"),
+        ('{"type": "object", "maximum": 1e999}', "--schema: the number 1e999 is too large"),
+        (
+            '{"type": "object", "title": "\\ud800"}',
+            "--schema: a string has half of a surrogate pair, which is no character",
+        ),
+        ('{"type": "object", "title": "\udcff"}', "--schema is not valid UTF-8"),
+        ("", "--schema names no schema"),
+        (" \n", "--schema names no schema"),
         ('{"a":' * 100_000, "--schema: nested too deep"),
         ("{}", '--schema: this is no JSON Schema of an object: {"type": "object", ...}'),
         ('{"type": "array"}', '--schema: this is no JSON Schema of an object: {"type": "object", ...}'),
@@ -131,6 +139,7 @@ def test_the_draft_is_the_schemas_own() -> None:
     [
         {"properties": {"a": {"type": "string", "pattern": r"^\p{Lu}"}}},
         {"patternProperties": {r"^\p{Lu}": {"type": "string"}}, "additionalProperties": False},
+        {"patternProperties": {r"^\p{Lu}": {"type": "string"}}, "unevaluatedProperties": False},
     ],
 )
 def test_what_python_cannot_read(schema: dict[str, Any]) -> None:
@@ -138,6 +147,26 @@ def test_what_python_cannot_read(schema: dict[str, Any]) -> None:
     answerschema.check({"type": "object", **schema}, {"a": "x"})
     readable = {"type": "object", "properties": {"a": {"pattern": "^[A-Z]"}}}
     assert unfit({"a": "x"}, readable) == "$.a: 'x' does not match '^[A-Z]'"
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"$ref": "#"},
+        {"allOf": [{"$ref": "#"}]},
+        {"properties": {"a": {"multipleOf": 0}}},
+        {"properties": {"a": {"type": "any"}}},
+        {"properties": {"a": {"pattern": 5}}},
+        {"properties": {"a": 5}},
+        {"required": 5},
+    ],
+)
+def test_a_schema_that_is_none_is_held_against_nothing(schema: dict[str, Any]) -> None:
+    """No gateway takes it. An answer that came all the same is given to whoever asked for it."""
+    given = {"type": "object", **schema}
+    with pytest.raises(InvalidRequest):
+        json_schema(given, "schema")
+    answerschema.check(given, {"a": 1})
 
 
 def test_nothing_is_fetched() -> None:

@@ -24,7 +24,7 @@ from ccapi.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from typing import Any
 
     from ccapi.client.question import Question
@@ -122,7 +122,7 @@ def ask(
         str | None, typer.Option(metavar="FILE|JSON", help="Answer with JSON that fits this JSON Schema.")
     ] = None,
     to: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write it to a file, not to standard output.")
+        str | None, typer.Option("--output", "-o", metavar="FILE", help="Write it to a file, not to standard output.")
     ] = None,
     as_json: Json = False,
     stream_json: Annotated[
@@ -135,12 +135,16 @@ def ask(
     What is piped in belongs to the question. The answer goes to standard output: rendered on a terminal, the plain
     transcript in a pipe. Ctrl-C ends the run.
     """
+    _check_text({
+        "--model": [model], "--system": [system], "--workspace": [workspace], "--session": [session],
+        "--allow": allow or [], "--deny": deny or [], "--extract": [extract],
+    })  # fmt: skip
     json_schema = _schema(schema)
     wanted = Wanted(
         _transcript(transcript, final=final, extract=extract is not None or schema is not None),
         _form(as_json=as_json, stream_json=stream_json, extract=extract is not None, schema=schema),
         language=extract or None,
-        file=None if to == Path("-") else to,
+        file=_file(to),
         full=full,
         thinking=thinking,
     )
@@ -193,6 +197,22 @@ def demo(
 # --- what is wanted
 
 
+def _check_text(options: Mapping[str, Sequence[str | None]]) -> None:
+    """Raises `UsageError` for a value that no request could hold."""
+    from ccapi.cli.asked import in_utf8
+
+    for option, given in options.items():
+        for value in given:
+            in_utf8(value or "", option)
+
+
+def _file(given: str | None) -> Path | None:
+    """None: standard output."""
+    if not given and given is not None:
+        raise UsageError("--output names no file")
+    return None if given in {None, "-"} else Path(given)
+
+
 def _transcript(asked: Transcript | None, *, final: bool, extract: bool) -> Transcript:
     if final and asked not in {None, "final"}:
         raise UsageError(f"--final and --transcript {asked} exclude each other")
@@ -234,12 +254,16 @@ def _session(settings: Settings, given: str | None, *, go_on: bool) -> str | Non
 def _answered(
     settings: Settings, question: Question, wanted: Wanted, timeout: float | None, port: int | None
 ) -> Summary:
+    from ccapi.commands.ask import Summary
+
+    summary = Summary(question.model)
     try:
-        return _ask(settings, question, wanted, timeout)
+        return _ask(settings, question, wanted, timeout, summary)
     except GatewayUnreachable as error:
-        if type(error) is not GatewayUnreachable or not _started(error, port):
+        # One that was there and is gone may have done things: no question is asked twice.
+        if summary.response_id or type(error) is not GatewayUnreachable or not _started(error, port):
             raise
-    return _ask(settings, question, wanted, timeout)
+    return _ask(settings, question, wanted, timeout, Summary(question.model))
 
 
 def _started(problem: GatewayUnreachable, port: int | None) -> bool:
@@ -255,10 +279,9 @@ def _started(problem: GatewayUnreachable, port: int | None) -> bool:
     return True
 
 
-def _ask(settings: Settings, question: Question, wanted: Wanted, timeout: float | None) -> Summary:
+def _ask(settings: Settings, question: Question, wanted: Wanted, timeout: float | None, summary: Summary) -> Summary:
     from ccapi.commands import ask as asking
 
-    summary = asking.Summary(question.model)
     try:
         return asking.ask(
             settings.base_url,

@@ -32,6 +32,14 @@ def question_parts(prompt: str | None, files: Sequence[str]) -> tuple[Part, ...]
     return _whole(question, [*files, *(standardinput.NAME for _ in context_parts)], [*attached, *context_parts])
 
 
+def in_utf8(given: str, what: str) -> str:
+    """What was given on the command line, as text. Raises `UsageError`."""
+    try:
+        return given.encode("utf-8", "surrogateescape").decode("utf-8")
+    except UnicodeError:
+        raise UsageError(f"{what} is not valid UTF-8") from None
+
+
 def _whole(question: str, names: Sequence[str], attached: Sequence[Part]) -> tuple[Part, ...]:
     """Raises `UsageError` if it is too much."""
     parts: tuple[Part, ...] = (text_part(question), *attached)
@@ -53,7 +61,7 @@ def _question(prompt: str | None, *, taken: bool) -> str:
         return _typed() if standardinput.is_terminal() and not taken else _piped(taken=taken)
     if prompt == STDIN:
         return _text(standardinput.insisted("the question"))
-    return _valid(prompt)
+    return _asked(prompt)
 
 
 def _typed() -> str:
@@ -61,7 +69,7 @@ def _typed() -> str:
         raise InputNeeded("somebody would have to type the question", hint=_HOW)
     from ccapi.cli.asking import multiline
 
-    return _valid(multiline.ask(context.home()))
+    return _asked(multiline.ask(context.home()))
 
 
 def _piped(*, taken: bool) -> str:
@@ -94,6 +102,8 @@ def _context() -> tuple[Part, ...]:
 
 
 def _file(path: str) -> Part:
+    if not path:
+        raise UsageError("--file names no file")
     from ccapi.commands import attachments
 
     return attachments.from_file(path)
@@ -117,12 +127,9 @@ def _text(data: bytes) -> str:
     return attachments.text(data, standardinput.NAME)
 
 
-def _valid(question: str) -> str:
+def _asked(question: str) -> str:
     """Raises `UsageError` for what is no text, or none that says anything."""
-    try:
-        question = question.encode("utf-8", "surrogateescape").decode("utf-8")
-    except UnicodeError:
-        raise UsageError("the question is not valid UTF-8") from None
+    question = in_utf8(question, "the question")
     if not question.strip():
         raise UsageError(_EMPTY)
     return question

@@ -37,5 +37,6 @@ def models(port: Port = None, as_json: Json = False) -> None:
 
 def _means(model: Model) -> str:
     """What the CLI makes of an alias changes with its releases: the family is all that can be said."""
-    means = _FAMILY.format(model.name.capitalize()) if model.name == model.model else output.printable(model.model)
+    own = output.printable(model.model)
+    means = _FAMILY.format(own.capitalize()) if model.name == model.model else own
     return f"{means} (default)" if model.name == DEFAULT_MODEL else means

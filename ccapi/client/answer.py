@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 from ccapi.client import stream
 from ccapi.client.endpoint import Endpoint
+from ccapi.client.question import BY_ITSELF
 from ccapi.client.stream import Clock, Exchange, Tick
 from ccapi.errors import CcapiError, GatewayProtocol, GatewaySilent, RunTimeout
 from ccapi.wire import envelope, sse
@@ -22,6 +23,8 @@ log = logging.getLogger(__name__)
 _CANCEL, _CANCEL_CONNECT = 4.0, 1.0  # seconds, for all of it, and of it for the connection; a second Ctrl-C is sooner
 _LONGEST_EVENT = 128 * 1024 * 1024  # bytes; the gateway reads no longer ones from Claude Code
 _LONGEST_REFUSAL = 1024 * 1024  # bytes
+_ENDED, _PERHAPS = "the run was ended", "the run may still go on"
+_TOLD = "the gateway was told to end the run, and does not answer"
 
 
 class Answer:
@@ -53,6 +56,7 @@ class Answer:
         self._decoder = Decoder()
         self._error: CcapiError | None = None  # that was reported before the end
         self._left = False
+        self._refused = False  # there is no run
         self.begun = False  # something was said: only from then on the session can be gone on with
 
     @property
@@ -69,11 +73,24 @@ class Answer:
             raise self._overdue() from None
 
     def leave(self) -> str:
-        """End the run, if it has not ended and it is known which one it is. Says in a few words how that went."""
+        """End the run, if it has not ended and it is known which one it is. Says in a few words how that went.
+
+        Who does not wait for that (a second Ctrl-C) takes along a note of what is known.
+        """
         self._exchange.close()
-        if self.ended or self._left or not self.response_id:
+        if self.ended or self._left or self._refused:
             return ""
         self._left = True
+        if not self.response_id:
+            return BY_ITSELF
+        try:
+            how = self._cancel()
+        except BaseException as error:
+            error.add_note(f"{_PERHAPS}: {self._name}")
+            raise
+        return how if how == _ENDED else f"{how}: {self._name}"
+
+    def _cancel(self) -> str:
         clock = Clock(timeout=_CANCEL)
         cancel = self._endpoint.exchange(
             "POST", f"{self._path}/cancel", clock, silence=_CANCEL, connect=_CANCEL_CONNECT
@@ -82,14 +99,14 @@ class Answer:
             try:
                 stream.finish(exchange.send())
             except (stream.StreamError, stream.TimeUp):
-                return f"the run may still go on: {self._name}"
+                return _PERHAPS
             try:
                 status = stream.finish(exchange.head()).status
             except (stream.Silent, stream.TimeUp):
-                return f"the gateway was told to end the run, and does not answer: {self._name}"
+                return _TOLD
             except stream.StreamError:
                 status = 0
-        return "the run was ended" if 200 <= status < 300 else f"the run may still go on: {self._name}"
+        return _ENDED if 200 <= status < 300 else _PERHAPS
 
     # --- what comes
 
@@ -98,6 +115,7 @@ class Answer:
         try:
             yield from self._accepted()
         except stream.StreamError as error:
+            self._refused = isinstance(error, stream.NotHttp)
             raise self._endpoint.failure(error) from None
         while True:
             try:
@@ -120,9 +138,11 @@ class Answer:
         """Returns at the beginning of a streamed answer. Raises what is said in its place."""
         head = yield from self._exchange.head()
         log.info('HTTP Request: %s "HTTP/1.1 %d"', self._exchange.request.name, head.status)
+        streamed = head.headers.get("content-type", "").startswith("text/event-stream")
+        self._refused = not self.response_id and not (head.status == 200 and streamed)
         if head.status != 200:
             raise (yield from self._refusal())
-        if not head.headers.get("content-type", "").startswith("text/event-stream"):
+        if not streamed:
             raise self._endpoint.foreign()
         self.session_id = head.headers.get("x-session-id", self.session_id)
 
@@ -201,8 +221,7 @@ class Answer:
 
     def _lost(self, problem: CcapiError) -> CcapiError:
         message = f"The answer cannot be resumed: {problem.message}"
-        hints = [f"Known of it: {self._name}", *self._ways_on()]
-        return type(problem)(message, hint="\n".join([*hints, problem.hint] if problem.hint else hints))
+        return type(problem)(message, hint="\n".join([*self._ways_on(), *filter(None, [problem.hint])]) or None)
 
     def _overdue(self) -> RunTimeout:
         message = f"The answer was not complete after {self._timeout:g} s"

@@ -15,9 +15,9 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 from ccapi.client.endpoint import Endpoint
-from ccapi.client.question import Question
+from ccapi.client.question import BY_ITSELF, Question
 from ccapi.client.stream import Clock, StreamError, Tick, TimeUp, finish
-from ccapi.errors import RunTimeout
+from ccapi.errors import CcapiError, RunTimeout
 
 if TYPE_CHECKING:
     from ccapi.client.answer import Answer
@@ -47,28 +47,40 @@ def ask(
     is on its way: the time until the answer begins is there for whatever takes some.
 
     Raises what the error envelope says, `GatewayUnreachable`, `GatewayProtocol` when the answer breaks off for good, or
-    `RunTimeout`. An exception that leaves the block takes along a note of what is known about the run, unless that has
-    ended.
+    `RunTimeout`. An exception that leaves the block takes along what is known about the run, unless that has ended: one
+    of ours in its hint, another one as a note.
     """
     clock, endpoint = Clock(tick=tick, timeout=timeout), Endpoint(base_url, api_key)
     exchange = endpoint.exchange("POST", "/v1/responses", clock, silence=silence, document=question.body())
     with closing(exchange):
         try:
             finish(exchange.send())
+            from ccapi.client.answer import Answer  # the gateway is at work meanwhile
+
+            answer = Answer(endpoint, exchange, clock, timeout=timeout, pauses=pauses, silence=silence)
         except StreamError as error:
             raise endpoint.failure(error) from None
         except TimeUp:
             raise RunTimeout(f"The question was not sent after {timeout:g} s") from None
-        from ccapi.client.answer import Answer  # the gateway is at work meanwhile
-
-        answer = Answer(endpoint, exchange, clock, timeout=timeout, pauses=pauses, silence=silence)
+        except BaseException as error:
+            if exchange.sending:
+                _tell(error, BY_ITSELF)
+            raise
         try:
             if on_sent:
                 on_sent()
             yield answer
         except BaseException as error:
             if known := answer.leave():
-                error.add_note(known)
+                _tell(error, known)
             raise
         else:
             answer.leave()
+
+
+def _tell(error: BaseException, known: str) -> None:
+    if isinstance(error, CcapiError):
+        said = known[0].upper() + known[1:]
+        error.hint = f"{said}\n{error.hint}" if error.hint else said
+    else:
+        error.add_note(known)

@@ -143,6 +143,7 @@ class Exchange:
     def __init__(self, request: Request, clock: Clock, *, silence: float, connect: float) -> None:
         """In seconds: `silence`, in which nothing comes; `connect`, for each address of the host."""
         self.request = request
+        self.sending = False  # the other side may know of it
         self._clock = clock
         self._silence = silence
         self._connect_timeout = connect
@@ -159,6 +160,7 @@ class Exchange:
         """The request is on its way afterwards, or there is already an answer to what was sent of it."""
         yield from self._connect()
         assert self._socket
+        self.sending = True
         rest = memoryview(self.request.data)
         while rest:
             try:

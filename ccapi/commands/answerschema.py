@@ -6,6 +6,7 @@ What a schema may say is for the gateway to know, which refuses what Claude Code
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -18,7 +19,13 @@ _MOST = 300  # characters of what is wrong: it repeats the value
 
 def read(given: str) -> Mapping[str, Any]:
     """The schema itself if `given` begins with `{`, else the file of that name. Raises `UsageError`."""
+    if not given.strip():
+        raise UsageError("--schema names no schema")
     if given.lstrip().startswith("{"):
+        try:
+            given.encode()
+        except UnicodeEncodeError:
+            raise UsageError("--schema is not valid UTF-8") from None
         return _schema(given, "--schema")
     return _schema(attachments.text(attachments.read(given), given), given)
 
@@ -32,6 +39,10 @@ def check(schema: Mapping[str, Any], value: Any) -> None:
         error = best_match(_validator(schema).iter_errors(value))
     except Unresolvable as missing:
         raise StructuredOutputFailed(f"the schema refers to {missing.ref}, which is not in it") from None
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException:  # noqa: BLE001 # no schema that the gateway takes; a panic in Rust is no `Exception`
+        return
     if error is not None:
         what = error.message if len(error.message) <= _MOST else f"{error.message[:_MOST]}…"
         raise StructuredOutputFailed(f"the answer does not fit the schema: {error.json_path}: {what}")
@@ -39,9 +50,12 @@ def check(schema: Mapping[str, Any], value: Any) -> None:
 
 def _schema(text: str, name: str) -> Mapping[str, Any]:
     try:
-        found = json.loads(text, parse_constant=_no_json)
+        found = json.loads(text, parse_constant=_no_json, parse_float=_finite)
+        json.dumps(found, ensure_ascii=False).encode()
     except json.JSONDecodeError as error:
         raise UsageError(f"{name}:{error.lineno}:{error.colno}: {error.msg}") from None
+    except UnicodeEncodeError:
+        raise UsageError(f"{name}: a string has half of a surrogate pair, which is no character") from None
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{name}: {error if isinstance(error, ValueError) else 'nested too deep'}") from None
     if not isinstance(found, dict) or found.get("type") != "object":
@@ -51,6 +65,13 @@ def _schema(text: str, name: str) -> Mapping[str, Any]:
 
 def _no_json(name: str) -> Any:
     raise ValueError(f"{name} is no JSON")
+
+
+def _finite(number: str) -> float:
+    found = float(number)
+    if math.isinf(found):
+        raise ValueError(f"the number {number} is too large")
+    return found
 
 
 def _validator(schema: Mapping[str, Any]) -> Any:
@@ -65,7 +86,8 @@ def _validator(schema: Mapping[str, Any]) -> Any:
     known = base.VALIDATORS
     lenient = {
         name: _as_far_as_python_reads_it(known[name])
-        for name in ("pattern", "patternProperties", "additionalProperties")
+        for name in ("pattern", "patternProperties", "additionalProperties", "unevaluatedProperties")
+        if name in known
     }
     cls = validators.extend(base, {**lenient, "type": _or_null(known["type"])})
     return cls(schema, registry=Registry())

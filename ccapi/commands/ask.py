@@ -102,8 +102,8 @@ def ask(
 
     `summary` is filled in on the way, for a caller who needs it whatever happens. `timeout`: seconds for the whole
     answer. Raises what the run failed with, and `StructuredOutputFailed` for a value that does not fit the schema. An
-    exception in between (Ctrl-C) ends the run on the server, and has a note that says how that went; the view has shown
-    by then all that came.
+    exception in between ends the run on the server and says how that went: one of ours in its hint, another one, such
+    as that of Ctrl-C, in a note. The view has shown by then all that came.
     """
     summary = summary or Summary(question.model)
     asked = gateway.ask(base_url, question, api_key=api_key, tick=TICK, timeout=timeout, on_sent=on_sent)

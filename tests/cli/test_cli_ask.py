@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from ccapi.errors import RunTimeout
+from ccapi.errors import ResponseNotFound, RunTimeout
 from tests.cli.support import (
     DEADLINE,
     Cli,
@@ -161,7 +162,7 @@ def test_ctrl_c_before_the_first_text(cli: Cli, fake: FakeGateway) -> None:
         _, stderr = process.communicate(timeout=10)
         assert connection.recv(1) == b""  # the connection was closed: the gateway would end the run
     assert process.returncode == 130
-    assert stderr == b"interrupted\n"
+    assert stderr == b"interrupted; if the run has begun, the gateway ends it by itself in 30 s\n"
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
@@ -182,7 +183,7 @@ def test_a_signal_cancels_the_run(cli: Cli, fake: FakeGateway, number: signal.Si
 
 
 def test_a_second_ctrl_c_leaves_at_once(cli: Cli, fake: FakeGateway) -> None:
-    """A gateway that does not answer the cancellation holds nobody up."""
+    """A gateway that does not answer the cancellation holds nobody up, and it is said which run may still go on."""
     with cli.start("ask", "--port", str(fake.port), "hello") as process, fake.request() as connection:
         answer = FakeAnswer()
         connection.sendall(answer.begin() + answer.text("first\n"))
@@ -190,9 +191,11 @@ def test_a_second_ctrl_c_leaves_at_once(cli: Cli, fake: FakeGateway) -> None:
         process.send_signal(signal.SIGINT)
         with fake.request():
             process.send_signal(signal.SIGINT)
-            _, stderr = process.communicate(timeout=3)
+            _, stderr = process.communicate(timeout=DEADLINE)
     assert process.returncode == 130
-    assert stderr.decode() == f"interrupted\n{way_on(fake.port)}"
+    # Who had waited for its answer to the end would know that there is none.
+    known = f"the run may still go on: response {FakeAnswer.ID}, session {FakeAnswer.SESSION}"
+    assert stderr.decode() == f"interrupted; {known}\n{way_on(fake.port)}"
 
 
 def test_a_cancellation_that_fails_is_no_secret(cli: Cli, fake: FakeGateway) -> None:
@@ -237,9 +240,25 @@ def test_an_answer_that_cannot_be_resumed(cli: Cli, fake: FakeGateway) -> None:
     assert stdout == b"half a\n"
     error, known, look, go_on = stderr.decode().splitlines()[:4]
     assert error.startswith("error: The answer cannot be resumed: No gateway answers at")
-    assert known == f"  Known of it: response {FakeAnswer.ID}, session {FakeAnswer.SESSION}"
+    assert known == f"  The run may still go on: response {FakeAnswer.ID}, session {FakeAnswer.SESSION}"
     assert look == f"  Look at it: ccapi sessions show --port {fake.port} {FakeAnswer.SESSION}"
     assert go_on == f'  Go on: ccapi ask --port {fake.port} --session {FakeAnswer.SESSION} "..."'
+
+
+def test_what_became_of_a_run_that_cannot_be_followed(cli: Cli, fake: FakeGateway) -> None:
+    """It is ended, and the error says so, to a program as well: nobody waits for what will not come."""
+    with cli.start("ask", "--port", str(fake.port), "--json", "hello") as process:
+        with fake.request() as connection:
+            answer = FakeAnswer()
+            connection.sendall(answer.begin() + answer.text("half a\n"))
+        with fake.request() as connection:
+            connection.sendall(fake.refusal(ResponseNotFound("It is gone")))
+        fake.cancelled()
+        stdout, stderr = process.communicate(timeout=DEADLINE)
+    assert process.returncode == 1
+    error, known = stderr.decode().splitlines()[:2]
+    assert (error, known) == ("error: The answer cannot be resumed: It is gone", "  The run was ended")
+    assert json.loads(stdout)["error"]["details"]["hint"].startswith("The run was ended\n")
 
 
 # --- failures
@@ -306,6 +325,32 @@ def test_what_only_the_gateway_knows_to_be_wrong(
     done = cli.run("ask", "--port", str(scripted.port), option, value, "hello")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith(f"error: {said}")
+
+
+@pytest.mark.parametrize(
+    "option", ["--model", "--system", "--workspace", "--session", "--allow", "--deny", "--extract", "--schema"]
+)
+def test_an_option_that_is_not_utf8(cli: Cli, option: str) -> None:
+    """Refused as a question is, by the option's name, in the form that was asked for, before anything is sent."""
+    value = os.fsdecode(b'{"lone": "\xff"}' if option == "--schema" else b"lone \xff")
+    done = cli.run("ask", "--port", "9", f"{option}={value}", "hello")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"error: {option} is not valid UTF-8\n"
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ("--file", "--file names no file"),
+        ("--output", "--output names no file"),
+        ("--schema", "--schema names no schema"),
+        ("--session", "--session names no session"),
+    ],
+)
+def test_an_option_that_names_nothing(cli: Cli, option: str, said: str) -> None:
+    """An empty name, as of a variable of a shell that is not set, is no name of the current directory."""
+    done = cli.run("ask", "--port", "9", option, "", "hello")
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", f"error: {said}\n")
 
 
 def test_a_session_that_does_not_exist(cli: Cli, scripted: Gateway) -> None:
@@ -438,7 +483,7 @@ def test_an_error_in_mid_answer(cli: Cli, fake: FakeGateway) -> None:
             connection.sendall(answer.begin() + answer.text("half") + answer.fail(RunTimeout("No sign of life")))
         stdout, stderr = process.communicate(timeout=10)
     assert process.returncode == 124
-    assert stdout == b"half"
+    assert stdout == b"half\n"
     assert stderr.decode() == f'error: No sign of life\n  Go on: ccapi ask --port {fake.port} -c "..."\n'
 
 

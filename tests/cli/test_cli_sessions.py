@@ -427,3 +427,18 @@ def test_models(person: Person) -> None:
     rows = person.data("models")["models"]
     assert rows[0] == {"name": "sonnet", "model": "sonnet", "default": True}
     assert rows[4] == {"name": "fast", "model": "claude-haiku-9", "default": False}
+
+
+def test_names_of_models_command_no_terminal(cli: Cli, fake: FakeGateway) -> None:
+    """Whatever answers at that port may say."""
+    name = "evil \x1b]0;owned\x07\x9b2J\u202e"
+    models = {"data": [{"id": name, "ccapi": {"model": name}}, {"id": "x", "ccapi": {"model": name}}]}
+    with cli.start("models", "--port", str(fake.port)) as process:
+        with fake.request() as connection:
+            connection.sendall(fake.document(models))
+        stdout, _ = process.communicate(timeout=DEADLINE)
+    assert process.returncode == 0
+    assert [re.split(r"  +", line) for line in stdout.decode().splitlines()[1:]] == [
+        ["evil ]0;owned2J", "the current Claude Evil ]0;owned2j"],
+        ["x", "evil ]0;owned2J"],
+    ]

@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
+import subprocess
 import termios
 from pathlib import Path
 
 import pytest
 
 from ccapi.errors import UpstreamFailed
-from tests.cli.support import Cli, FakeAnswer, FakeGateway, Gateway, Terminal, ended, free_port, plain
+from tests.cli.support import (
+    DEADLINE,
+    Cli,
+    FakeAnswer,
+    FakeGateway,
+    Gateway,
+    Terminal,
+    command,
+    ended,
+    free_port,
+    plain,
+)
+from tests.oauth.proxyprocess import until
 
 COMMANDS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
@@ -51,7 +65,7 @@ def test_the_tool_that_runs_is_named_while_it_runs(cli: Cli, scripted: Gateway) 
         assert ended(descriptors, 5)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT])
 def test_the_terminal_is_left_as_it_was_found(cli: Cli, fake: FakeGateway, number: signal.Signals) -> None:
     """However it ends: the cursor is there again, lines wrap, what is typed shows, and what had come stays."""
     answer = FakeAnswer()
@@ -70,6 +84,53 @@ def test_the_terminal_is_left_as_it_was_found(cli: Cli, fake: FakeGateway, numbe
     assert plain(last) == "\nThe sec\n"
 
 
+def test_a_terminal_that_takes_nothing(cli: Cli, fake: FakeGateway) -> None:
+    """Ctrl-C is not lost while an answer waits to be written: the run is ended, and so is the command."""
+    answer = FakeAnswer()
+    with cli.terminal("ask", "--port", str(fake.port), "hello") as terminal:
+        with fake.request() as connection:
+            connection.sendall(answer.begin() + answer.text("line of text\n\n" * 20_000))
+            terminal.read_until("line of text")
+            waits_for = Path(f"/proc/{terminal.process.pid}/wchan")
+            until(lambda: waits_for.read_text() in {"wait_woken", "n_tty_write"}, "a terminal that is full")
+            terminal.process.send_signal(signal.SIGINT)
+            fake.cancelled()
+        assert terminal.process.wait(DEADLINE) == 130
+        assert echoes(terminal)
+
+
+@pytest.mark.parametrize("form", [[], ["--json"], ["--stream-json"]])
+def test_a_pipe_that_others_made_unable_to_wait(cli: Cli, fake: FakeGateway, form: list[str]) -> None:
+    """O_NONBLOCK is a property of the open file, which others have, too: nothing is lost, and theirs stays theirs."""
+    read, write = os.pipe()
+    os.set_blocking(write, False)
+    with subprocess.Popen(
+        command("ask", "--port", str(fake.port), *form, "hello"),
+        env=cli.environ,
+        cwd=cli.directory,
+        stdin=subprocess.DEVNULL,
+        stdout=write,
+        stderr=subprocess.PIPE,
+    ) as process:
+        fake.answer("word " * 200_000)
+        assert not os.get_blocking(write)
+        os.close(write)
+        with os.fdopen(read, "rb") as pipe:
+            arrived = pipe.read()
+        assert (process.wait(DEADLINE), process.stderr.read() if process.stderr else b"") == (0, b"")
+    assert arrived.count(b"word ") == 200_000 * (2 if form == ["--json"] else 3 if form else 1)
+
+
+def test_json_commands_no_terminal(cli: Cli, fake: FakeGateway) -> None:
+    """Nor does it show in another order than it has; it is the same JSON."""
+    said = "bad \x9b2J \u202egnorw\u2066"
+    with cli.terminal("ask", "--port", str(fake.port), "--json", "hello") as terminal:
+        fake.answer(said)
+        shown = plain(terminal.read_all())
+    assert not re.search("[\x9b\u202e\u2066]", shown)
+    assert json.loads(shown[shown.index("{") :])["data"]["text"] == said
+
+
 def test_what_is_typed_meanwhile_harms_nothing(cli: Cli, fake: FakeGateway) -> None:
     """Enter does not move the live area: it is not echoed, and is there for whoever reads the terminal next."""
     answer = FakeAnswer()
@@ -84,13 +145,14 @@ def test_what_is_typed_meanwhile_harms_nothing(cli: Cli, fake: FakeGateway) -> N
     assert "ls" not in shown
 
 
-@pytest.mark.parametrize("environ", [{"TERM": "dumb"}, {"TERM": "dumb", "FORCE_COLOR": ""}])
+@pytest.mark.parametrize("environ", [{"TERM": "dumb"}, {"TERM": "dumb", "FORCE_COLOR": ""}, {"TERM": ""}])
 def test_a_terminal_that_knows_no_sequences(cli: Cli, scripted: Gateway, environ: dict[str, str]) -> None:
     """TERM=dumb: the same look, in finished lines only, and not a single escape sequence."""
     with cli.terminal("ask", "--port", str(scripted.port), "print controls", environ=environ) as terminal:
         shown = terminal.read_all()
     assert not COMMANDS.search(shown)
     assert "✓ Bash sh controls.sh" in shown
+    assert "Sending  0 s" in shown, "a sign of life"
 
 
 def test_no_colour(cli: Cli, scripted: Gateway) -> None:
@@ -112,12 +174,13 @@ def test_a_terminal_without_utf8(cli: Cli, scripted: Gateway) -> None:
     assert "\n  | end" in shown
 
 
-def test_notices_and_errors_cannot_command_the_terminal_either(cli: Cli, fake: FakeGateway) -> None:
+@pytest.mark.parametrize("more", [[], ["--debug"]])
+def test_notices_and_errors_cannot_command_the_terminal_either(cli: Cli, fake: FakeGateway, more: list[str]) -> None:
     """What the gateway says beside the answer comes from outside too: an upstream error text, a notice."""
     answer = FakeAnswer()
     began = answer.begin()
     error = answer.fail(UpstreamFailed("bad \x1b]0;owned\x07 \x9b2J thing"))
-    with cli.terminal("ask", "--port", str(fake.port), "hello") as terminal:
+    with cli.terminal("ask", *more, "--port", str(fake.port), "hello") as terminal:
         with fake.request() as connection:
             connection.sendall(began + b": retry \x1b]0;owned\x07 1 of 4\n\n" + error)
         shown = plain(terminal.read_all())
@@ -138,6 +201,18 @@ def test_no_gateway_is_offered_to_be_started(cli: Cli, tmp_path: Path, typed: by
     assert terminal.process.returncode == code
     assert said in shown.partition("Start it now (ccapi up)?")[2]
     assert "Traceback" not in shown
+
+
+def test_a_gateway_that_is_gone_in_mid_answer_is_not_started(cli: Cli, fake: FakeGateway) -> None:
+    """Its run may have done things: nobody is asked whether to ask it all again."""
+    answer = FakeAnswer()
+    with cli.terminal("ask", "hello", environ={"CCAPI_GATEWAY_PORT": str(fake.port)}) as terminal:
+        with fake.request() as connection:
+            fake.close()
+            connection.sendall(answer.begin() + answer.text("The first line.\n\n"))
+        shown = plain(terminal.read_until("Go on: ccapi ask"))
+    assert "The answer cannot be resumed: No gateway answers" in shown
+    assert "Start it now" not in shown
 
 
 def test_a_script_is_asked_nothing(cli: Cli) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections.abc import Mapping
@@ -396,6 +397,16 @@ def test_arguments_of_other_tools_are_listed_with_full() -> None:
         '  > labels: ["a", "b"]',
         "  │ none",
     ]
+
+
+@pytest.mark.parametrize("arguments", [["a", 1], "text", 5, True])
+@pytest.mark.parametrize("name", ["Bash", "TodoWrite", "mcp__github__get"])
+def test_arguments_that_are_no_object(name: str, arguments: Any) -> None:
+    """No gateway of ours sends them; what another one sends is seen with `full`, and the answer goes on."""
+    title = line(name, {})
+    assert line(name, arguments) == title
+    assert details(name, arguments, "", view=PLAIN) == details(name, {}, "")
+    assert json.dumps(arguments, ensure_ascii=False).strip('"') in "\n".join(details(name, arguments, view=FULL))
 
 
 def test_a_structured_answer_is_no_tool_for_anybody_to_see() -> None:

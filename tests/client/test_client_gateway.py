@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import os
+import signal
 import socket
 import threading
 import time
@@ -12,7 +14,7 @@ from typing import Any
 import pytest
 
 from ccapi.client import gateway
-from ccapi.client.question import Question, text_part
+from ccapi.client.question import BY_ITSELF, Question, text_part
 from ccapi.errors import (
     Busy,
     CcapiError,
@@ -260,17 +262,20 @@ def begun() -> bytes:
 
 
 def test_an_answer_that_cannot_be_resumed(fake: FakeGateway) -> None:
-    """The error says why, which response and session it was, and how to see what became of it."""
-    with (
-        playing(fake, sends(begun()), refuses(ResponseNotFound("It is gone")), ends(fake)),
-        pytest.raises(ResponseNotFound, match="It is gone") as caught,
-    ):
-        reads(fake)
-    hint = caught.value.hint or ""
-    assert FakeAnswer.ID in hint
-    assert FakeAnswer.SESSION in hint
-    assert f"ccapi sessions show {FakeAnswer.SESSION}\n" in hint
-    assert f'ccapi ask --session {FakeAnswer.SESSION} "..."' in hint
+    """The error says why, what became of the run, which one it is if it may go on, and how to look at it."""
+    gone = refuses(ResponseNotFound("It is gone"))
+    went_on = f"The run may still go on: response {FakeAnswer.ID}, session {FakeAnswer.SESSION}"
+    for end, known in ((ends(fake), "The run was ended"), (gone, went_on)):
+        with (
+            playing(fake, sends(begun()), gone, end),
+            pytest.raises(ResponseNotFound, match="It is gone") as caught,
+        ):
+            reads(fake)
+        assert (caught.value.hint or "").splitlines() == [
+            known,
+            f"Look at it: ccapi sessions show {FakeAnswer.SESSION}",
+            f'Go on: ccapi ask --session {FakeAnswer.SESSION} "..."',
+        ]
 
 
 def test_a_gateway_that_is_gone(fake: FakeGateway) -> None:
@@ -282,9 +287,7 @@ def test_a_gateway_that_is_gone(fake: FakeGateway) -> None:
 
     with playing(fake, dies), pytest.raises(GatewayUnreachable, match="No gateway answers at http://127") as caught:
         reads(fake)
-    assert FakeAnswer.ID in (caught.value.hint or "")
-    (note,) = caught.value.__notes__
-    assert note.startswith("the run may still go on: response resp_")
+    assert (caught.value.hint or "").startswith(f"The run may still go on: response {FakeAnswer.ID}")
 
 
 def test_another_program_took_its_place(fake: FakeGateway) -> None:
@@ -324,9 +327,10 @@ def test_a_gateway_that_falls_silent(fake: FakeGateway) -> None:
 
 def test_a_gateway_that_never_says_anything(fake: FakeGateway) -> None:
     """The question itself is not asked twice."""
-    with playing(fake, silent), pytest.raises(GatewayUnreachable, match="is silent"):
+    with playing(fake, silent), pytest.raises(GatewayUnreachable, match="is silent") as caught:
         reads(fake, silence=0.3)
     assert len(fake.lines) == 1
+    assert (caught.value.hint or "").splitlines()[0] == "If the run has begun, the gateway ends it by itself in 30 s"
 
 
 @pytest.mark.parametrize("sent", [b"", FakeAnswer.HEAD[:20], FakeAnswer.HEAD])
@@ -419,7 +423,7 @@ def test_a_deadline(fake: FakeGateway, when: str) -> None:
     message = "The answer was not complete after 0.5 s"
     hint = f"Look at it: ccapi sessions show {FakeAnswer.SESSION}\n"
     hint += f'Go on: ccapi ask --session {FakeAnswer.SESSION} "..."'
-    known = (message, None) if not end else (f"{message}; the run was ended", hint)
+    known = (f"{message}; {BY_ITSELF}", None) if not end else (f"{message}; the run was ended", hint)
     assert (caught.value.message, caught.value.hint) == known
     assert not getattr(caught.value, "__notes__", [])
 
@@ -475,7 +479,7 @@ def test_an_error_without_an_end(fake: FakeGateway) -> None:
     (error,) = (frame for frame in answer.frames if frame.startswith(b"event: error"))
     with playing(fake, sends(began, error), ends(fake)), pytest.raises(ClaudeFailed, match="It died") as caught:
         reads(fake)
-    assert caught.value.hint == "Look at: ccapi logs"
+    assert caught.value.hint == "The run was ended\nLook at: ccapi logs"
 
 
 @pytest.mark.parametrize("event", [b"5", b"{", b"[]", b"{}", b'{"sequence_number": 0}', b'{"choices": [{}]}'])
@@ -518,10 +522,48 @@ def test_leaving_without_an_exception_ends_it_too(fake: FakeGateway) -> None:
 
 
 def test_leaving_before_anything_is_known(fake: FakeGateway) -> None:
-    """The connection is closed, which is all that can be done: the gateway has not said yet which run it is."""
+    """The connection is closed, which is all that can be done: the gateway has not said yet which run it is.
+
+    It was told with the question how long to wait for somebody who listens.
+    """
     with playing(fake, falls_silent(FakeAnswer.HEAD)):
-        assert notes(fake, after=0) == []
+        assert notes(fake, after=0) == [BY_ITSELF]
     assert len(fake.lines) == 1
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        FakeGateway.refusal(Busy("64 wait")),
+        FakeGateway.document({}),
+        b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+        b"220 mail.example.org ESMTP\r\n",
+    ],
+    ids=["refusal", "other API", "page", "no HTTP"],
+)
+def test_nothing_is_said_of_a_run_that_there_is_not(fake: FakeGateway, answer: bytes) -> None:
+    """Who refuses the question, or is no gateway, has begun nothing."""
+    with playing(fake, sends(answer)), pytest.raises(CcapiError) as caught:
+        reads(fake)
+    assert "run has begun" not in (caught.value.hint or "")
+
+
+def test_a_second_reason_to_leave(fake: FakeGateway) -> None:
+    """Who does not wait for the cancellation's end is told which run may still go on."""
+    interrupted = threading.Event()
+
+    def part(connection: socket.socket) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        assert interrupted.wait(DEADLINE)
+        silent(connection)
+
+    with playing(fake, falls_silent(FakeAnswer().begin()), part):
+        with pytest.raises(KeyboardInterrupt) as caught:
+            leave(fake, after=1)
+        interrupted.set()
+    assert caught.value.__notes__ == [
+        f"the run may still go on: response {FakeAnswer.ID}, session {FakeAnswer.SESSION}"
+    ]
 
 
 def test_leaving_a_whole_answer_cancels_nothing(fake: FakeGateway) -> None:
@@ -532,11 +574,11 @@ def test_leaving_a_whole_answer_cancels_nothing(fake: FakeGateway) -> None:
 
 
 def test_a_cancellation_that_is_never_answered(fake: FakeGateway) -> None:
-    """Leaving takes a few seconds at most, and the note does not say more than is known."""
+    """Leaving does not take as long as an answer may be silent, and the note does not say more than is known."""
     began = time.monotonic()
     with playing(fake, falls_silent(FakeAnswer().begin()), silent):
         (note,) = notes(fake)
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < gateway.SILENCE / 2
     assert note.startswith("the gateway was told to end the run, and does not answer: response resp_")
 
 

@@ -16,8 +16,10 @@ _BETWEEN = "⋮"  # two parts of a file
 _CHECKS = {"pending": "☐", "in_progress": "▶", "completed": "☑"}
 
 
-def panels(name: str, arguments: Arguments, *, full: bool) -> list[Panel]:
+def panels(name: str, arguments: Any, *, full: bool) -> list[Panel]:
     """Of a call with these arguments. One whose arguments have another shape than its tool's is like any other."""
+    if not isinstance(arguments, Mapping):
+        return _any({"arguments": arguments}, full)
     try:
         return _PANELS.get(name, _any)(arguments, full)
     except (LookupError, TypeError, AttributeError):

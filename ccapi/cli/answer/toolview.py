@@ -44,7 +44,7 @@ class ToolView:
     ) -> str:
         """One line of at most `width` cells; what is too long is cut in the argument.
 
-        `arguments` None: the model is still writing them. `seconds` None: not known.
+        `arguments` None: the model is still writing them; what is no object is not shown. `seconds` None: not known.
         """
         mark, sgr = (spinner, _CYAN) if state == "running" else _MARKS[state]
         time = "" if seconds is None else f"  {duration(seconds, whole=state == 'running')}"
@@ -53,7 +53,7 @@ class ToolView:
         room -= cell_len(title)
         if room < len(time):
             time = ""
-        argument = "" if arguments is None else _argument(name, arguments, room - len(time) - 1)
+        argument = _argument(name, arguments, room - len(time) - 1) if isinstance(arguments, Mapping) else ""
         if width < 3:
             return self._paint(fit(mark, width), sgr)
         shown = f" {argument}" if argument else ""
