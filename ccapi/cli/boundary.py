@@ -42,9 +42,10 @@ def end_in_order() -> None:
     def leave(number: int, _: object) -> None:
         sys.exit(128 + number)
 
-    for name in ("SIGTERM", "SIGHUP"):
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), leave)
+    for name in ("SIGTERM", "SIGHUP", "SIGQUIT"):
+        number = getattr(signal, name, None)
+        if number and signal.getsignal(number) is not signal.SIG_IGN:  # `nohup` means it
+            signal.signal(number, leave)
 
 
 def _command(args: list[str]) -> int:
@@ -75,7 +76,7 @@ def _failed(error: CcapiError) -> int:
     unexpected = isinstance(error, UnexpectedFailure)
     cause = error.__cause__ if unexpected and error.__cause__ else error
     if mode.debug:
-        output.say(trail.text(cause).rstrip())
+        output.say(output.printable(trail.text(cause).rstrip()))
     if (unexpected or mode.debug) and (file := trail.keep(cause)):
         error.hint = f"The whole of it is in {file}"
     output.failure(error)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import os
+import stat
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TextIO
 
 from ccapi.cli.context import mode
@@ -29,17 +31,46 @@ _HARMFUL: dict[int, str | None] = {
     **dict.fromkeys((0x85, 0x2028, 0x2029), " "),
 }
 # json.dumps escapes those below a space by itself.
-_ESCAPED = {code: f"\\u{code:04x}" for code in range(0x7F, 0xA0)}
+_ESCAPED = {code: f"\\u{code:04x}" for code in _HARMFUL if code > ord(" ")}
 
 
 def prepare() -> None:
     """Make the streams able to take any answer: UTF-8 in a pipe, a replacement where a terminal has no such letter."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
+            _wait_for_reader(stream)
             if stream.isatty():
                 stream.reconfigure(errors="replace")
             else:
                 stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+
+
+def _wait_for_reader(stream: TextIO) -> None:
+    """Make a write wait if its other end is slow. O_NONBLOCK is left behind by others who have the same open file."""
+    if sys.platform == "win32":
+        return
+    with suppress(OSError, ValueError):
+        descriptor = stream.fileno()
+        if os.get_blocking(descriptor) or stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return
+        with suppress(OSError):  # an open file of our own, where that can be had: for the others theirs stays as it is
+            own = os.open(f"/dev/fd/{descriptor}", os.O_WRONLY | os.O_NOCTTY)
+            os.dup2(own, descriptor)
+            os.close(own)
+        os.set_blocking(descriptor, True)
+
+
+def leave_terminals() -> None:
+    """Write nothing to a terminal any more: one that takes nothing would be waited for at the exit, too."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None and terminal(stream):
+            _to_nowhere(stream)
+
+
+def _to_nowhere(stream: TextIO) -> None:
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
 
 
 def write(text: str, stream: TextIO | None = None) -> None:
@@ -47,17 +78,23 @@ def write(text: str, stream: TextIO | None = None) -> None:
 
     Raises `OutputFailed`.
     """
-    stream = stream or sys.stdout
-    if stream is None:
-        raise OutputFailed("Standard output is closed")
+    stream = stream or open_stdout()
     try:
         stream.write(text)
         stream.flush()
     except BrokenPipeError:
         raise  # the reader left: no failure of ours
     except OSError as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())  # or the flush at exit fails as well
-        raise OutputFailed(f"Standard output cannot be written: {error.strerror}") from None
+        _to_nowhere(stream)  # or the flush at exit fails as well
+        name = "error" if stream is sys.stderr else "output"
+        raise OutputFailed(f"Standard {name} cannot be written: {error.strerror}") from None
+
+
+def open_stdout() -> TextIO:
+    """Raises `OutputFailed` if there is none. (Python has no stream at all for a descriptor that was closed.)"""
+    if sys.stdout is None:
+        raise OutputFailed("Standard output is closed")
+    return sys.stdout
 
 
 def write_json(data: Any, *, ok: bool = True, warnings: Sequence[str] = ()) -> None:
@@ -251,8 +288,8 @@ def colour(stream: TextIO | None) -> bool:
 
 
 def dumb() -> bool:
-    """Whether the terminal knows no control sequences at all."""
-    return os.environ.get("TERM") == "dumb"
+    """Whether the terminal knows no control sequences at all; one of which nothing is said is not trusted."""
+    return os.environ.get("TERM", "") in {"dumb", *([] if sys.platform == "win32" else [""])}
 
 
 def console() -> Console:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
 import time
 from pathlib import Path
@@ -71,7 +72,7 @@ def test_a_failure_leaves_the_old_file(cli: Cli, fake: FakeGateway) -> None:
     assert ask(cli, fake, run(end=failed), "-o", "out", "hello").returncode == 1
     assert file.read_text() == "old\n"
     assert ask(cli, fake, run(*said("Half a")[:-1], end=failed), "-o", "out", "hello").returncode == 1
-    assert file.read_text() == "Half a"
+    assert file.read_text() == "Half a\n"
 
 
 @pytest.mark.parametrize("form", ["--json", "--stream-json"])
@@ -168,3 +169,25 @@ def test_a_named_pipe(cli: Cli, fake: FakeGateway) -> None:
         fake.answer("through a pipe")
         assert (cli.directory / "pipe").read_bytes() == b"through a pipe\n"
         assert process.wait(DEADLINE) == 0
+
+
+@pytest.mark.parametrize("form", [[], ["--stream-json"], ["--json"]])
+@pytest.mark.parametrize("where", ["/dev/tty", "/dev/stdout"])
+def test_a_terminal_as_the_file(cli: Cli, fake: FakeGateway, form: list[str], where: str) -> None:
+    """Nothing of an answer commands it, or shows it in another order, in whatever form."""
+    with cli.terminal("ask", "--port", str(fake.port), "-o", where, *form, "hello") as terminal:
+        fake.answer("bad\x1b]0;owned\x07 \x9b2J \u202egnorw")
+        text = terminal.read_all()
+    assert terminal.process.returncode == 0
+    assert "bad" in text
+    assert not re.search("\x1b]0|[\x07\x9b\u202e]", text)
+
+
+def test_json_for_a_full_disk(cli: Cli, fake: FakeGateway) -> None:
+    """Standard output is told of it, as a document."""
+    done = ask(cli, fake, run(*said("An answer")), "--json", "-o", "/dev/full", "hello")
+    assert done.returncode == 1
+    assert b"Traceback" not in done.stderr
+    (document,) = documents(done.stdout)
+    assert document["error"]["code"] == "output_failed"  # type: ignore[index] # it is an object
+    assert document["data"]["text"] == "An answer"  # type: ignore[index]

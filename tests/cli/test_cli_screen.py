@@ -119,7 +119,7 @@ def test_calls_stand_in_the_order_in_which_they_were_made() -> None:
 def test_text_of_a_message_comes_before_its_calls() -> None:
     """As in the transcript, also where the model says something behind a call."""
     events: Run = [begun(), text("Before."), call(1), result(1), text(" Behind."), SAID, END]
-    assert shown(*events) == ["Before. Behind.", "", "✓ Bash do 1  0.0 s", "  │ out 1"]
+    assert shown(*events) == ["Before.", "", "Behind.", "", "✓ Bash do 1  0.0 s", "  │ out 1"]
 
 
 def test_a_call_is_seen_while_it_is_written() -> None:
@@ -139,10 +139,31 @@ def test_many_calls_take_few_lines() -> None:
     """What does not fit into the live area is counted."""
     area = Area()
     with view(area) as screen:
-        feed(screen, begun(), *map(call, range(9)), SAID)
+        feed(screen, begun(), *map(call, range(12)), SAID)
         screen.tick()
-        assert len(area.live) == 4
-        assert area.live[-1] == "… 6 more"
+        assert len(area.live) == 8
+        assert area.live[-1] == "… 5 more"
+
+
+def test_what_runs_is_seen() -> None:
+    """Of many calls those that have ended give way, so that nobody takes the terminal for dead."""
+    area = Area()
+    with view(area) as screen:
+        feed(screen, begun(), *map(call, range(12)), *(result(number) for number in range(11)))
+        screen.tick()
+        assert area.live[-2].startswith("⠙ Bash do 11")
+        assert area.live[-1] == "… 5 more"
+
+
+def test_text_is_written_when_a_call_begins() -> None:
+    """While the model writes the call, which may take long, all of the text is there, apart from the call."""
+    area = Area()
+    with view(area) as screen:
+        feed(screen, begun(), text("| a |\n|---|\n" + "".join(f"| {n} |\n" for n in range(20))))
+        feed(screen, ToolStarted("t1", "Write"))
+        screen.tick()
+        assert [line.strip() for line in area.finished] == ["a", "─" * 2, *map(str, range(20))]
+        assert area.live == ["⠙ Write  0 s"]
 
 
 @pytest.mark.parametrize("lines", [1, 2, 3, 5])

@@ -112,6 +112,27 @@ def test_resized_in_mid_answer(cli: Cli, gateways: Gateways) -> None:
     assert chapters(history) == chapters(content.splitlines())
 
 
+@pytest.mark.parametrize("sizes", [[(200, 24), (40, 24)], [(80, 24), (20, 24)], [(120, 12), (40, 12), (120, 12)]])
+def test_made_a_good_deal_narrower(cli: Cli, fake: FakeGateway, sizes: list[tuple[int, int]]) -> None:
+    """The live area wraps anew to many more rows, and none of them is pushed out of the screen for good."""
+    (columns, rows), *others = sizes
+    words = [f"word{number}" for number in range(150)]
+    said = "\n\n".join(f"{number}." for number in range(rows))  # with nothing above it, tmux pushes out what it wraps
+    before, after = f"{said}\n\n{' '.join(words[:120])}", " ".join(["", *words[120:]])
+    program = command("ask", "--port", str(fake.port), "hello")
+    with tmux(program, cli.environ, cli.directory, columns=columns, rows=rows) as terminal:
+        with fake.request() as connection:
+            answer = FakeAnswer()
+            connection.sendall(answer.begin() + answer.text(before))
+            for size in others:
+                terminal.await_text(words[119])
+                terminal.resize(*size)
+            connection.sendall(answer.text(after) + answer.end())
+        assert terminal.await_end() == 0
+        history = terminal.lines
+    assert re.findall(r"word\d+", " ".join(history)) == words
+
+
 def test_stopped_and_continued(cli: Cli, fake: FakeGateway) -> None:
     """Ctrl-Z gives the terminal back to the shell, echo and all; continued, the answer goes on where it was."""
     answer = FakeAnswer()

@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import termios
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -99,8 +100,8 @@ def test_a_terminal_that_takes_nothing(cli: Cli, fake: FakeGateway) -> None:
         assert echoes(terminal)
 
 
-@pytest.mark.parametrize("form", [[], ["--json"], ["--stream-json"]])
-def test_a_pipe_that_others_made_unable_to_wait(cli: Cli, fake: FakeGateway, form: list[str]) -> None:
+@pytest.mark.parametrize(("form", "times"), [([], 1), (["--json"], 2), (["--stream-json"], 3)])
+def test_a_pipe_that_cannot_wait(cli: Cli, fake: FakeGateway, form: list[str], times: int) -> None:
     """O_NONBLOCK is a property of the open file, which others have, too: nothing is lost, and theirs stays theirs."""
     read, write = os.pipe()
     os.set_blocking(write, False)
@@ -112,13 +113,14 @@ def test_a_pipe_that_others_made_unable_to_wait(cli: Cli, fake: FakeGateway, for
         stdout=write,
         stderr=subprocess.PIPE,
     ) as process:
-        fake.answer("word " * 200_000)
-        assert not os.get_blocking(write)
-        os.close(write)
-        with os.fdopen(read, "rb") as pipe:
-            arrived = pipe.read()
-        assert (process.wait(DEADLINE), process.stderr.read() if process.stderr else b"") == (0, b"")
-    assert arrived.count(b"word ") == 200_000 * (2 if form == ["--json"] else 3 if form else 1)
+        with ThreadPoolExecutor() as pool, os.fdopen(read, "rb") as pipe:
+            arrived = pool.submit(pipe.read)
+            fake.answer("word " * 200_000)
+            code = process.wait(DEADLINE)
+            assert not os.get_blocking(write)
+            os.close(write)
+            assert arrived.result().count(b"word ") == 200_000 * times
+        assert (code, process.stderr.read() if process.stderr else b"") == (0, b"")
 
 
 def test_json_commands_no_terminal(cli: Cli, fake: FakeGateway) -> None:
@@ -128,7 +130,8 @@ def test_json_commands_no_terminal(cli: Cli, fake: FakeGateway) -> None:
         fake.answer(said)
         shown = plain(terminal.read_all())
     assert not re.search("[\x9b\u202e\u2066]", shown)
-    assert json.loads(shown[shown.index("{") :])["data"]["text"] == said
+    document, _ = json.JSONDecoder().raw_decode(shown[shown.index("{") :])
+    assert document["data"]["text"] == said
 
 
 def test_what_is_typed_meanwhile_harms_nothing(cli: Cli, fake: FakeGateway) -> None:

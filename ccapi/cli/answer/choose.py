@@ -57,7 +57,7 @@ class Wanted:
             from ccapi.cli.answer import markdown  # noqa: F401
 
     def view(self, summary: Summary) -> View:
-        """Raises `UsageError` for a file that cannot be written."""
+        """Raises `UsageError` for a file that cannot be written, `OutputFailed` where there is no standard output."""
         if self.rendered:
             timed = not self.past
             return screen(sys.stdout, show=self.transcript, full=self.full, thinking=self.thinking, timed=timed)
@@ -75,6 +75,8 @@ class Wanted:
     def _data(self, summary: Summary) -> View:
         from ccapi.cli.answer import filewriter
 
+        if not self.file:
+            output.open_stdout()
         write = filewriter.opened(self.file) if self.file else output.write
         if self.form == "answer":
             from ccapi.cli.answer.plain import PlainView

@@ -63,4 +63,6 @@ class DataView:
 
     @property
     def _on_screen(self) -> bool:
+        if isinstance(self._write, FileWriter):
+            return self._write.on_screen
         return self._write is output.write and output.on_screen()

@@ -54,6 +54,14 @@ class FileWriter:
         except OSError as error:
             raise self._failure(error) from None
 
+    @property
+    def on_screen(self) -> bool:
+        """Whether it is a terminal, such as /dev/tty. Raises `OutputFailed`."""
+        try:
+            return os.isatty(self._open())
+        except OSError as error:
+            raise self._failure(error) from None
+
     def close(self) -> None:
         """It may be written to again all the same, and then goes on. Raises `OutputFailed`."""
         file, self._file = self._file, None

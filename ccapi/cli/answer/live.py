@@ -5,6 +5,9 @@ be counted: a terminal that wraps the lines of the area anew because it was made
 character where it was. While the area is drawn, lines do not wrap at all (DECAWM), so that moving back up is exact for
 any width. One drawing is one write, between the marks of a synchronized update where the terminal knows them.
 
+The area is so small that all of it stays on the screen when that is made a good deal narrower: what the terminal has
+moved out of the screen meanwhile, nobody can take away any more.
+
 The keyboard's echo is off as long as the area is there: a typed Enter would move the cursor.
 
 Source: ECMA-48; xterm, "Control Sequences" (DECAWM, DECTCEM); the specification of synchronized output (mode 2026).
@@ -13,13 +16,17 @@ Source: ECMA-48; xterm, "Control Sequences" (DECAWM, DECTCEM); the specification
 from __future__ import annotations
 
 import os
+import re
+import select
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, TextIO
 
 from ccapi.cli import output
+from ccapi.cli.answer.cells import cell_len
 from ccapi.errors import OutputFailed
 
 _BEGIN, _END = "\x1b[?2026h", "\x1b[?2026l"
@@ -30,6 +37,10 @@ _NO_WRAP, _WRAP = "\x1b[?7l", "\x1b[?7h"
 _ERASE = "\r\x1b[K\x1b7\x1b[B\x1b[J\x1b8"
 _PLAIN_SIGNS = str.maketrans("✓✗○●│─┼•◦☐▶☑…⋮⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏·", "+xo*|-+*o.>+~:|/-\\|/-\\|/.")
 _DEFAULT = os.terminal_size((80, 24))
+_NARROW = 20  # cells; see above
+_UNSEEN = re.compile(r"\x1b\[[0-9;]*m|\x1b\]8;[^\x1b]*\x1b\\")  # colours and links
+_LAST_WORDS = 0.5  # seconds
+_SILENCE = 30.0  # seconds
 
 
 def size(stream: TextIO) -> os.terminal_size:
@@ -64,7 +75,7 @@ class LiveArea:
 
     def update(self, finished: Sequence[str], live: Sequence[str]) -> None:
         """Put `finished` above the area, and `live` into it. Both are lines; those of `live` are cut at the margin."""
-        lines = live[: max(1, self.size.lines - 1)] if self._keyboard.claim() else []
+        lines = _fitting(live, self.size) if self._keyboard.claim() else []
         if not (finished or lines or self._shown):
             return
         before = (_ERASE if self._shown else _HIDE) if lines else self._gone
@@ -89,26 +100,62 @@ class LiveArea:
         self._shown = False
 
     def _write(self, text: str) -> None:
-        output.write(text, self._stream)
+        try:
+            output.write(text, self._stream)
+        except (KeyboardInterrupt, SystemExit):  # the terminal takes nothing, and it is not waited for any longer
+            self._shown = False
+            self._keyboard.release()
+            _say_last(self._stream, _END + _WRAP + _SHOW)
+            output.leave_terminals()
+            raise
 
 
 class Lines:
-    """On a terminal that cannot move its cursor: there are finished lines only."""
+    """On a terminal that cannot move its cursor: there are finished lines only, and now and then a sign of life."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
         self._stream = stream
+        self._clock = clock
+        self._signed = -_SILENCE  # when something was written last
 
     @property
     def size(self) -> os.terminal_size:
         return size(self._stream)
 
     def update(self, finished: Sequence[str], live: Sequence[str]) -> None:
-        del live
-        if finished:
-            output.write(_encodable("".join(f"{line}\n" for line in finished), self._stream), self._stream)
+        now = self._clock()
+        silent = not finished and live and now - self._signed >= _SILENCE
+        lines = [live[-1]] if silent else finished
+        if lines:
+            self._signed = now
+            output.write(_encodable("".join(f"{line}\n" for line in lines), self._stream), self._stream)
 
     def close(self) -> None:
         """Nothing was changed."""
+
+
+def _fitting(live: Sequence[str], size: os.terminal_size) -> Sequence[str]:
+    """As many of the last lines as would be on the screen if it were narrow; one in any case."""
+    left, count = size.lines - 1, 0
+    for line in reversed(live):
+        left -= -(-min(cell_len(_UNSEEN.sub("", line)), size.columns) // _NARROW) or 1
+        if left < 0:
+            break
+        count += 1
+    return live[-max(1, count) :]
+
+
+def _say_last(stream: TextIO, text: str) -> None:
+    """If the terminal takes it before long."""
+    if sys.platform == "win32":
+        return
+    with suppress(OSError, ValueError):
+        own = os.open(os.ttyname(stream.fileno()), os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
+        try:
+            select.select([], [own], [], _LAST_WORDS)
+            os.write(own, text.encode())
+        finally:
+            os.close(own)
 
 
 def _back(lines: int) -> str:
@@ -122,7 +169,7 @@ class _Keyboard:
         self._stream = stream
         self._on_stop = on_stop
         self._before: list[Any] | None = None  # the terminal's modes, while the echo is off
-        self._handler: Any = None  # for SIGTSTP, that was there before
+        self._handler: Any = signal.SIG_DFL if sys.platform == "win32" else signal.getsignal(signal.SIGTSTP)
 
     def claim(self) -> bool:
         """Whether the terminal is this process's at the moment; then its echo is off from now on."""
@@ -136,9 +183,9 @@ class _Keyboard:
                 return False
             if self._before is None:
                 before = termios.tcgetattr(descriptor)
-                self._handler = signal.signal(signal.SIGTSTP, self._stop)
+                signal.signal(signal.SIGTSTP, self._stop)
                 self._before = [*before]
-                termios.tcsetattr(descriptor, termios.TCSADRAIN, [*before[:3], before[3] & ~termios.ECHO, *before[4:]])
+                termios.tcsetattr(descriptor, termios.TCSANOW, [*before[:3], before[3] & ~termios.ECHO, *before[4:]])
         except (OSError, ValueError, termios.error):  # no terminal of this session, but one that can be drawn on
             return True
         return True
@@ -153,24 +200,10 @@ class _Keyboard:
         signal.signal(signal.SIGTSTP, self._handler or signal.SIG_DFL)
         with suppress(OSError, ValueError, termios.error):
             if os.tcgetpgrp(self._stream.fileno()) == os.getpgrp():
-                termios.tcsetattr(self._stream.fileno(), termios.TCSADRAIN, before)
+                termios.tcsetattr(self._stream.fileno(), termios.TCSANOW, before)
 
     def _stop(self, number: int, _frame: object) -> None:
         with suppress(OSError, OutputFailed):
             self._on_stop()
         self.release()
         os.kill(os.getpid(), number)  # stopped here, until somebody continues it; then the next drawing claims anew
-
-
-@contextmanager
-def undisturbed() -> Iterator[None]:
-    """Signals that end the process wait until the block is over: nothing is drawn by half, or twice."""
-    if sys.platform == "win32":
-        yield
-        return
-    waiting = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGTSTP}
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, waiting)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -13,7 +13,8 @@ from ccapi.cli import output
 from ccapi.cli.answer.blocks import Blocks
 from ccapi.cli.answer.paint import Paint
 
-_BLANKS = str.maketrans("\v\f", "  ")  # what parts words, and is no end of a line to Markdown
+# To Markdown two ends of a line are none, but they part words; half of a surrogate pair has no place in an address.
+_REPLACED = str.maketrans("\v\f", "  ") | dict.fromkeys(range(0xD800, 0xE000), "\ufffd")
 _LONG = 1_000  # characters of a line that are waited for
 # The beginning of a line that may still become anything: shown as it is, it would flicker.
 _UNDECIDED = re.compile(r"[\s>]*(?:[-*_=`~#+|:]+|\d{1,9}[.)]?)?[ \[]*")
@@ -61,7 +62,7 @@ class Markdown:
         return sheet.out
 
     def _read(self, text: str) -> None:
-        *lines, self._rest = (self._rest + output.printable(text.translate(_BLANKS))).split("\n")
+        *lines, self._rest = (self._rest + output.printable(text.translate(_REPLACED))).split("\n")
         for line in lines:
             self._end_line(self._long_parts(line))
         self._rest = self._long_parts(self._rest)

@@ -14,11 +14,11 @@ class PlainView(DataView):
     def __init__(self, transcript: Mode, write: Write) -> None:
         super().__init__(write)
         self._transcript = Transcript(transcript)
-        self._wrote = False
+        self._ended: bool | None = None  # the last line that was written is a whole one
 
     def feed(self, event: RunEvent) -> None:
         if text := self._transcript.feed(event):
-            self._wrote = True
+            self._ended = text.endswith("\n")
             self._put(text)
 
     def close(self) -> None:
@@ -27,4 +27,10 @@ class PlainView(DataView):
 
     def _finished(self) -> None:
         # Always one, and always that one, so that what stands before it is the API's content.
-        self._put("\n" if self._wrote else "")
+        self._put("" if self._ended is None else "\n")
+
+    def _failed(self, error: BaseException) -> None:
+        """What is said of it then, maybe on the same terminal, begins a line."""
+        del error
+        if self._ended is False:
+            self._put("\n")

@@ -83,8 +83,11 @@ class JsonView(DataView):
 
     def _put_json(self, text: str) -> None:
         """As it is: output has seen to it that it commands no terminal."""
-        if not self._broken:
+        try:
             self._write(text)
+        except (OutputFailed, OSError):
+            mode.sink = None  # standard output may be told of it
+            raise
 
     def _data(self) -> Object:
         known = self._summary

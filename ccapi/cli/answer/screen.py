@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, Self
 from ccapi.cli import output
 from ccapi.cli.answer.cells import chop, fit
 from ccapi.cli.answer.figures import duration
-from ccapi.cli.answer.live import undisturbed
 from ccapi.cli.answer.toolview import State, ToolView
+from ccapi.cli.answer.undisturbed import undisturbed
 from ccapi.wire.events import (
     MessageFinished,
     MessageStarted,
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from ccapi.cli.answer.paint import Paint
 
 _ROWS = 8  # of the live area, at most
-_CALLS = 4  # of these rows for tool calls
+_CALLS = 4  # of these rows for tool calls, while something is said
 _PACE = 0.05  # seconds between two drawings, at least; ten times as long as one takes
 _RULE = 40  # cells
 _INDENT = 2  # cells for each depth of subagents
@@ -273,6 +273,8 @@ class ScreenView:
     def _called(self, event: ToolStarted | ToolCalled) -> None:
         call = self._by_id.get(event.tool_use_id)
         if call is None:
+            if event.parent is None:
+                self._end_speech()  # what the model says next is another block
             parent = self._by_id.get(event.parent) if event.parent else None
             call = self._by_id[event.tool_use_id] = _Call(event.name, self._clock())
             if parent:
@@ -414,7 +416,7 @@ class ScreenView:
         self._pace = max(_PACE, 10 * (self._drawn - began))
 
     def _live(self, width: int, rows: int) -> list[str]:
-        calls = self._active(rows)
+        calls = self._active(rows - 1 if self._last and rows > 1 else rows)
         tail: list[str] = []
         if self._markdown and self._speaking and rows > len(calls):
             tail = self._markdown.tail(width, rows - max(1, len(calls)))
@@ -424,10 +426,13 @@ class ScreenView:
         return [*apart, *tail, *state]
 
     def _active(self, rows: int) -> list[str]:
-        """The calls that were not written yet; of a subagent's, those that run."""
+        """The calls that were not written yet; of a subagent's, those that run. What has ended gives way to them."""
         found = list(_below([*self._late, *self._calls], 0))
-        most = max(1, min(_CALLS, rows))
-        shown = found if len(found) <= most else found[: most - 1]
+        most = max(1, min(_CALLS, rows) if self._markdown else rows)
+        shown = found
+        if len(found) > most:
+            by_need = sorted(found, key=lambda at: at[0].result is not None)[: most - 1]
+            shown = [at for at in found if at in by_need]
         lines = [self._call_line(call, depth, call.state(), self._so_far(call)) for call, depth in shown]
         if left := len(found) - len(shown):
             lines.append(self._paint(fit(f"  … {left} more", self._width()), _DIM))
