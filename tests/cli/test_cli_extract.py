@@ -52,6 +52,11 @@ def test_code_is_not_changed(code: str) -> None:
     assert code_blocks(f"Here:\n\n```x\n{code}\n```\n") == [CodeBlock("x", f"{code}\n")]
 
 
+def test_a_letter_may_come_in_halves() -> None:
+    """Put together they are one; a half that stays alone is none, and no address with it is a reason to fail."""
+    assert code_blocks("[a](\ud83d\ude00)\n\n```x\n\ud83d\ude00\ud83d\n```\n") == [CodeBlock("x", "😀\ufffd\n")]
+
+
 @pytest.mark.parametrize(
     ("one", "other"),
     [("python", "py"), ("Python3", "PY"), ("bash", "sh"), ("shell", "bash"), ("yml", "yaml"), ("js", "javascript"),

@@ -43,10 +43,11 @@ BEGINNINGS = [
 INLINE = ["***", "*", "**", "_", "`", "``", "[", "](u)", "![", "]: x", "[a]: /u\n", "<b>", "\\", "&amp;", "~~", "<br>"]
 SOME = ["a", "bc", "word ", "two words", " ", "  ", "\t", "\n", "\n", "\n\n", "\n\n", "  \n", "x" * 30]
 OTHERS = ["|", "| a | b |", "\n|---|---|\n", "<div>", "<!--", "-->", "http://e.org/a ", "漢字", "、", "👩‍👩‍👧"]
+HALF = ["\ud83d", "\ude00", "](\ud83d\ude00)"]
 ENDS = ["\r", "\r\n", "\f", "\v"]
 EMPTY = ["\n|-|\n", "| |\n", "||\n", "|a|\n|-|\n", "[]()", "![]()", "#\n", "-\n", "```\n```\n"]
 HARD = ["e\u0301", "\ufe0f", "\u200d", "🇨", "\u202e", "\u2028", "&#27;", "&#x202e;", "\u00a0", "\u00ad", "\ufeff"]
-ATOMS = st.sampled_from([*BEGINNINGS, *INLINE, *SOME, *OTHERS, *ENDS, *EMPTY, *HARD])
+ATOMS = st.sampled_from([*BEGINNINGS, *INLINE, *SOME, *OTHERS, *ENDS, *EMPTY, *HALF, *HARD])
 SOURCE = st.one_of(
     st.lists(ATOMS, max_size=60).map("".join),
     st.tuples(st.lists(ATOMS, min_size=5, max_size=40).map("".join), st.integers(20, 60)).map(lambda t: t[0] * t[1]),
@@ -109,6 +110,7 @@ def plain(lines: Iterable[str]) -> list[str]:
         ("[a] b]: c ", "[a] b]: c"),
         ("one\rtwo\r\n\r# three", "one two\n\n# three"),
         ("a\fb\vc\n\n```\na\fb", "a b c\n\n  a b"),
+        ("[a](\ud83d\ude00) <http://e.org/\udc00>", "a (%EF%BF%BD%EF%BF%BD) http://e.org/\ufffd"),
         ("a&#27;[31mb&#x202e;c&#10;d", "a\ufffd[31mbc d"),
         ("one\u2028two\u202ethree\u2066four", "one twothreefour"),
     ],

@@ -72,6 +72,8 @@ def code_blocks(text: str) -> list[CodeBlock]:
     """The fenced code blocks of a Markdown text, in lists and quotations too; of nested fences the outer one."""
     from markdown_it import MarkdownIt
 
+    # Halves of surrogate pairs that came in two pieces are one letter, and others none: markdown-it would fail on them.
+    text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     tokens = MarkdownIt("commonmark").parse(text)
     return [CodeBlock(named(token.info), _ended(token.content)) for token in tokens if token.type == "fence"]
 

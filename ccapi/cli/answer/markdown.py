@@ -13,7 +13,8 @@ from ccapi.cli import output
 from ccapi.cli.answer.blocks import Blocks
 from ccapi.cli.answer.paint import Paint
 
-# To Markdown two ends of a line are none, but they part words; half of a surrogate pair has no place in an address.
+# A vertical tab and a form feed end no line of Markdown, but they part words. Halves of surrogate pairs are no letters:
+# markdown-it fails on an address with two of them.
 _REPLACED = str.maketrans("\v\f", "  ") | dict.fromkeys(range(0xD800, 0xE000), "\ufffd")
 _LONG = 1_000  # characters of a line that are waited for
 # The beginning of a line that may still become anything: shown as it is, it would flicker.
