@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -292,8 +293,9 @@ def _ask(settings: Settings, question: Question, wanted: Wanted, timeout: float 
             timeout=timeout,
             on_sent=wanted.prepare,
         )
-    except KeyboardInterrupt as end:
-        _say_interrupted(end, summary)
+    except (KeyboardInterrupt, SystemExit) as end:
+        with suppress(OSError):  # the terminal may be gone
+            _say_interrupted(end, summary)
         raise
     except InvalidRequest as error:
         raise _by_option(error) from None
@@ -316,7 +318,7 @@ def _by_option(error: InvalidRequest) -> CcapiError:
     return UsageError(error.message.replace(f"'{error.param}'", option), hint=error.hint) if option else error
 
 
-def _say_interrupted(end: KeyboardInterrupt, summary: Summary) -> None:
+def _say_interrupted(end: BaseException, summary: Summary) -> None:
     from ccapi.commands.ask import interruption
 
     output.note(output.styled(output.printable(interruption(end)), "2"))

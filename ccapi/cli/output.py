@@ -241,10 +241,14 @@ def failure(error: CcapiError) -> None:
 
 
 def _say_failure(error: CcapiError) -> None:
-    say(f"{styled('error:', '1;31')} {printable(error.message)}")
-    if error.hint:
-        for line in printable(error.hint).splitlines():
-            say(f"  {line}")
+    message = " ".join(printable(error.message).splitlines())
+    say(f"{styled('error:', '1;31')} {message}")
+    for line in printable(error.hint or "").splitlines():
+        say(f"  {line}")
+    if error.retry_after is not None:
+        from ccapi.cli.answer.figures import duration
+
+        say(f"  Try again in {duration(error.retry_after, whole=True)}.")
 
 
 def write_failure(error: CcapiError) -> None:

@@ -151,7 +151,7 @@ def _last(settings: Settings) -> str | None:
 
 def _table(sessions: Sequence[Session], last: str | None, now: float) -> list[tuple[str, ...]]:
     """The title is at the end, as it is of any width. Columns that say nothing are left out."""
-    rows: list[tuple[str, ...]] = [("", "ID", "USED", "TURNS", "MODEL", "API PRICE", "WORKSPACE", "TITLE")]
+    rows: list[tuple[str, ...]] = [("", "ID", "USED", "QUESTIONS", "MODEL", "API PRICE", "WORKSPACE", "TITLE")]
     rows += [_row(session, "→" if session.id == last else "", now) for session in sessions]
     empty = {
         0: all(session.id != last for session in sessions),

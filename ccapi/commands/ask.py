@@ -14,6 +14,7 @@ from ccapi.client.question import Question
 from ccapi.wire.events import (
     Billing,
     FinishReason,
+    MessageStarted,
     RunEvent,
     RunFailed,
     RunFinished,
@@ -46,7 +47,8 @@ class Summary:
     """What is known of an answer, filled in as it comes.
 
     `model` is the one that was asked for, `answered_by` the one that answered. Durations are in seconds, as seen here,
-    from the moment at which the question was ready. `finish_reason` is None unless the run came to its end.
+    from the moment at which the question was ready. `turns` are the model's messages. `finish_reason` is None unless
+    the run came to its end.
     """
 
     model: str
@@ -75,8 +77,10 @@ class Summary:
                 self.session_id, self.answered_by = event.session_id, event.model
             case TextDelta(parent=None) if event.text and self.first_text is None:
                 self.first_text = time.monotonic() - self.started
+            case MessageStarted(parent=None):
+                self.turns += 1  # Claude Code's own count has every call of a tool
             case RunFinished() | RunFailed():
-                self.turns, self.usage = event.turns, event.usage
+                self.usage = event.usage
                 self.cost_usd, self.billing = event.cost_usd, event.billing
                 if isinstance(event, RunFinished):
                     self.session_id = event.session_id or self.session_id
@@ -85,7 +89,8 @@ class Summary:
 
 def interruption(end: BaseException) -> str:
     """What is known of a run that somebody ended: the notes of the exception that did, if one had begun."""
-    return "; ".join(["interrupted", *getattr(end, "__notes__", ())])
+    what = "terminated" if isinstance(end, SystemExit) else "interrupted"
+    return "; ".join([what, *getattr(end, "__notes__", ())])
 
 
 def ask(

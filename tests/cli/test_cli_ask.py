@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import struct
@@ -178,7 +179,7 @@ def test_a_signal_cancels_the_run(cli: Cli, fake: FakeGateway, number: signal.Si
         _, stderr = process.communicate(timeout=10)
     assert process.returncode == code
     assert stderr.decode() == (
-        f"interrupted; the run was ended\n{way_on(fake.port)}" if number == signal.SIGINT else ""
+        f"{'interrupted' if number == signal.SIGINT else 'terminated'}; the run was ended\n{way_on(fake.port)}"
     )
 
 
@@ -293,11 +294,12 @@ def test_never_signed_in(cli: Cli, tmp_path: Path) -> None:
 
 
 def test_rate_limited(cli: Cli, scripted: Gateway) -> None:
-    """The API's 429: exit 1, and the message says so."""
+    """The API's 429: exit 1, and the message says so, and when to try again."""
     done = cli.run("ask", "--port", str(scripted.port), "over the limit")
     assert done.returncode == 1
     assert done.stdout == ""
     assert "rate limit" in done.stderr
+    assert re.search(r"\n  Try again in \d+ .*s\.\n", done.stderr)
 
 
 def test_unknown_model(cli: Cli, scripted: Gateway) -> None:

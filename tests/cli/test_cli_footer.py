@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from ccapi.cli.answer import figures, footer
 from ccapi.commands.ask import Summary
-from ccapi.wire.events import Billing, RunFinished, RunStarted, TextDelta, Usage
+from ccapi.wire.events import Billing, MessageStarted, RunFinished, RunStarted, TextDelta, Usage
 from tests.cli.answers import END, ask, run, said
 from tests.cli.support import Cli, FakeAnswer, FakeGateway
 
@@ -139,12 +139,15 @@ def test_any_width_does(width: int, model: str, session: str) -> None:
 def test_the_summary_learns_from_the_run() -> None:
     """The first text is the assistant's own; the end says the rest."""
     known, first_texts = Summary("sonnet"), []
-    for event in (RunStarted("s", "claude-sonnet-5-5"), TextDelta("m", "hers", parent="t"), TextDelta("m", "text")):
+    begun = MessageStarted("m"), MessageStarted("n", parent="t")
+    said = TextDelta("n", "hers", parent="t"), TextDelta("m", "text")
+    for event in (RunStarted("s", "claude-sonnet-5-5"), *begun, *said):
         known.feed(event)
         first_texts.append(known.first_text is not None)
-    assert first_texts == [False, False, True]
+    assert first_texts == [False, False, False, False, True]
     known.feed(RunFinished("s", "stop", Usage(1, 2), 0.5, 3, 99, billing="subscription"))
-    assert (known.turns, known.usage, known.cost_usd, known.billing) == (3, Usage(1, 2), 0.5, "subscription")
+    assert (known.usage, known.cost_usd, known.billing) == (Usage(1, 2), 0.5, "subscription")
+    assert known.turns == 1, "as --max-turns counts: neither calls, nor what a subagent says"
 
 
 # --- where it is seen

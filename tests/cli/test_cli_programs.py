@@ -155,7 +155,7 @@ def test_all_of_an_answer(cli: Cli, fake: FakeGateway, form: str) -> None:
     assert data["transcript"] == ask(cli, fake, run(*STEPS), "hello").stdout.decode().removesuffix("\n")
     assert (data["session_id"], data["response_id"]) == (SESSION, FakeAnswer.ID)
     assert (data["requested_model"], data["model"]) == ("sonnet", "claude-sonnet-5-5")
-    assert (data["finish_reason"], data["turns"], data["cost_usd"], data["billing"]) == ("stop", 2, 0.25, "api")
+    assert (data["finish_reason"], data["turns"], data["cost_usd"], data["billing"]) == ("stop", 3, 0.25, "api")
     assert data["usage"] == {"input": 10, "output": 5, "cached_read": 300, "cached_write": 40}
     assert data["first_text_ms"] <= data["duration_ms"]
     assert data["structured"] is None
@@ -246,7 +246,7 @@ def test_a_failure_loses_nothing(cli: Cli, fake: FakeGateway, form: str) -> None
     assert (done.returncode, found["status"], found["error"]["code"]) == (1, "failed", "claude_failed")
     assert found["error"]["actions"] == ["ccapi logs", f'ccapi ask --port {fake.port} -c "..."']
     assert (data["text"], data["finish_reason"]) == ("Half a", None)
-    assert (data["turns"], data["cost_usd"], data["billing"]) == (1, 0.5, "subscription")
+    assert (data["turns"], data["cost_usd"], data["billing"]) == (3, 0.5, "subscription")
     assert len(data["tools"]) == 2
     assert "it died" in done.stderr.decode()
 

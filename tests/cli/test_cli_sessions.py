@@ -113,11 +113,11 @@ def test_sessions_are_listed(person: Person) -> None:
     assert person.run("sessions", "list").stdout == ""
     one, two = person.ask("The first\nquestion"), person.ask("世界 \x1b[31mred")
     plain = person.run("sessions", "list")
-    assert plain.stdout.splitlines()[0].split() == ["ID", "USED", "TURNS", "MODEL", "API", "PRICE", "TITLE"]
+    assert plain.stdout.splitlines()[0].split() == ["ID", "USED", "QUESTIONS", "MODEL", "API", "PRICE", "TITLE"]
     remembered(person, one)
     lines = person.run("sessions", "list").stdout.splitlines()
     assert [line.split()[0] for line in lines[1:]] == [two[:8], "→"]
-    assert re.fullmatch(rf"→  {one[:8]}  just now  1      sonnet  \$\d\.\d{{4}}    The first question", lines[2])
+    assert re.fullmatch(rf"→  {one[:8]}  just now  1          sonnet  \$\d\.\d{{4}}    The first question", lines[2])
     assert lines[1].endswith("  世界 [31mred")
 
 

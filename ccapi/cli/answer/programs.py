@@ -76,7 +76,8 @@ class JsonView(DataView):
             return  # there may still be a standard output that can be told
         mode.sink = self._put_json
         if not isinstance(error, Exception):  # Ctrl-C, or a signal: nobody else will say so in JSON
-            output.write_failure(Interrupted(interruption(error)))
+            go_on = 'Go on: ccapi ask -c "..."' if self._summary.begun else None
+            output.write_failure(Interrupted(interruption(error), hint=go_on))
 
     def _write_success(self, data: Object) -> None:
         output.write_json(data)
