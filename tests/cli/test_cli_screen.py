@@ -25,6 +25,7 @@ from ccapi.wire.events import (
     ThinkingDelta,
     ToolCalled,
     ToolFinished,
+    ToolInputDelta,
     ToolStarted,
 )
 
@@ -143,6 +144,18 @@ def test_many_calls_take_few_lines() -> None:
         screen.tick()
         assert len(area.live) == 8
         assert area.live[-1] == "… 5 more"
+
+
+def test_a_call_is_named_while_it_is_written() -> None:
+    """By what of its arguments is complete; a path that is still written would be another one."""
+    area = Area()
+    with view(area) as screen:
+        feed(screen, begun(), ToolStarted("t1", "Write"), ToolInputDelta("t1", '{"file_path": "/workspace/a'))
+        screen.tick()
+        assert area.live == ["⠙ Write  0 s"]
+        feed(screen, ToolInputDelta("t1", '\\"b.txt", "cont'), ToolInputDelta("t1", 'ent": "' + 10_000 * "x"))
+        screen.tick()
+        assert area.live == ['⠹ Write a"b.txt  0 s']
 
 
 def test_what_runs_is_seen() -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from ccapi.cli.answer import panel
@@ -13,7 +15,20 @@ from ccapi.wire import toolmarkdown
 Arguments = Mapping[str, Any]
 
 _BETWEEN = "⋮"  # two parts of a file
+_TEXT = r'"(?:[^"\\]|\\.)*"'
+_MEMBER = re.compile(rf"\s*[{{,]\s*({_TEXT})\s*:\s*({_TEXT})", re.DOTALL)
 _CHECKS = {"pending": "☐", "in_progress": "▶", "completed": "☑"}
+
+
+def drafted(beginning: str) -> dict[str, str]:
+    """Those arguments of a call at the beginning of its JSON that are texts, and complete."""
+    found: dict[str, str] = {}
+    at = 0
+    while member := _MEMBER.match(beginning, at):
+        with suppress(ValueError):
+            found[json.loads(member[1])] = json.loads(member[2])
+        at = member.end()
+    return found
 
 
 def panels(name: str, arguments: Any, *, full: bool) -> list[Panel]:

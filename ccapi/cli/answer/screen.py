@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, Self
 from ccapi.cli import output
 from ccapi.cli.answer.cells import chop, fit
 from ccapi.cli.answer.figures import duration
+from ccapi.cli.answer.given import drafted
 from ccapi.cli.answer.toolview import State, ToolView
 from ccapi.cli.answer.undisturbed import undisturbed
 from ccapi.wire.events import (
@@ -29,6 +30,7 @@ from ccapi.wire.events import (
     ThinkingDelta,
     ToolCalled,
     ToolFinished,
+    ToolInputDelta,
     ToolStarted,
 )
 
@@ -43,6 +45,7 @@ _ROWS = 8  # of the live area, at most
 _CALLS = 4  # of these rows for tool calls, while something is said
 _PACE = 0.05  # seconds between two drawings, at least; ten times as long as one takes
 _RULE = 40  # cells
+_DRAFT = 2_000  # characters of a call's arguments that are looked at while they are written
 _INDENT = 2  # cells for each depth of subagents
 _FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 _SENDING, _WAITING = "Sending", "Waiting for Claude"
@@ -84,7 +87,8 @@ class _Call:
 
     name: str
     since: float
-    arguments: Any = None
+    arguments: Any = None  # as far as they are known
+    draft: str = ""  # the beginning of them as JSON
     result: ToolFinished | None = None
     seconds: float | None = None  # that it took
     steps: list[_Speech | _Call] = field(default_factory=list)
@@ -189,6 +193,8 @@ class ScreenView:
                 self._say(event) if event.parent is None else self._say_below(event)
             case ToolStarted() | ToolCalled():
                 self._called(event)
+            case ToolInputDelta():
+                self._draft(event)
             case ToolFinished():
                 self._finished(event)
             case Notice():
@@ -283,6 +289,13 @@ class ScreenView:
                 self._calls.append(call)
         if isinstance(event, ToolCalled):
             call.arguments, call.since = event.input, self._clock()
+
+    def _draft(self, event: ToolInputDelta) -> None:
+        """The first arguments are shown while the model writes the others, which may take long."""
+        call = self._by_id.get(event.tool_use_id)
+        if call and len(call.draft) < _DRAFT:
+            call.draft += event.partial_json
+            call.arguments = drafted(call.draft[:_DRAFT]) or None
 
     def _step(self, call: _Call, step: _Speech | _Call) -> None:
         call.steps.append(step)
