@@ -38,14 +38,15 @@ def test_links_are_osc_8() -> None:
     linking = Paint(colour=False, links=True)
     assert linking.link("a", "http://e.org") == "\x1b]8;;http://e.org\x1b\\a\x1b]8;;\x1b\\"
     assert Paint(colour=True).link("a", "http://e.org") == "a"
-    assert [linking.link("a", ""), linking.link("a", "x\x1b\\y"), linking.link("", "x")] == ["a", "a", ""]
+    assert [linking.link("a", ""), linking.link("a", "x:\x1b\\y"), linking.link("", "x:y")] == ["a", "a", ""]
+    assert linking.link("a", "docs/a.md") == "a", "relative to what?"
 
 
 def test_spans_are_one_string() -> None:
     """Each in its own style, a link around it."""
-    spans = [Span("a"), Span("b", "1"), Span("c", "4", "u")]
+    spans = [Span("a"), Span("b", "1"), Span("c", "4", "u:v")]
     assert Paint(colour=True, links=True).spans(spans) == (
-        "a\x1b[1mb\x1b[0m\x1b]8;;u\x1b\\\x1b[4mc\x1b[0m\x1b]8;;\x1b\\"
+        "a\x1b[1mb\x1b[0m\x1b]8;;u:v\x1b\\\x1b[4mc\x1b[0m\x1b]8;;\x1b\\"
     )
 
 

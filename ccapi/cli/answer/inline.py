@@ -148,7 +148,7 @@ class _Reader:
     def _address(self, address: str, said: str) -> None:
         """Where a link cannot be followed, its address is told, unless its text is the address."""
         address = unquote(address) if unquote(address) in {said, f"mailto:{said}"} else address
-        if not self._paint.links and address and address not in {said, f"mailto:{said}"}:
+        if address and not self._paint.links_to(address) and address not in {said, f"mailto:{said}"}:
             self._add(f" ({_plain(address)})", _ADDRESS)
 
     def _image(self, token: Token) -> None:

@@ -6,6 +6,7 @@ yellow nor blue: each is hard to read on one kind of background.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     from pygments.lexer import Lexer
 
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")  # RFC 3986, section 3.1
 _LONGEST_LINE = 1_000  # longer lines are shown plain: some lexers are quadratic
 _AT_ONCE = 20_000  # characters of code that are read in one go
 _WINDOW_LINES, _WINDOW_CHARACTERS = 12, 2_000  # of code above a line, for a lexer to know where it is
@@ -63,9 +65,13 @@ class Paint:
         """`text` in the style `sgr`, which ends with it."""
         return f"\x1b[{sgr}m{text}\x1b[0m" if self.colour and sgr and text else text
 
+    def links_to(self, url: str) -> bool:
+        """Not for what is relative to something, or says more than an address can (control characters)."""
+        return self.links and url.isprintable() and _SCHEME.match(url) is not None
+
     def link(self, text: str, url: str) -> str:
-        """`text` as a link to `url`; one that says more than an address can (control characters) is none."""
-        if not self.links or not text or not url or not url.isprintable():
+        """`text` as a link to `url`, if it is one that a terminal can follow."""
+        if not text or not self.links_to(url):
             return text
         return f"\x1b]8;;{url}\x1b\\{text}\x1b]8;;\x1b\\"
 
