@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -11,6 +12,8 @@ from ccapi.stack.census import Census
 from ccapi.stack.engine import Volume
 from ccapi.stack.lifecycle import Host, locked
 from ccapi.stack.progress import Progress, Report
+
+_LATE, _POLL = 3.0, 0.2  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,5 +84,22 @@ def _remove(engine: Census, losses: Losses, orphans: Iterable[str], report: Repo
     for name in engine.networks():
         if not engine.remove_network(name):
             report(Progress("note", f"The network {name} stays: other containers are attached to it"))
-    for volume in engine.volumes() if losses.volumes else []:
-        engine.remove_volume(volume.name)
+    if losses.volumes:
+        _remove_volumes(engine, losses)
+
+
+def _remove_volumes(engine: Census, losses: Losses) -> None:
+    """An engine may only now be making the container that an interrupted `up` has asked it for."""
+    deadline = time.monotonic() + _LATE
+    while True:
+        try:
+            for volume in engine.volumes():
+                engine.remove_volume(volume.name)
+        except StackFailed:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(_POLL)
+            for name in engine.containers():
+                engine.take_away(name, losses.timeout)
+        else:
+            return

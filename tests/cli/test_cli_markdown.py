@@ -232,8 +232,9 @@ def test_styles() -> None:
     """With colours the marks go, and styles within each other add up."""
     link = "\x1b]8;;u:\x1b\\\x1b[4mf\x1b[0m\x1b]8;;\x1b\\"
     lines = render(["a **b *c*** `d` ~~e~~ [f](u:) [h](i)\n\n# *g*"], colour=True, links=True)
+    relative = "\x1b[4mh\x1b[0m\x1b[2m (i)\x1b[0m"
     assert lines == [
-        f"a \x1b[1mb \x1b[0m\x1b[1;3mc\x1b[0m \x1b[36md\x1b[0m \x1b[9me\x1b[0m {link} \x1b[4mh\x1b[0m\x1b[2m (i)\x1b[0m",
+        f"a \x1b[1mb \x1b[0m\x1b[1;3mc\x1b[0m \x1b[36md\x1b[0m \x1b[9me\x1b[0m {link} {relative}",
         "",
         "\x1b[1;4;35;3mg\x1b[0m",
     ]
