@@ -297,25 +297,28 @@ def _ask(settings: Settings, question: Question, wanted: Wanted, timeout: float 
         with suppress(OSError):  # the terminal may be gone
             _say_interrupted(end, summary)
         raise
-    except InvalidRequest as error:
-        raise _by_option(error) from None
-    except SessionNotFound as error:
-        from ccapi.commands.sessions import LIST
-
-        raise SessionNotFound(error.message, hint=LIST) from None
     except CcapiError as error:
-        if summary.begun and "ccapi ask" not in (error.hint or ""):
-            error.hint = "\n".join(filter(None, [error.hint, 'Go on: ccapi ask -c "..."']))
+        if option := _option(error):
+            raise UsageError(error.message.replace(f"'{error.param}'", option), hint=error.hint) from None
+        _say_way_on(error, summary)
         raise
     finally:
         _remember(settings, question, summary)
         _say_footer(summary, wanted)
 
 
-def _by_option(error: InvalidRequest) -> CcapiError:
-    """What the gateway says of a field of the request, as said of the option that it came from."""
-    option = _OPTIONS.get((error.param or "").partition("[")[0]) if type(error) is InvalidRequest else None
-    return UsageError(error.message.replace(f"'{error.param}'", option), hint=error.hint) if option else error
+def _option(error: CcapiError) -> str | None:
+    """The option with a value that the gateway does not take; the error is about the field that became of it."""
+    return _OPTIONS.get((error.param or "").partition("[")[0]) if type(error) is InvalidRequest else None
+
+
+def _say_way_on(error: CcapiError, summary: Summary) -> None:
+    if isinstance(error, SessionNotFound):
+        from ccapi.commands.sessions import LIST
+
+        error.hint = LIST
+    elif summary.begun and "ccapi ask" not in (error.hint or ""):
+        error.hint = "\n".join(filter(None, [error.hint, 'Go on: ccapi ask -c "..."']))
 
 
 def _say_interrupted(end: BaseException, summary: Summary) -> None:

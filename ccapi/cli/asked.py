@@ -121,7 +121,7 @@ def _text(data: bytes) -> str:
     from ccapi.wire import media
 
     if not data.strip():
-        raise UsageError(_EMPTY)
+        raise UsageError(_EMPTY, hint=_HOW)
     if media.media_type(data):
         raise UsageError(f"{_NONE}: standard input is an image or a PDF", hint=f"{_HOW} -f FILE")
     return attachments.text(data, standardinput.NAME)
@@ -131,5 +131,5 @@ def _asked(question: str) -> str:
     """Raises `UsageError` for what is no text, or none that says anything."""
     question = in_utf8(question, "the question")
     if not question.strip():
-        raise UsageError(_EMPTY)
+        raise UsageError(_EMPTY, hint=_HOW)
     return question

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from prompt_toolkit.output import Output
     from prompt_toolkit.styles import BaseStyle
 
-_KEYS = "Enter: ask  Alt-Enter, Ctrl-J, \\ Enter: new line  Ctrl-X Ctrl-E: editor"
+_KEYS = ("Enter: ask", "Alt-Enter, Ctrl-J, \\ Enter: new line", "Ctrl-X Ctrl-E: editor")
 _NEW_LINE = ("escape", "enter"), ("c-j",)
 
 
@@ -34,6 +34,7 @@ def ask(home: Home) -> str:
     from prompt_toolkit import PromptSession
 
     from ccapi.cli.asking.history import Kept
+    from ccapi.cli.asking.leaving import Leaving
 
     session: PromptSession[str] = PromptSession(
         [("class:mark", "> ")],
@@ -50,8 +51,9 @@ def ask(home: Home) -> str:
     )
     _add_hint(session)
     try:
-        # SIGINT stays Python's, so that the editor can have it for itself.
-        return session.prompt(handle_sigint=False)
+        with Leaving(lambda end: session.app.exit(exception=end)) as leaving:
+            # SIGINT stays Python's, so that the editor can have it for itself.
+            return session.prompt(handle_sigint=False, pre_run=leaving.watch)
     except EOFError:
         raise KeyboardInterrupt from None
 
@@ -68,8 +70,21 @@ def _add_hint(session: PromptSession[str]) -> None:
     from prompt_toolkit.filters import is_done
     from prompt_toolkit.layout import ConditionalContainer, FormattedTextControl, HSplit, Layout, Window
 
-    keys = ConditionalContainer(Window(FormattedTextControl([("class:hint", _KEYS)]), height=1), filter=~is_done)
+    keys = ConditionalContainer(Window(FormattedTextControl(_keys), height=1), filter=~is_done)
     session.app.layout = Layout(HSplit([session.layout.container, keys]), session.default_buffer)
+
+
+def _keys() -> StyleAndTextTuples:
+    """As many as there is room for."""
+    from prompt_toolkit.application import get_app
+
+    shown = ""
+    for key in _KEYS:
+        longer = f"{shown}  {key}" if shown else key
+        if len(longer) > get_app().output.get_size().columns:
+            break
+        shown = longer
+    return [("class:hint", shown)]
 
 
 def _bindings() -> KeyBindings:
