@@ -11,6 +11,8 @@ from ccapi.cli import output
 from ccapi.cli.context import mode, own
 from ccapi.errors import CcapiError, UnexpectedFailure, UsageError
 
+ENDING = ("SIGTERM", "SIGHUP", "SIGQUIT")  # the signals that end a command beside Ctrl-C, as far as the system has them
+
 
 def run(args: list[str]) -> int:
     """Run the command line and return the exit code."""
@@ -42,7 +44,7 @@ def end_in_order() -> None:
     def leave(number: int, _: object) -> None:
         sys.exit(128 + number)
 
-    for name in ("SIGTERM", "SIGHUP", "SIGQUIT"):
+    for name in ENDING:
         number = getattr(signal, name, None)
         if number and signal.getsignal(number) is not signal.SIG_IGN:  # `nohup` means it
             signal.signal(number, leave)

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from ccapi.cli.boundary import ENDING
+
 _PATIENCE = 2.0  # seconds that a signal waits: a terminal that takes nothing for so long is not waited for
-_NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGTSTP")
-_NUMBERS = [getattr(signal, name) for name in _NAMES if hasattr(signal, name)]
+_NUMBERS = [getattr(signal, name) for name in ("SIGINT", *ENDING, "SIGTSTP") if hasattr(signal, name)]
 
 
 @contextmanager

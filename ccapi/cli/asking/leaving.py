@@ -10,7 +10,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
-_NAMES = ("SIGTERM", "SIGHUP", "SIGQUIT")  # SIGINT is a key here, and the editor's while there is one
+from ccapi.cli.boundary import ENDING
 
 
 class Leaving:
@@ -45,7 +45,7 @@ class Leaving:
     def watch(self) -> None:
         if sys.platform == "win32":
             return
-        for name in _NAMES:
+        for name in ENDING:  # SIGINT is a key here, and the editor's while there is one
             number = signal.Signals[name]
             handler = signal.getsignal(number)
             if handler is not signal.SIG_IGN:
