@@ -51,6 +51,7 @@ OWN = re.compile(
     r"\x1b\[[0-9;]*m|\x1b\]8;;[^\x00-\x1f\x7f-\x9f]*\x1b\\|\x1b\[\?(?:25|7|2026)[hl]|\x1b\[\d*[ABJK]|\x1b[78]|\r"
 )
 DEADLINE = 30  # seconds: what anything in these tests may take on a busy machine
+_A_MINUTE = b"seq 60"  # in every scripted command that takes a minute
 # SIGINT may be ignored in whatever runs the tests (`make test &`), and children would inherit that. Standard input
 # becomes the controlling terminal if it is one, so that Ctrl-C in it is a SIGINT.
 _LAUNCH = """
@@ -244,12 +245,13 @@ class Gateway:
         return sum(int(float(value)) for value in re.findall(r"(?m)^ccapi_runs_total\{.*\} (.+)$", metrics))
 
     def claude_pids(self) -> list[int]:
-        """The `claude` processes in this gateway's workspace that run a tool, as soon as there is one.
+        """The `claude` processes in this gateway's workspace that run a command of a minute, as soon as there is one.
 
-        Others wait there for a question. (And other tests may run others.)
+        Others wait there for a question, and run `git` of their own accord when they start. (And other tests may run
+        others.)
         """
         deadline = time.monotonic() + DEADLINE
-        while not (working := [pid for pid in claude_pids(self.workspace) if _children(pid)]):
+        while not (working := [pid for pid in claude_pids(self.workspace) if _A_MINUTE in _commands(pid)]):
             assert time.monotonic() < deadline, "no tool runs"
             time.sleep(0.01)
         return working
@@ -269,12 +271,13 @@ def claude_pids(directory: Path) -> list[int]:
     return found
 
 
-def _children(pid: int) -> list[str]:
-    """The child processes of all threads of a process, as far as it is still there."""
-    found: list[str] = []
+def _commands(pid: int) -> bytes:
+    """The command lines of the child processes of all threads of a process, as far as they are still there."""
+    found = b""
     for thread in Path(f"/proc/{pid}/task").glob("*"):
         with contextlib.suppress(OSError):
-            found += (thread / "children").read_text("ascii").split()
+            for child in (thread / "children").read_text("ascii").split():
+                found += Path(f"/proc/{child}/cmdline").read_bytes()
     return found
 
 
