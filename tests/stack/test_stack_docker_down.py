@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from tests.stack.project import Project, project
+from tests.stack.secondengine import Frozen
 from tests.stack.support import docker
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(600)]
@@ -236,19 +237,20 @@ def test_a_state_directory_that_is_gone(running: Project) -> None:
     assert running.things()["containers"] == []
 
 
-def test_all_stacks(running: Project) -> None:
-    """Each that Docker knows by its label, one after the other; another time there is none of them."""
-    others = set(docker("ps", "-a", "--filter", "label=ccapi.stack", "--format", "{{.Names}}").split())
-    others |= set(docker("volume", "ls", "--filter", "label=ccapi.stack", "--format", "{{.Name}}").split())
-    if others != {running.name, running.config_volume, running.workspace_volume}:
-        pytest.skip(f"stacks of somebody are there: {others}")
-    docker("volume", "create", "--label", "ccapi.stack=claude-code-api-test-other", "ccapi-test-volume")
-    try:
-        data = down(running, "--all", "--volumes", "--yes")
-        assert [one["stack"] for one in data["stacks"]] == [running.name, "claude-code-api-test-other"]
-        assert [one["name"] for one in data["stacks"][1]["removed_volumes"]] == ["ccapi-test-volume"]
-    finally:
-        docker("volume", "rm", "--force", "ccapi-test-volume")
-    assert docker("ps", "-a", "--quiet", "--filter", "label=ccapi.stack") == ""
-    empty = running.cli("down", "--all")
+def test_all_stacks(elsewhere: Frozen) -> None:
+    """Each that Docker knows by its label, one after the other; another time there is none of them.
+
+    On an engine of the tests' own: on the machine's there may be somebody's stacks.
+    """
+    elsewhere.up()
+    elsewhere.docker("volume", "create", "--label", "ccapi.stack=claude-code-api-other", "ccapi-test-volume")
+    done = elsewhere.cli("down", "--json", "--all", "--volumes", "--yes")
+    assert done.returncode == 0, done.stderr
+    own, other = json.loads(done.stdout)["data"]["stacks"]
+    assert (own["stack"], own["removed"], len(own["removed_volumes"])) == (elsewhere.name, True, 2)
+    assert other["stack"] == "claude-code-api-other"
+    assert [one["name"] for one in other["removed_volumes"]] == ["ccapi-test-volume"]
+    for things in (["ps", "--all"], ["volume", "ls"], ["network", "ls"]):
+        assert elsewhere.docker(*things, "--quiet", "--filter=label=ccapi.stack") == ""
+    empty = elsewhere.cli("down", "--all")
     assert (empty.returncode, empty.stderr) == (0, "Already stopped: there is no stack on this machine\n")
