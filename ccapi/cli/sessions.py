@@ -155,19 +155,22 @@ def _table(sessions: Sequence[Session], last: str | None, now: float) -> list[tu
     rows += [_row(session, "→" if session.id == last else "", now) for session in sessions]
     empty = {
         0: all(session.id != last for session in sessions),
+        5: all(session.cost_usd <= 0 for session in sessions),
         6: all(session.workspace == "." for session in sessions),
     }
     return [tuple(cell for number, cell in enumerate(row) if not empty.get(number)) for row in rows]
 
 
 def _row(session: Session, mark: str, now: float) -> tuple[str, ...]:
+    from ccapi.cli.answer.figures import dollars
+
     return (
         mark,
         session.id[:SHORT],
         used(session.last_used_at, now),
         str(session.turns),
         _one_line(session.model),
-        f"${session.cost_usd:.4f}",
+        dollars(session.cost_usd) if session.cost_usd > 0 else "",  # of an answer that was cut off nothing is known
         _one_line(session.workspace),
         _one_line(session.title),
     )

@@ -121,6 +121,19 @@ def test_sessions_are_listed(person: Person) -> None:
     assert lines[1].endswith("  世界 [31mred")
 
 
+def test_a_price_that_is_not_known(person: Person) -> None:
+    """Of an answer that was cut off there is none, and nothing is told rather than that it was free."""
+    response = person.send("POST", "/v1/responses", {"model": "sonnet", "input": "slow", "background": True})
+    person.running.claude_pids()
+    person.send("POST", f"/v1/responses/{response['id']}/cancel")
+    lines = person.run("sessions", "list").stdout.splitlines()
+    assert len(lines) == 2
+    assert "PRICE" not in lines[0]
+    assert "$" not in lines[1]
+    person.ask("hello")
+    assert ["$" in line for line in person.run("sessions", "list").stdout.splitlines()] == [False, True, False]
+
+
 def test_a_list_of_none(person: Person) -> None:
     """Nothing on stdout, and what to do on stderr."""
     done = person.run("sessions", "list")
