@@ -98,6 +98,12 @@ def _await_input(count: int) -> None:
         _changed.wait_for(lambda: len(_input) >= count or _input_closed)
 
 
+def _await_file(name: str) -> None:
+    """Wait for a file of this name in the working directory: the test says when to go on."""
+    while not Path(name).exists():
+        time.sleep(0.01)
+
+
 def _await_end_of_input(_: Any) -> None:
     with _changed:
         _changed.wait_for(lambda: _input_closed)
@@ -169,6 +175,7 @@ def _nothing(_: Any) -> None:
 
 STEPS: dict[str, Callable[[Any], None]] = {
     "await_end_of_input": _await_end_of_input,
+    "await_file": _await_file,
     "await_input": _await_input,
     "close_stdout": _close_stdout,
     "converse": _converse,

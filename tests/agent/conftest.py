@@ -47,7 +47,7 @@ async def agent(workspace: Path) -> AsyncIterator[Callable[..., Agent]]:
     yield make
     for one in made:
         await one.close()
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 15
     while left := processes_in(workspace):
         assert time.monotonic() < deadline, f"processes left: {left}"
         await asyncio.sleep(0.01)

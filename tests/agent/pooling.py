@@ -107,7 +107,7 @@ def running(pid: int) -> bool:
         return False
 
 
-async def no_process_in(workspace: Path, within: float = 5.0) -> None:
+async def no_process_in(workspace: Path, within: float = 15.0) -> None:
     await until(lambda: not processes_in(workspace), f"no process in {workspace}", within)
 
 

@@ -13,6 +13,10 @@ STUB = Path(__file__).parent.parent / "stub_claude.py"
 # Its shebang line takes the first python3 on the path: the one that runs the tests.
 ENVIRONMENT = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
 
+_GO_ON = "go-on"
+# A step of a plan: wait until the test says `go_on`. For what has to happen while a run lasts, however long that takes.
+GO_ON: dict[str, Any] = {"await_file": _GO_ON}
+
 
 @dataclass(frozen=True)
 class Stub:
@@ -22,6 +26,10 @@ class Stub:
 
     def plan(self, *steps: dict[str, Any]) -> None:
         (self.workspace / "stub-plan.json").write_text(json.dumps(steps), "utf-8")
+
+    def go_on(self) -> None:
+        """Release every stub that waits by `GO_ON`, and those that are started from now on."""
+        (self.workspace / _GO_ON).touch()
 
     @property
     def seen(self) -> dict[str, Any]:

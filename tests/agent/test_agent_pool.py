@@ -19,6 +19,7 @@ from ccapi.agent.launch import child_secrets
 from ccapi.agent.options import Resume, RunOptions
 from ccapi.agent.pool import PoolLimits
 from ccapi.agent.run import Agent, Run, RunRequest
+from ccapi.agent.worker import READY_TIMEOUT
 from ccapi.errors import CcapiError, GatewayStopping
 from ccapi.wire.events import Notice, RunEvent, RunFailed, TextDelta
 from tests.agent.pooling import (
@@ -365,14 +366,14 @@ async def test_a_process_that_died_or_hangs_while_it_waits_is_not_used(
         began = time.monotonic()
         second = await ask(agent, "two")
         third = await ask(agent, "three", first.next_turn)
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < READY_TIMEOUT
         whole = [second, third]
         assert second.pid not in {broken[0], first.pid}
         assert third.start == "cold"
         assert prompts(real.model.conversation[-1]) == ["user", "assistant", "user"]
         assert [asked.text for asked in whole] == ["You said: two", "You said: three"]
         assert len(real.model.conversation) == 3
-        await until(lambda: not running(broken[0]) and not running(first.pid), "the end of the broken ones", within=10)
+        await until(lambda: not running(broken[0]) and not running(first.pid), "the end of the broken ones")
         await ready(agent, 2)
 
 
@@ -446,17 +447,19 @@ async def test_the_least_recently_used_are_let_go_when_there_are_too_many(tmp_pa
 async def test_a_process_waits_for_its_time_and_no_longer(tmp_path: Path) -> None:
     """A ready one and a kept one have times of their own."""
     cli = counted(tmp_path)
-    async with cli.agent(PoolLimits(size=1, sessions=1, session_idle=0.6, max_age=1.2)) as agent:
+    async with cli.agent(PoolLimits(size=1, sessions=1, session_idle=1.0, max_age=8.0)) as agent:
         (old,) = await ready(agent, 1)
         assert (await ask(agent, "hello")).pid == old
         (young,) = [pid for pid in await ready(agent, 1) if pid != old]
-        await asyncio.sleep(0.7)
-        agent.pool.refill()
-        await until(lambda: agent.pool.kept == 0 and not running(old), "the end of the kept one")
+
+        def ended(pid: int) -> bool:
+            agent.pool.refill()
+            return not running(pid)
+
+        await until(lambda: ended(old), "the end of the kept one")
+        assert agent.pool.kept == 0
         assert running(young)
-        await asyncio.sleep(0.6)
-        agent.pool.refill()
-        await until(lambda: not running(young) and agent.pool.ready == 1, "another ready one")
+        await until(lambda: ended(young) and agent.pool.ready == 1, "another ready one")
 
 
 async def test_a_small_memory_keeps_nothing_and_does_not_try_for_ever(tmp_path: Path) -> None:
@@ -579,8 +582,10 @@ async def test_a_process_that_ends_as_soon_as_it_is_ready_is_not_started_again_a
     """At most as many as shall stand ready, each time one looks."""
     cli = counted(tmp_path, {"await_input": 1}, {"lines": [responds("initialize")]}, {"exit": 1})
     async with cli.agent(PoolLimits(size=2, sessions=0)):
+        began = time.monotonic()
+        await until(lambda: cli.starts, "the first start")
         await asyncio.sleep(1.5)
-        assert 1 <= cli.starts <= 2 * (1 + 1.5 // pools._LOOK)
+        assert cli.starts <= 2 * (1 + (time.monotonic() - began) // pools._LOOK)
 
 
 # --- the end
@@ -591,11 +596,11 @@ async def test_the_end_of_the_agent_is_the_end_of_every_process(tmp_path: Path, 
     async with rehearsed(tmp_path, claude, "slow") as real, real.agent(LIMITS) as agent:
         await ready(agent, 2)
         async with agent.run(RunRequest("hello", OPTIONS)) as run:
-            await run.next(10.0)
+            assert await run.next(30.0)
             await ready(agent, 2)
             began = time.monotonic()
             await agent.close()
-            assert time.monotonic() - began < 8
+            assert time.monotonic() - began < READY_TIMEOUT
             await no_process_in(real.workspace)
             *_, end = await events_of(run)
         assert isinstance(end, RunFailed)
@@ -609,7 +614,7 @@ async def test_an_end_while_processes_start_leaves_none(tmp_path: Path, claude: 
     async with rehearsed(tmp_path, claude) as real, real.agent(LIMITS) as agent:
         await asyncio.sleep(delay)
         await agent.close()
-        await no_process_in(real.workspace, within=3)
+        await no_process_in(real.workspace)
 
 
 @pytest.mark.parametrize("pooled", [True, False])
@@ -627,9 +632,9 @@ async def test_a_cancellation_at_any_moment_leaks_nothing(tmp_path: Path, *, poo
             await asyncio.sleep(step * step * (0.0001 if pooled else 0.0004))
             asking.cancel()
             await asyncio.wait([asking])
-            await until(lambda: not agent.working, "the end of the run", within=10)
+            await until(lambda: not agent.working, "the end of the run")
             await ready(agent, limits.size)
-            await until(lambda: set(processes_in(cli.workspace)) == set(pids(agent)), "the end of all others", within=5)
+            await until(lambda: set(processes_in(cli.workspace)) == set(pids(agent)), "the end of all others")
 
 
 async def two_turns(agent: Agent) -> None:
@@ -647,7 +652,7 @@ async def test_a_cancellation_during_the_health_check_leaks_nothing(tmp_path: Pa
         await asyncio.sleep(0.05)
         asking.cancel()
         await asyncio.wait([asking])
-        await until(lambda: not running(pid), "its end", within=5)
+        await until(lambda: not running(pid), "its end")
 
 
 async def test_two_questions_at_once_never_get_one_process(tmp_path: Path) -> None:

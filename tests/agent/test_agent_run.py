@@ -18,13 +18,15 @@ from ccapi.errors import CcapiError, ClaudeFailed, ClaudeNotFound, ModelUnavaila
 from ccapi.wire.events import Notice, RunEvent, RunFailed, RunFinished, ToolFinished
 from tests.agent import streamjson as sj
 from tests.agent.stub import ENVIRONMENT, STUB, Stub
-from tests.gateway.harness import await_that, processes_in
+from tests.gateway.harness import assert_gone, await_that, processes_in
 
 MakeAgent = Callable[..., Agent]
 QUESTION = RunRequest("hello", RunOptions(model="sonnet"))
+# Seconds: far more than any grace takes on a busy machine, and far less than the minute that the stub stays silent.
+SOON = 25.0
 
 
-async def events_of(run: Run, wait: float = 5.0) -> list[RunEvent]:
+async def events_of(run: Run, wait: float = 30.0) -> list[RunEvent]:
     """All events until the terminal one. Checks that there is exactly one and that it is the last."""
     events: list[RunEvent] = []
     while not run.ended:
@@ -35,7 +37,7 @@ async def events_of(run: Run, wait: float = 5.0) -> list[RunEvent]:
     return events
 
 
-async def ask(agent: Agent, request: RunRequest = QUESTION, wait: float = 5.0) -> list[RunEvent]:
+async def ask(agent: Agent, request: RunRequest = QUESTION, wait: float = 30.0) -> list[RunEvent]:
     async with agent.run(request) as run:
         return await events_of(run, wait)
 
@@ -99,7 +101,7 @@ async def test_stdin_is_closed_once_the_turn_is_over(agent: MakeAgent, stub: Stu
     async with agent().run(QUESTION) as run:
         await events_of(run)
         process = run._process  # the exit code says that no signal was needed
-        assert await process.exited(5)
+        assert await process.exited(SOON)
         assert process.returncode == 0
 
 
@@ -156,12 +158,12 @@ async def test_a_kill_from_outside_is_noticed_at_once(agent: MakeAgent, stub: St
     """Someone (the OOM killer) kills a running process: the run ends without waiting for any timeout."""
     stub.plan({"lines": [sj.init(), sj.message_start("m1")]}, {"sleep": 60})
     async with agent().run(QUESTION) as run:
-        await run.next(5)
+        assert await run.next(30)
         began = time.monotonic()
         run._process._signal(signal.SIGKILL)
         events = await events_of(run)
         assert "killed by signal 9" in error_of(events).message
-        assert time.monotonic() - began < 3
+        assert time.monotonic() - began < SOON
 
 
 async def test_an_exit_in_mid_answer_is_a_failure_with_the_code(agent: MakeAgent, stub: Stub) -> None:
@@ -239,24 +241,24 @@ async def test_silence_is_bounded(agent: MakeAgent, stub: Stub) -> None:
     assert type(error) is RunTimeout
     assert "0.5 s" in error.message
     assert "gateway.timeout" in (error.hint or "")
-    assert time.monotonic() - began < 6
+    assert time.monotonic() - began < SOON
 
 
 async def test_a_run_that_speaks_now_and_then_is_not_silent(agent: MakeAgent, stub: Stub) -> None:
-    """The timeout bounds the silence, not the run: 2 s of signs at less than the timeout's distance."""
+    """The timeout bounds the silence, not the run: more seconds of signs, at far less than the timeout's distance."""
     sign = sj.state("running")
-    stub.plan({"repeat": {"times": 10, "line": sign, "pause": 0.2}}, {"lines": sj.answer("Hello.")})
-    assert isinstance((await ask(agent(idle_timeout=1.5)))[-1], RunFinished)
+    stub.plan({"repeat": {"times": 25, "line": sign, "pause": 0.2}}, {"lines": sj.answer("Hello.")})
+    assert isinstance((await ask(agent(idle_timeout=4.0)))[-1], RunFinished)
 
 
 async def test_next_gives_nothing_after_a_while_of_silence(agent: MakeAgent, stub: Stub) -> None:
     """That is what heartbeats are made of."""
     stub.plan({"lines": [sj.init()]}, {"await_end_of_input": None})
     async with agent().run(QUESTION) as run:
-        await run.next(5)
+        assert await run.next(30)
         began = time.monotonic()
         assert await run.next(0.2) == []
-        assert 0.15 < time.monotonic() - began < 2
+        assert 0.15 < time.monotonic() - began < SOON
 
 
 async def test_a_result_is_enough_when_the_cli_does_not_leave(agent: MakeAgent, stub: Stub) -> None:
@@ -266,7 +268,7 @@ async def test_a_result_is_enough_when_the_cli_does_not_leave(agent: MakeAgent, 
     events = await ask(agent())
     assert sj.said(events) == "Hello."
     assert isinstance(events[-1], RunFinished)
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < SOON
 
 
 async def test_a_grandchild_that_holds_stdout_does_not_hold_the_answer(
@@ -275,16 +277,16 @@ async def test_a_grandchild_that_holds_stdout_does_not_hold_the_answer(
     """The process is gone, so the answer is over: at once, not at some timeout; and the grandchild is ended too."""
     stub.plan({"lines": sj.answer("Hello.")}, {"grandchild": {"seconds": 60, "own_group": True}})
     began = time.monotonic()
-    events = await ask(agent(), wait=30)
+    events = await ask(agent(), wait=60)
     assert isinstance(events[-1], RunFinished)
-    assert time.monotonic() - began < 4
-    assert processes_in(workspace) == {}
+    assert time.monotonic() - began < SOON
+    assert_gone(workspace, within=5)
 
 
 async def test_a_closed_output_without_an_exit_is_a_failure(agent: MakeAgent, stub: Stub) -> None:
     """Nothing more can come: the run ends although the process does not."""
     stub.plan({"lines": [sj.init()]}, {"close_stdout": None}, {"sleep": 60})
-    async with asyncio.timeout(12):
+    async with asyncio.timeout(SOON):
         error = error_of(await ask(agent()))
     assert type(error) is ClaudeFailed
     assert "closed its output" in error.message
@@ -321,7 +323,7 @@ async def test_what_does_not_end_in_the_background_does_not_hold_the_answer(agen
     )
     began = time.monotonic()
     events = await ask(agent(background_grace=1.5), wait=1)
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < SOON
     assert isinstance(events[-1], RunFinished)
     assert [event.kind for event in events if isinstance(event, Notice)] == ["background"]
 
@@ -343,16 +345,22 @@ async def leave(agent: Agent, *, after: int = 1) -> float:
     """Leave a run in the middle; the seconds that took."""
     async with agent.run(QUESTION) as run:
         for _ in range(after):
-            await run.next(5)
+            assert await run.next(30)
         began = time.monotonic()
     return time.monotonic() - began
 
 
 async def test_leaving_asks_before_it_kills(agent: MakeAgent, stub: Stub) -> None:
-    """The CLI is told to interrupt its turn and sees the end of its stdin before any signal."""
-    stub.plan({"await_input": 2}, {"lines": [sj.init()]}, {"await_input": 3}, {"await_end_of_input": None}, {"exit": 0})
-    assert await leave(agent()) < 2
+    """The CLI is told to interrupt its turn and sees the end of its stdin; then it leaves by itself."""
+    stub.plan(
+        {"ignore": ["SIGTERM"]},  # which comes soon, and a busy machine may be slower
+        {"await_input": 2}, {"lines": [sj.init()]}, {"await_input": 3}, {"await_end_of_input": None}, {"exit": 7},
+    )  # fmt: skip
+    async with agent().run(QUESTION) as run:
+        assert await run.next(30)
+        process = run._process
     assert stub.stdin[-1]["request"] == {"subtype": "interrupt"}
+    assert process.returncode == 7
 
 
 async def test_a_process_that_ignores_sigterm_is_killed(agent: MakeAgent, stub: Stub, workspace: Path) -> None:
@@ -365,14 +373,14 @@ async def test_a_process_that_ignores_sigterm_is_killed(agent: MakeAgent, stub: 
         {"lines": [sj.init()]},
     ]
     stub.plan(*steps, {"sleep": 60})
-    assert await leave(agent()) < 5
-    assert processes_in(workspace) == {}
+    assert await leave(agent()) < SOON
+    assert_gone(workspace, within=5)
 
 
 async def test_a_process_that_floods_its_output_can_be_left(agent: MakeAgent, stub: Stub, workspace: Path) -> None:
     """It must not hang in a full pipe while it is told to end."""
     stub.plan({"lines": [sj.init()]}, {"repeat": {"times": 1_000_000, "line": sj.text_delta(0, "x" * 1000)}})
-    assert await leave(agent()) < 5
+    assert await leave(agent()) < SOON
     assert processes_in(workspace) == {}
 
 
@@ -416,7 +424,7 @@ async def test_a_client_that_leaves_before_the_prompt_was_read(agent: MakeAgent,
 async def test_a_cli_that_never_reads_its_prompt_is_silent(agent: MakeAgent, stub: Stub) -> None:
     """The idle timeout holds for it as well."""
     stub.plan({"deaf": True}, {"sleep": 60})
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(SOON):
         events = await ask(agent(idle_timeout=1.0), RunRequest("x" * 4_000_000), wait=0.5)
     assert type(error_of(events)) is RunTimeout
 
@@ -426,14 +434,14 @@ async def test_closing_the_agent_ends_every_process(agent: MakeAgent, stub: Stub
     stub.plan({"lines": [sj.init()]}, {"sleep": 60})
     one = agent()
     async with one.run(QUESTION) as first, one.run(QUESTION) as second:
-        await asyncio.gather(first.next(5), second.next(5))
+        assert all(await asyncio.gather(first.next(30), second.next(30)))
         readers = [asyncio.create_task(events_of(run, wait=30)) for run in (first, second)]
         await asyncio.sleep(0)
         began = time.monotonic()
         await one.close()
         assert processes_in(workspace) == {}
         ends = await asyncio.gather(*readers)
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < SOON
     assert all(isinstance(events[-1], RunFailed) for events in ends)
 
 
@@ -469,7 +477,7 @@ async def test_a_refused_sign_in_ends_the_run_at_the_first_refusal(agent: MakeAg
     began = time.monotonic()
     events = await ask(Agent(Launch(STUB, stub.workspace, ENVIRONMENT, secrets={"KEY_FILE_DESCRIPTOR": "sk-1"})))
     assert type(error_of(events)) is NotSignedIn
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < SOON
 
 
 async def test_a_stored_sign_in_may_renew_itself_once(agent: MakeAgent, stub: Stub) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.agent.stub import ENVIRONMENT, STUB, Stub
+from tests.agent.stub import ENVIRONMENT, GO_ON, STUB, Stub
 from tests.gateway.harness import await_that, processes_in
 
 
@@ -24,7 +24,7 @@ def run(stub: Stub, *steps: dict[str, Any], stdin: bytes = b"") -> subprocess.Co
         env=ENVIRONMENT,
         input=stdin,
         capture_output=True,
-        timeout=20,
+        timeout=60,
         check=False,
     )
 
@@ -73,6 +73,18 @@ def test_it_waits_for_its_input(stub: Stub) -> None:
     assert process.returncode == 0
 
 
+def test_it_waits_for_the_test(stub: Stub) -> None:
+    """What comes behind `GO_ON` is said after `go_on`, not before."""
+    stub.plan({"lines": ["before"]}, GO_ON, {"lines": ["after"]})
+    with subprocess.Popen([str(STUB)], cwd=stub.workspace, env=ENVIRONMENT, stdout=subprocess.PIPE) as process:
+        assert process.stdout
+        assert process.stdout.readline() == b'"before"\n'
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(0.2)
+        stub.go_on()
+        assert process.stdout.readline() == b'"after"\n'
+
+
 @pytest.mark.parametrize(("step", "code"), [({"exit": 3}, 3), ({"kill_self": signal.SIGKILL}, -9)])
 def test_it_ends_as_the_plan_says(stub: Stub, step: dict[str, Any], code: int) -> None:
     """With an exit code or by a signal; what it printed before is out."""
@@ -99,7 +111,7 @@ def test_it_can_leave_a_grandchild_that_holds_stdout(stub: Stub) -> None:
     with subprocess.Popen([str(STUB)], cwd=stub.workspace, env=ENVIRONMENT, stdout=subprocess.PIPE) as process:
         assert process.stdout
         assert process.stdout.readline() == b'"bye"\n'
-        process.wait(10)
+        process.wait(30)
         (left,) = await_that(lambda: processes_in(stub.workspace), "the grandchild").items()
         assert left[1] == "sleep 30"
         os.kill(left[0], signal.SIGKILL)

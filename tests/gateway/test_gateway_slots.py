@@ -10,6 +10,7 @@ import pytest
 from ccapi.errors import Busy
 from ccapi.gateway.slots import RunSlots, default_slots
 from tests.agent import streamjson as sj
+from tests.agent.stub import GO_ON
 from tests.gateway.conftest import Start
 from tests.gateway.harness import Gateway, await_that, body
 
@@ -18,9 +19,9 @@ LEFT = {"await_end_of_input": None}
 
 @pytest.fixture
 def narrow(start: Start) -> Gateway:
-    """One slot, and room for one that waits; a run takes two seconds."""
+    """One slot, and room for one that waits; a run lasts until the test says `go_on`."""
     gateway = start(max_runs=1, max_queue=1, heartbeat=0.1)
-    gateway.stub.plan({"await_input": 2}, {"sleep": 2}, {"lines": sj.answer("Done.")}, LEFT)
+    gateway.stub.plan({"await_input": 2}, GO_ON, {"lines": sj.answer("Done.")}, LEFT)
     return gateway
 
 
@@ -33,6 +34,7 @@ def test_one_runs_one_waits_and_the_third_is_sent_away(narrow: Gateway) -> None:
             next(second)  # a heartbeat: it waits in the queue
             refused = narrow.post(body("third"))
             assert len(narrow.processes()) == 1
+            narrow.stub.go_on()
             *_, answer = second
         assert first.result()["choices"][0]["message"]["content"] == "Done."
     assert answer.content == "Done."
@@ -49,7 +51,8 @@ def test_who_leaves_the_queue_takes_no_slot_with_them(narrow: Gateway) -> None:
         with narrow.streaming("waits, and leaves") as waiting:
             next(waiting)
         assert await_that(lambda: admitted(narrow), "a place in the queue")
-    assert narrow.content("last") == "Done."
+    narrow.stub.go_on()
+    assert await_that(lambda: answered(narrow), "a place, once the one before is noticed to have left") == "Done."
 
 
 def admitted(gateway: Gateway) -> bool:
@@ -59,6 +62,15 @@ def admitted(gateway: Gateway) -> bool:
         client.stream("POST", "/v1/chat/completions", json=body("next", stream=True)) as response,
     ):
         return response.status_code == 200
+
+
+def answered(gateway: Gateway) -> str:
+    """The answer, or nothing if there is no room."""
+    response = gateway.post(body("last"))
+    if response.status_code == 429:
+        return ""
+    assert response.status_code == 200, response.text
+    return str(response.json()["choices"][0]["message"]["content"])
 
 
 async def test_requests_of_the_same_moment_are_counted_one_by_one() -> None:
@@ -101,7 +113,7 @@ async def test_a_slot_survives_whoever_is_cancelled() -> None:
         for one in runs:
             one.cancel()
         await asyncio.wait(runs)
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(10):
             await run()
         assert slots.waiting == 0
 

@@ -15,6 +15,7 @@ import httpx
 import pytest
 
 from tests.agent import streamjson as sj
+from tests.agent.stub import GO_ON
 from tests.gateway.conftest import Start
 from tests.gateway.harness import SEPARATOR, Gateway, assert_gone, await_that, body, leave_unanswered, processes_in
 
@@ -133,7 +134,7 @@ def test_20000_events_arrive(stubbed: Gateway) -> None:
     stubbed.stub.plan({"lines": [*start, *(sj.text_delta(0, token) for token in tokens), *end]}, LEFT)
     began = time.monotonic()
     assert stubbed.stream("hello").content == "".join(tokens)
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 50
 
 
 def test_500_messages_are_500_segments(stubbed: Gateway, caplog: pytest.LogCaptureFixture) -> None:
@@ -277,9 +278,9 @@ def test_what_the_cli_wrote_to_stderr_is_in_the_log(stubbed: Gateway, caplog: py
 
 def test_silence_ends_in_a_timeout(start: Start) -> None:
     """504 `run_timeout`, whole and streamed; the process is gone."""
-    gateway = start(run_timeout=0.7, heartbeat=0.3)
+    gateway = start(run_timeout=3.0, heartbeat=0.3)  # in which the stub must have started and said its half
     gateway.stub.plan({"sleep": 60})
-    assert "0.7 s" in fails(gateway, 504, "run_timeout")["message"]
+    assert "3 s" in fails(gateway, 504, "run_timeout")["message"]
     gateway.stub.plan({"lines": HALF}, {"sleep": 60})
     assert breaks(gateway, "run_timeout") == "Half of"
     assert_gone(gateway.workspace, within=5)
@@ -337,13 +338,13 @@ def test_no_credential_of_an_upstream_message_reaches_the_client(stubbed: Gatewa
 def test_heartbeats_fill_the_silence(start: Start) -> None:
     """SSE comments while nothing happens; clients ignore them."""
     gateway = start(heartbeat=0.2)
-    gateway.stub.plan(
-        {"lines": HALF}, {"sleep": 1.5}, {"lines": [sj.block_stop(0), sj.message_stop(), sj.result()]}, LEFT
-    )
-    answer = gateway.stream("hello")
+    gateway.stub.plan({"lines": HALF}, GO_ON, {"lines": [sj.block_stop(0), sj.message_stop(), sj.result()]}, LEFT)
+    with gateway.streaming("hello") as answers:
+        next(answer for answer in answers if answer.comments.count("keep-alive") >= 4)
+        gateway.stub.go_on()
+        *_, answer = answers
     assert answer.content == "Half of"
     assert answer.done
-    assert answer.comments.count("keep-alive") >= 4
 
 
 def test_heartbeats_also_come_while_a_tool_call_is_being_written(start: Start) -> None:
@@ -353,7 +354,7 @@ def test_heartbeats_also_come_while_a_tool_call_is_being_written(start: Start) -
     call = sj.tool_use("t1", "Write", file_path="/w/a", content="x")
     head = [sj.init(), sj.message_start("m1"), sj.block_start(0, {**call, "input": {}})]
     tail = [sj.assistant("m1", call), sj.block_stop(0), sj.message_stop(), sj.tool_result("t1", "ok"), sj.result()]
-    gateway.stub.plan({"lines": head}, {"repeat": {"times": 75, "line": piece, "pause": 0.02}}, {"lines": tail}, LEFT)
+    gateway.stub.plan({"lines": head}, {"repeat": {"times": 200, "line": piece, "pause": 0.02}}, {"lines": tail}, LEFT)
     answer = gateway.stream("hello")
     assert answer.done
     assert answer.order.index("content") >= 4
@@ -402,7 +403,7 @@ def test_a_client_that_left_is_logged(stubbed: Gateway, caplog: pytest.LogCaptur
     with caplog.at_level(logging.INFO):
         with stubbed.streaming("hello") as answers:
             next(answer for answer in answers if answer.content)
-        await_that(lambda: "left by the client" in caplog.text, "the log line", within=5)
+        await_that(lambda: "left by the client" in caplog.text, "the log line")
     assert_gone(stubbed.workspace, within=5)
 
 
@@ -470,12 +471,12 @@ def test_a_client_that_stalls_holds_the_cli_back(start: Start) -> None:
 
 def test_a_client_that_stalls_for_too_long_is_given_up(start: Start) -> None:
     """It holds a run, so it is not waited for longer than for a silent CLI."""
-    gateway = start(run_timeout=1.0)
+    gateway = start(run_timeout=3.0)  # in which the stub must have started
     head = [sj.init(), sj.message_start("m1"), sj.block_start(0, sj.text(""))]
     gateway.stub.plan({"lines": head}, {"repeat": {"times": 20_000, "line": sj.text_delta(0, "x" * 10_000)}})
     with gateway.streaming("hello") as answers:
         next(answer for answer in answers if answer.content)
-        await_that(lambda: not gateway.processes(), "the end of the run", within=10)
+        await_that(lambda: not gateway.processes(), "the end of the run")
 
 
 def test_two_runs_at_once_do_not_mix(stubbed: Gateway) -> None:
@@ -493,12 +494,15 @@ def test_a_burst_is_held_to_the_limits(start: Start) -> None:
     more than two processes (G18).
     """
     gateway = start(max_runs=2, max_queue=2)
-    gateway.stub.plan({"await_input": 2}, {"sleep": 1}, {"lines": sj.answer("Hello.")}, LEFT)
+    gateway.stub.plan({"await_input": 2}, GO_ON, {"lines": sj.answer("Hello.")}, LEFT)
     most = 0
     with ThreadPoolExecutor(12) as pool:
         asked = [pool.submit(gateway.post, body("hello")) for _ in range(12)]
         while not all(one.done() for one in asked):
             most = max(most, len(gateway.processes()))
+            # Not before all have come: a run that ended would let one more in.
+            if most == 2 and sum(one.done() for one in asked) == 8:
+                gateway.stub.go_on()
             time.sleep(0.01)
     statuses = sorted(one.result().status_code for one in asked)
     assert statuses == [200] * 4 + [429] * 8
