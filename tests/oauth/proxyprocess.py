@@ -26,13 +26,14 @@ from tests.cli.support import ROOT, Cli, clean_environ, free_port
 DEADLINE = 20.0  # seconds: what anything in these tests may take on a busy machine
 LINES = "Starting OAuth Proxy on port {0}\nOAuth callback URL: http://localhost:{0}/oauth/callback\n"
 # Answers with its process id, and ends as soon as nobody has asked for `idle` seconds, or its standard input ends.
+# (`idle` is read anew after each answer, so a test can say when it is to end.)
 SERVER = """
 import json, os, select, signal, socket, sys
 {prelude}
 arguments = dict(zip(sys.argv[1::2], sys.argv[2::2]))
-idle = json.load(open(arguments["--config"]))["idle"]
 listening = [socket.socket(fileno=int(each)) for each in arguments["--sockets"].split(",")]
 while True:
+    idle = json.load(open(arguments["--config"]))["idle"]
     ready, _, _ = select.select([0, *listening], [], [], idle)
     if not ready or 0 in ready:
         break
@@ -126,6 +127,10 @@ class Proxy:
             self.command, env=environ, cwd=ROOT, capture_output=True, text=True, timeout=DEADLINE, check=False
         )
 
+    def set_idle(self, seconds: float) -> None:
+        """For the server: one that is started from now on, and one that runs, from its next answer on."""
+        proxy_config.dump(self.config._replace(idle=seconds), str(self.file))
+
     @contextmanager
     def started(self) -> Iterator[subprocess.Popen[bytes]]:
         """It listens; at the end it is killed if it still runs."""
@@ -163,7 +168,10 @@ def started(command: Sequence[str], directory: Path, **environ: str) -> Iterator
 
 
 class Gateway(ThreadingHTTPServer):
-    """Keeps who asks for logins waiting until `reported` is set; `seen` holds the requests' lines and headers."""
+    """Keeps who asks for logins waiting until `reported` is set; `seen` holds the requests' lines and headers.
+
+    `secret`: whoever has another one is refused; None: nobody is.
+    """
 
     daemon_threads = True
 
@@ -172,6 +180,7 @@ class Gateway(ThreadingHTTPServer):
         self.port = int(self.server_address[1])
         self.reported = Event()
         self.statuses: list[int] = []  # answered with at once, one after another
+        self.secret: str | None = None
         self.seen: list[tuple[str, dict[str, str]]] = []
 
     @contextmanager
@@ -193,6 +202,8 @@ class _GatewayHandler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.server.seen.append((self.requestline, dict(self.headers)))
         status = self.server.statuses.pop(0) if self.server.statuses else 200
+        if self.server.secret not in {None, self.headers["Authorization"].removeprefix("Bearer ")}:
+            status = 401
         if status == 200 and self.path.endswith("wait=0"):
             status = 204  # nothing that is new
         elif status == 200:
@@ -260,7 +271,7 @@ def ccapi(directory: Path) -> Iterator[Ccapi]:
     try:
         yield command
         assert command.proxy("stop").returncode == 0
-        until(lambda: not processes_of(directory), "the processes end", 5)
+        until(lambda: not processes_of(directory), "the processes end")
     finally:
         for pid in processes_of(directory):
             os.kill(pid, signal.SIGKILL)

@@ -31,6 +31,7 @@ MARKER = "MARKER31337"  # every code and state of these tests has it, and nothin
 STATE, CODE = f"GOOD-{MARKER}", f"CODE-{MARKER}"
 SECRET = internal.new_secret()
 SITE = "as.example"
+SILENCE = 10.0  # seconds for which a silent gateway says nothing
 _COUNT = itertools.count()
 
 
@@ -85,7 +86,7 @@ class FakeGateway:
 
     def reports(self, url: str, expires_in: float = 60.0) -> str:
         """A person has started a login in the container; its id."""
-        number = f"login-{len(self.logins) + len(self.acknowledged)}"
+        number = f"login-{next(_COUNT)}"
         self.logins.append({"id": number, "url": url, "expires_in": expires_in})
         return number
 
@@ -113,7 +114,7 @@ class FakeGateway:
     async def _logins(self, request: web.Request) -> web.Response:
         self._check(request)
         if self.silent:
-            await asyncio.sleep(5)
+            await asyncio.sleep(SILENCE)
         for _ in range(int(float(request.query["wait"]) * 50)):
             if self.logins:
                 return web.json_response({"logins": self.logins})
@@ -134,8 +135,9 @@ class FakeGateway:
     async def _acknowledge(self, request: web.Request) -> web.Response:
         self._check(request)
         number = request.match_info["id"]
+        for login in [login for login in self.logins if login["id"] == number]:
+            self.logins.remove(login)  # in place: the test's own thread may be adding another one
         self.acknowledged.append(number)
-        self.logins = [login for login in self.logins if login["id"] != number]
         return web.Response(status=204)
 
 
@@ -173,6 +175,14 @@ class Login:
         assert self.status == "pending"
         assert_page(self.answer(), 200, "Sign-in received")
         assert [one["query"] for one in self.running.gateway.callbacks[before:]] == [self.query]
+
+
+@contextmanager
+def kept_open(login: Login) -> Iterator[None]:
+    """Its port is listened on, also when the login is over for longer than the port is kept for it: by another one."""
+    other = login.running.login(port=login.port)
+    yield
+    login.running.call("DELETE", f"/oauth/sessions/{other.state}")
 
 
 @dataclass
@@ -249,13 +259,16 @@ def get(target: str, *headers: str, version: str = "1.1", method: str = "GET") -
 
 
 def raw(port: int, request: bytes, address: str = "127.0.0.1") -> httpx.Response:
-    """Send bytes as they are; the first response."""
+    """Send bytes as they are; the first response. Raises `ConnectionError` if there is none."""
     with socket.create_connection((address, port), timeout=20) as connection:
-        connection.sendall(request)
         answer = b""
-        with contextlib.suppress(ConnectionResetError):  # it was answered before all of the request was read
+        with contextlib.suppress(ConnectionError):  # it was answered before all of the request was sent
+            connection.sendall(request)
+        with contextlib.suppress(ConnectionError):  # ... or was read
             while not _whole(answer) and (chunk := connection.recv(65536)):
                 answer += chunk
+    if not answer:
+        raise ConnectionAbortedError("the connection was closed without an answer")
     head, _, content = answer.partition(b"\r\n\r\n")
     status, *lines = head.decode("latin-1").split("\r\n")
     headers = [(name, value.strip()) for name, _, value in (line.partition(":") for line in lines)]
@@ -321,9 +334,9 @@ def listening_on(port: int) -> set[str]:
     return found
 
 
-def assert_closed(port: int, within: float = 2.0) -> None:
-    """Nobody listens on it any more, soon."""
-    await_that(lambda: not listening_on(port), f"port {port} is closed", within)
+def assert_closed(port: int) -> None:
+    """Nobody listens on it any more, soon: within two seconds, on a machine that does nothing else."""
+    await_that(lambda: not listening_on(port), f"port {port} is closed")
 
 
 def assert_log_is_clean(caplog: pytest.LogCaptureFixture) -> None:

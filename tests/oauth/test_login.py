@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -56,12 +57,13 @@ def alone(tmp_path: Path) -> Stage:
 
 
 def in_the_browser(stage: Stage, query: str = "") -> RecordingView:
-    """A person who allows access as soon as the page is shown."""
+    """A person who allows access as soon as the page is shown; the login may be over before the answer comes."""
     target = f"/callback?{query}" if query else stage.answer.removeprefix(f"http://localhost:{stage.port}")
 
     def visit(_: Invitation) -> None:
         def go() -> None:
-            raw(stage.port, get(target, f"Host: localhost:{stage.port}"))
+            with contextlib.suppress(ConnectionError):
+                raw(stage.port, get(target, f"Host: localhost:{stage.port}"))
 
         threading.Thread(target=go, daemon=True).start()
 
@@ -70,8 +72,8 @@ def in_the_browser(stage: Stage, query: str = "") -> RecordingView:
 
 def nothing_is_left(stage: Stage) -> None:
     """No process of the CLI, and nobody who listens."""
-    until(lambda: not listened_on(stage.port), "the listener is closed", 2)
-    until(lambda: not cli_processes(stage), "the CLI has ended", 2)
+    until(lambda: not listened_on(stage.port), "the listener is closed")
+    until(lambda: not cli_processes(stage), "the CLI has ended")
 
 
 def listened_on(port: int) -> bool:
@@ -472,8 +474,10 @@ def test_what_is_no_server(stage: Stage, wanted: dict[str, Any], error: type[Cca
 
 
 @pytest.mark.parametrize("moment", [phase for phase in get_args(Phase) if phase != "healthy"])
-def test_ctrl_c(stage: Stage, moment: Phase) -> None:
+def test_ctrl_c(stage: Stage, running: Running, moment: Phase) -> None:
     """At any moment: no listener, no process, and no server that is half there."""
+    if moment in {"received", "exchanging"}:  # not passed over: the CLI does not come to its end before these are shown
+        running.gateway.during = None
     view = in_the_browser(stage)
     view.interrupt = moment
     with pytest.raises(KeyboardInterrupt):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -12,7 +13,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from ccapi.errors import LoginRefused
-from ccapi.oauth import query
+from ccapi.oauth import query, relay
 from tests.cli.support import free_port
 from tests.oauth.support import (
     CODE,
@@ -23,6 +24,7 @@ from tests.oauth.support import (
     assert_page,
     assert_refused,
     get,
+    kept_open,
     new_state,
     raw,
 )
@@ -328,9 +330,18 @@ def test_nothing_that_is_sent_is_shown(proxy: Running, text: str) -> None:
 
 def test_the_same_callback_again(login: Login) -> None:
     """P25: refused, while the listener is still there and after."""
-    assert_page(login.answer(), 200)
-    assert_page(login.answer(), 410, "This sign-in was already received")
+    with kept_open(login):
+        assert_page(login.answer(), 200)
+        assert_page(login.answer(), 410, "This sign-in was already received")
     assert len(login.running.gateway.callbacks) == 1
+
+
+def test_the_port_is_kept_for_a_moment(login: Login) -> None:
+    """P25: so that the same callback again can be told that it is the second."""
+    began = time.monotonic()
+    assert_page(login.answer(), 200)
+    assert_closed(login.port)
+    assert time.monotonic() - began > relay.LINGER
 
 
 def test_the_same_callback_again_on_the_own_port(proxy: Running) -> None:
@@ -349,10 +360,10 @@ def test_fifty_at_once(login: Login) -> None:
     together = threading.Barrier(50)
 
     def answer(_: int) -> httpx.Response:
-        together.wait(10)
+        together.wait(30)
         return login.answer()
 
-    with ThreadPoolExecutor(50) as pool:
+    with kept_open(login), ThreadPoolExecutor(50) as pool:
         responses = list(pool.map(answer, range(50)))
     assert sorted(response.status_code for response in responses) == [200, *[410] * 49]
     for response in responses:

@@ -63,7 +63,7 @@ def test_health_is_degraded_without_a_gateway(tmp_path: Path, gateway: str) -> N
         running.gateway.silent = True
         began = time.monotonic()
         assert running.call("GET", "/health", secret=None).json()["status"] == "degraded"
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < support.SILENCE - 1, "it did not wait for the gateway"
 
 
 def test_health_is_degraded_when_no_callback_would_be_taken(tmp_path: Path) -> None:
@@ -349,22 +349,22 @@ def test_no_more_than_so_many_wait(tmp_path: Path) -> None:
 
 def test_a_session_is_told_as_soon_as_it_changes(login: Login) -> None:
     """`wait` and `known`: the answer comes with the callback, not at the end of the wait."""
+    began = time.monotonic()
     answering = threading.Timer(0.3, login.answer)
     answering.start()
-    began = time.monotonic()
     path = f"/oauth/sessions/{login.state}?wait=20&known=pending"
     status = login.running.call("GET", path).json()["status"]
     while status == "delivering":
         status = login.running.call("GET", path.replace("pending", status)).json()["status"]
     assert status == "delivered"
-    assert 0.2 < time.monotonic() - began < 10
+    assert 0.2 < time.monotonic() - began < 15
     answering.join()
 
 
 def test_a_wait_ends(login: Login) -> None:
     """With the status that it has, after the time; without `wait` at once; a `known` that it has not, at once."""
     path = f"/oauth/sessions/{login.state}"
-    for query, shortest, longest in (("", 0, 0.5), ("?known=x&wait=9", 0, 0.5), ("?wait=0.4", 0.35, 2)):
+    for query, shortest, longest in (("", 0, 10), ("?known=x&wait=20", 0, 10), ("?wait=0.4", 0.35, 10)):
         began = time.monotonic()
         assert login.running.call("GET", path + query).json()["status"] == "pending"
         assert shortest <= time.monotonic() - began < longest

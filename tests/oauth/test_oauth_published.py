@@ -68,7 +68,8 @@ def test_so_does_the_quiet_connection(published: Gateway, tmp_path: Path) -> Non
     said: list[str] = []
     config = ProxyConfig(1, ADDRESS, published.port, str(file))
     with closing(quiet.Gateway(config, said.append).wait_for_login()) as waiting:
-        next(waiting)
+        connecting = next(waiting)
+        assert select.select([], [connecting.descriptor], [], 20.0)[1]
         asked = waiting.send(True)  # it is connected
         assert select.select([asked.descriptor], [], [], 1.0)[0] == []  # and not refused
         waiting.send(False)

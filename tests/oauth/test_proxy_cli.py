@@ -17,7 +17,7 @@ from ccapi import settings
 from ccapi.commands import proxy as commands
 from ccapi.oauth.log import LARGEST
 from ccapi.stack.progress import Progress
-from tests.oauth.proxyprocess import Ccapi, Gateway, ccapi, refuses, until
+from tests.oauth.proxyprocess import DEADLINE, Ccapi, Gateway, ccapi, refuses, until
 
 URL = (
     "https://auth.example/authorize?client_id=c&state={state}&redirect_uri="
@@ -39,6 +39,7 @@ def register(cli: Ccapi, port: int, state: str = "s3cret-state") -> None:
         json={"authorization_url": URL.format(port=port, state=state), "expires_in": 300},
         headers={"Authorization": f"Bearer {secret}"},
         trust_env=False,
+        timeout=DEADLINE,
     )
     assert answer.status_code == 201, answer.text
 
@@ -112,7 +113,7 @@ def test_status_after_a_login(cli: Ccapi) -> None:
             over, waiting = free.getsockname()[1], other.getsockname()[1]
         register(cli, over)
         url = f"http://localhost:{over}/callback?code=c&state=s3cret-state"
-        assert httpx.get(url, trust_env=False).status_code == 502, "this gateway delivers nothing"
+        assert httpx.get(url, trust_env=False, timeout=DEADLINE).status_code == 502, "this gateway delivers nothing"
         alone = cli.proxy("status")
         register(cli, waiting, state="an0ther-state")
         both = cli.proxy("status")

@@ -106,9 +106,10 @@ def test_the_server_ends_when_nobody_needs_it(cli: Ccapi) -> None:
     cli.proxy("start")
     file = cli.state / f"proxy-{cli.port}.json"
     file.write_text(json.dumps({**json.loads(file.read_text()), "idle": 0.5}))  # it is read by each server
-    health(cli.port)
-    first = children(cli.pid())
-    assert len(first) == 1
+    with socket.create_connection(("127.0.0.1", cli.port)):  # which needs it
+        health(cli.port)
+        first = children(cli.pid())
+        assert len(first) == 1
     until(lambda: not children(cli.pid()), "the server ends")
     health(cli.port)
     assert children(cli.pid()) != first
@@ -198,7 +199,7 @@ def test_one_that_does_not_end(cli: Ccapi) -> None:
     os.kill(pid, signal.SIGSTOP)
     began = time.monotonic()
     assert cli.proxy("stop").stderr == "Stopped\n"
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 20
     assert not alive(pid)
 
 
@@ -221,7 +222,7 @@ def test_in_the_foreground(cli: Ccapi) -> None:
         assert (process.stdout.readline() + process.stdout.readline()).decode() == LINES.format(cli.port)
         assert health(cli.port)["status"] == "degraded"
         process.send_signal(signal.SIGINT)
-        stdout, stderr = process.communicate(timeout=10)
+        stdout, stderr = process.communicate(timeout=DEADLINE)
     assert (process.returncode, stdout) == (0, b"")
     assert b"Started on port" in stderr
     assert b"Traceback" not in stderr
