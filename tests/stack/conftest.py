@@ -90,8 +90,7 @@ def second_engine(
         builder.up("--no-wait")
         image = builder.inspect()["Config"]["Image"]
         engine.start()
-        docker("save", "--output", str(directory / "image.tar"), image, "debian:trixie-slim")
-        engine.docker("load", "--input", str(directory / "image.tar"))
+        engine.load(image, "debian:trixie-slim")
         builder.remove()
         yield engine
     finally:

@@ -19,7 +19,7 @@ from typing import Any
 from ccapi.paths import Home
 from tests.cli.support import ROOT, Cli, free_port
 from tests.gateway.harness import await_that
-from tests.stack.support import Commands, docker
+from tests.stack.support import BUILD_DEADLINE, Commands, docker
 
 # An engine that is told to have no bridge, or a pool of addresses, removes docker0, which is the other engine's.
 BRIDGE = "ccapi-test0"
@@ -41,6 +41,13 @@ class SecondEngine:
 
     def docker(self, *args: str, check: bool = True) -> str:
         return docker(f"--host={self.host}", *args, check=check)
+
+    def load(self, image: str, *more: str) -> None:
+        """Bring images here from the machine's engine. (A slow disk takes its time for so much.)"""
+        file = self.directory.parent / "images.tar"
+        docker("save", "--output", str(file), image, *more, timeout=BUILD_DEADLINE)
+        docker(f"--host={self.host}", "load", "--input", str(file), timeout=BUILD_DEADLINE)
+        file.unlink()
 
     def start(self) -> None:
         """Returns when it answers."""
@@ -134,8 +141,13 @@ class Frozen(Commands, Cli):
         return sorted(names)
 
     def remove(self) -> None:
-        self.cli("down", "--volumes", "--yes")
-        assert self.left() == []
+        """Also what an engine may only now be making, whose `up` was interrupted."""
+
+        def gone() -> bool:
+            self.cli("down", "--volumes", "--yes")
+            return self.left() == []
+
+        await_that(gone, "all of it is removed")
 
 
 def copied(directory: Path) -> Path:

@@ -23,15 +23,15 @@ CONFIG_VOLUME = f"{NAME}_claude-config"
 BUILD_DEADLINE = 540  # seconds, for an image from nothing on a slow machine
 
 
-def docker(*args: str, check: bool = True) -> str:
-    """Output of the docker command, both streams, as the person sees it."""
+def docker(*args: str, check: bool = True, timeout: float = 120) -> str:
+    """Output of the docker command, both streams, as the person sees it. `timeout` in seconds."""
     done = subprocess.run(
         ["docker", *args],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=60,
+        timeout=timeout,
         check=False,
     )
     assert done.returncode == 0 or not check, done.stdout

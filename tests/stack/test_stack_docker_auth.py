@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from tests.cli.support import Cli
 from tests.gateway.harness import await_that
 from tests.oauth.servers import access_token
 from tests.stack.login import listed, mcp_server
@@ -18,74 +17,67 @@ pytestmark = [pytest.mark.docker, pytest.mark.timeout(300)]
 KEY, TOKEN = "sk-ant-api03-never-to-be-shown-1", "sk-ant-oat01-never-to-be-shown-2"
 
 
-@pytest.fixture
-def cli(running: Stack) -> Cli:
-    cli = Cli(running.directory)
-    cli.environ = running.environ
-    return cli
-
-
-def status(cli: Cli) -> dict[str, Any]:
-    document: dict[str, Any] = json.loads(cli.run("auth", "status", "--json").stdout)["data"]
+def status(stack: Stack) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads(stack.cli("auth", "status", "--json").stdout)["data"]
     return document
 
 
-def test_claude_by_key_then_token_then_not_at_all(running: Stack, cli: Cli) -> None:
+def test_claude_by_key_then_token_then_not_at_all(running: Stack) -> None:
     """The gateway reads each at once; the file is its owner's alone; neither inspect, process list nor log has it."""
-    done = cli.run("auth", "claude", "--with-token", stdin=KEY)
+    done = running.cli("auth", "claude", "--with-token", stdin=KEY)
     assert done.returncode == 0, done.stderr
     assert "Billing: API usage billing (by an API key)." in done.stderr
     assert running.inside("stat -c '%a %u' $CLAUDE_CONFIG_DIR/credentials.env") == "600 1000"
     await_that(lambda: "credentials were read again" in docker("logs", NAME), "the reload")
 
-    refused = cli.run("auth", "claude", "--token", "--with-token", stdin=TOKEN)
+    refused = running.cli("auth", "claude", "--token", "--with-token", stdin=TOKEN)
     assert refused.returncode == 3
     assert "--force" in refused.stderr
-    done = cli.run("auth", "claude", "--token", "--with-token", "--force", stdin=TOKEN)
+    done = running.cli("auth", "claude", "--token", "--with-token", "--force", stdin=TOKEN)
     assert done.returncode == 0, done.stderr
     assert running.inside("cat $CLAUDE_CONFIG_DIR/credentials.env") == f"CLAUDE_CODE_OAUTH_TOKEN={TOKEN}"
-    assert status(cli)["claude"]["method"] == "token"
+    assert status(running)["claude"]["method"] == "token"
 
     for text in (docker("inspect", NAME), docker("logs", NAME), docker("top", NAME, "-eo", "pid,args"), done.stderr):
         assert "never-to-be-shown" not in text
-    assert cli.run("auth", "logout", "claude").returncode == 0
+    assert running.cli("auth", "logout", "claude").returncode == 0
     assert running.inside("cat $CLAUDE_CONFIG_DIR/credentials.env") == ""
-    assert status(cli)["claude"]["method"] == "none"
+    assert status(running)["claude"]["method"] == "none"
 
 
-def test_a_server_by_token(running: Stack, cli: Cli) -> None:
+def test_a_server_by_token(running: Stack) -> None:
     """Tried by the gateway, kept, connected; its tools are told; it lasts through `down` and `up`; and logout."""
     with mcp_server() as server:
         address = ["auth", "noted", "--url", server.url, "--with-token"]
-        refused = cli.run(*address, stdin="not-the-token")
+        refused = running.cli(*address, stdin="not-the-token")
         assert refused.returncode == 1
         assert "does not accept this token; nothing was kept" in refused.stderr
         assert listed("noted") == ""
         token = access_token(server.url)
-        done = cli.run(*address, stdin=token)
+        done = running.cli(*address, stdin=token)
         assert done.returncode == 0, done.stderr
         assert "secret_word" in done.stderr
         assert listed("noted").endswith("✔ Connected")
         running.up()
-        assert cli.run("down").returncode == 0
+        assert running.cli("down").returncode == 0
         running.up()
         server.relay()
-        (found,) = (one for one in status(cli)["servers"] if one["name"] == "noted")
+        (found,) = (one for one in status(running)["servers"] if one["name"] == "noted")
         assert (found["status"], found["kind"], found["tools"]) == ("connected", "token", ["secret_word"])
         for text in (docker("inspect", NAME), docker("logs", NAME), done.stdout, done.stderr):
             assert token not in text
-        done = cli.run("auth", "logout", "noted")
+        done = running.cli("auth", "logout", "noted")
         assert done.returncode == 0, done.stderr
         assert listed("noted") == ""
         assert token not in running.inside("cat $CLAUDE_CONFIG_DIR/.claude.json")
 
 
-def test_status_of_a_stopped_stack(running: Stack, cli: Cli) -> None:
+def test_status_of_a_stopped_stack(running: Stack) -> None:
     """Exit 1, and how to start it; the list of what is known is there all the same."""
-    cli.run("down")
-    done = cli.run("auth", "status")
+    running.cli("down")
+    done = running.cli("auth", "status")
     assert (done.returncode, done.stdout) == (1, "")
     assert "ccapi up" in done.stderr
-    done = cli.run("auth", "list")
+    done = running.cli("auth", "list")
     assert done.returncode == 0
     assert "github" in done.stdout

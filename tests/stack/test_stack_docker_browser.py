@@ -182,7 +182,7 @@ def test_the_agents_browser_is_no_way_out(host: Host, server: McpServer, agent: 
 
 def test_a_login_that_an_agent_starts(host: Host, server: McpServer, agent: Gateway) -> None:
     """`claude mcp login` on a terminal of the agent's own making: nobody learns of it."""
-    login_of_its_own = f"BROWSER={HELPER} timeout 8 script -qc 'claude mcp login {DEMO}' /dev/null"
+    login_of_its_own = f"BROWSER={HELPER} timeout 20 script -qc 'claude mcp login {DEMO}' /dev/null"
     said = agent.content(f"{login_of_its_own} | tr -d '\\r' | head -c 300; echo")
     assert "Starting authentication" in said
     assert host.logins() == []
@@ -210,7 +210,7 @@ def test_an_agent_that_a_person_runs_by_hand(host: Host, server: McpServer, how:
                 "python3 -c \"import socket, subprocess, sys; s = socket.create_server(('127.0.0.1', 5678));"
                 f" sys.exit(subprocess.call(['{HELPER}', '{forged(url.replace(str(redirect_port(url)), '5678'))}']))\""
             ),
-            "login": f"timeout 8 script -qc 'claude mcp login {DEMO}' /dev/null | head -c 99",
+            "login": f"timeout 20 script -qc 'claude mcp login {DEMO}' /dev/null | head -c 99",
         }
         run = ["claude", "-p", "--output-format=json", "--dangerously-skip-permissions", commands[how]]
         environ = ["-e", "ANTHROPIC_API_KEY=x", "-e", "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC=1"]

@@ -11,9 +11,11 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.cli.support import DEADLINE
+from tests.gateway.harness import await_that
 from tests.stack.project import Project, project
 from tests.stack.secondengine import Frozen
-from tests.stack.support import docker
+from tests.stack.support import Said, docker
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(600)]
 
@@ -167,14 +169,15 @@ def test_a_running_answer_is_warned_of(running: Project) -> None:
 def test_draining_waits_for_the_end_of_answers(running: Project) -> None:
     """An answer is complete before the container is stopped, and nothing was cut off."""
     running.up("--rehearsal=slow")
-    with question(running, "a minute") as came:
+    with question(running, "a minute") as came, running.start("down", "--drain", "120") as process:
+        said = Said(process)
+        said.await_line("Waiting for answers")
         # The command of the scenario takes a minute: it ends sooner when what it waits for does.
-        docker("exec", "--detach", running.name, "bash", "-c", "sleep 1; pkill -f 'for [s]econd'")
-        done = running.cli("down", "--drain", "120")
-    assert done.returncode == 0, done.stderr
-    assert "Waiting for answers" in done.stderr
-    assert "All answers are complete" in done.stderr
-    assert "warning" not in done.stderr
+        sooner = "pkill -f 'for [s]econd' && echo ended"
+        await_that(lambda: docker("exec", running.name, "sh", "-c", sooner, check=False) == "ended", "the command")
+        assert process.wait(DEADLINE * 3) == 0, said.rest()
+    assert "All answers are complete" in said.rest()
+    assert "warning" not in said.rest()
     assert b"[DONE]" in b"".join(came)
 
 

@@ -17,7 +17,7 @@ import pytest
 
 from ccapi.commands import keys, secret
 from ccapi.paths import Home
-from tests.cli.support import ROOT, Cli, free_port
+from tests.cli.support import DEADLINE, ROOT, Cli, free_port
 from tests.gateway.harness import await_that
 from tests.stack.support import NAME, Stack, docker, inspect
 
@@ -77,7 +77,7 @@ def test_a_busy_port_names_the_process(absent: Stack) -> None:
     server = [
         sys.executable,
         "-c",
-        "import socket, time; s = socket.create_server(('127.0.0.1', PORT)); time.sleep(60)",
+        "import socket, time; s = socket.create_server(('127.0.0.1', PORT)); time.sleep(600)",
     ]
     server[2] = server[2].replace("PORT", str(absent.port))
     with subprocess.Popen(server) as process:
@@ -100,7 +100,14 @@ def test_a_busy_port_names_the_container(running: Stack) -> None:
     running.cli("down")
     name = "ccapi-test-other"
     docker(
-        "run", "--detach", "--rm", f"--name={name}", f"--publish=127.0.0.1:{port}:80", "--entrypoint=sleep", image, "60"
+        "run",
+        "--detach",
+        "--rm",
+        f"--name={name}",
+        f"--publish=127.0.0.1:{port}:80",
+        "--entrypoint=sleep",
+        image,
+        "600",
     )
     try:
         done = running.cli("up", "--rehearsal")
@@ -112,7 +119,7 @@ def test_a_busy_port_names_the_container(running: Stack) -> None:
 
 
 def wait_for_listener(port: int) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + DEADLINE
     while time.monotonic() < deadline:
         with socket.socket() as client:
             if client.connect_ex(("127.0.0.1", port)) == 0:
@@ -155,10 +162,10 @@ def test_a_container_that_is_never_healthy(stack: Stack) -> None:
     """Exit 124 after the given time, with what the last health check said; the container stays for a look."""
     with broken_start(stack, "mkfifo credentials.env"):
         began = time.monotonic()
-        done = stack.cli("up", "--rehearsal", "--timeout", "3")
+        done = stack.cli("up", "--rehearsal", "--timeout", "8")  # long enough for a health check on a busy machine
         assert done.returncode == 124
-        assert time.monotonic() - began < 20
-        assert "did not become healthy within 3 s; its last health check said: curl: (7)" in done.stderr
+        assert time.monotonic() - began < 50
+        assert "did not become healthy within 8 s; its last health check said: curl: (7)" in done.stderr
         assert stack.status()["state"] == "starting"
 
 
@@ -185,7 +192,7 @@ def test_a_container_with_our_name_is_not_touched(absent: Stack) -> None:
     absent.up()
     image = absent.image()
     absent.cli("down")
-    docker("run", "--detach", f"--name={NAME}", "--entrypoint=sleep", image, "60")
+    docker("run", "--detach", f"--name={NAME}", "--entrypoint=sleep", image, "600")
     try:
         refused = absent.cli("up", "--rehearsal")
         assert refused.returncode == 1

@@ -97,7 +97,7 @@ def test_login_in_the_browser(ready: Stack, server: McpServer, browser: Browser)
     assert "secret_word" in said
     assert "✔ Connected" in listed(DEMO)
     assert server.recorded["codes"] == 1
-    await_that(lambda: port not in listeners(), "the end of the listener", within=2)
+    await_that(lambda: port not in listeners(), "the end of the listener")
     answer = chat(ready, "Ask the MCP server")
     assert "**mcp__demo-server__secret_word**" in answer or "secret_word" in answer
     assert "The secret word is xyzzy." in answer
@@ -130,13 +130,20 @@ def test_login_by_hand_in_the_container(ready: Stack, server: McpServer, browser
 def by_hand(stack: Stack, server: McpServer) -> Iterator[tuple[Terminal, str]]:
     """A login that a person starts in the container, once this machine listens for it; its terminal and its URL."""
     docker("exec", NAME, "claude", "mcp", "add", "-s", "user", "--transport", "http", DEMO, server.url, check=False)
+    before = heard(stack)
     program = ["docker", "exec", "-it", NAME, "claude", "mcp", "login", DEMO]
     with on_terminal(program, stack.environ, stack.directory, columns=120) as terminal:
         terminal.read_until("resource=")
         found = re.search(r"http://localhost:\d+/authorize\?[!-~]+?(?=\x1b|\x07|\s)", terminal.text)
         assert found
-        await_that(lambda: redirect_port(found[0]) in listeners(), "the listener on this machine")
+        await_that(lambda: heard(stack) > before, "the proxy has heard of it")  # and not of one on the same port
+        assert redirect_port(found[0]) in listeners()
         yield terminal, found[0]
+
+
+def heard(stack: Stack) -> int:
+    """Of how many logins that were started in the container the proxy has learned."""
+    return stack.cli("proxy", "logs", "-n", "10000").stdout.count("login started in the container: localhost")
 
 
 def test_login_by_hand_that_is_given_up(ready: Stack, server: McpServer, browser: Browser) -> None:
@@ -145,7 +152,7 @@ def test_login_by_hand_that_is_given_up(ready: Stack, server: McpServer, browser
         port = redirect_port(url)
         terminal.type(b"\x03")
         terminal.read_all()
-        await_that(lambda: port not in listeners(), "the end of the listener", within=3)
+        await_that(lambda: port not in listeners(), "the end of the listener")
     with by_hand(ready, server) as (terminal, url):
         assert redirect_port(url) == port
         docker("exec", NAME, "pkill", "-KILL", "-f", "mcp login")
@@ -154,7 +161,7 @@ def test_login_by_hand_that_is_given_up(ready: Stack, server: McpServer, browser
             assert redirect_port(url_again) == port
             assert "Sign-in received" in decide(browser, url_again)
             assert "Authenticated" in again.read_all()
-    await_that(lambda: port not in listeners(), "the end of the listener", within=3)
+    await_that(lambda: port not in listeners(), "the end of the listener")
 
 
 def test_denied(ready: Stack, server: McpServer, browser: Browser) -> None:
@@ -167,7 +174,7 @@ def test_denied(ready: Stack, server: McpServer, browser: Browser) -> None:
     assert "The user said no" not in page
     assert "not to allow access" in said
     assert listed(DEMO) == ""
-    await_that(lambda: redirect_port(url) not in listeners(), "the end of the listener", within=2)
+    await_that(lambda: redirect_port(url) not in listeners(), "the end of the listener")
 
 
 def test_nobody_clicks(ready: Stack, server: McpServer) -> None:
@@ -190,7 +197,7 @@ def test_ctrl_c(ready: Stack, server: McpServer) -> None:
         login.end(130)
     assert listed(DEMO) == ""
     assert logins_inside() == []
-    await_that(lambda: redirect_port(url) not in listeners(), "the end of the listener", within=2)
+    await_that(lambda: redirect_port(url) not in listeners(), "the end of the listener")
 
 
 def test_terminated(ready: Stack, server: McpServer) -> None:
@@ -201,7 +208,7 @@ def test_terminated(ready: Stack, server: McpServer) -> None:
         login.end(143)
     assert listed(DEMO) == ""
     assert logins_inside() == []
-    await_that(lambda: redirect_port(url) not in listeners(), "the end of the listener", within=2)
+    await_that(lambda: redirect_port(url) not in listeners(), "the end of the listener")
 
 
 def test_pasted(ready: Stack, server: McpServer) -> None:
@@ -275,7 +282,7 @@ def test_the_container_restarts_in_the_middle(ready: Stack, server: McpServer) -
         docker("restart", "--time=1", NAME)
         said = login.end(1)
     assert "ccapi auth" in said
-    await_that(lambda: redirect_port(url) not in listeners(), "the end of the listener", within=2)
+    await_that(lambda: redirect_port(url) not in listeners(), "the end of the listener")
     await_that(lambda: ready.status()["state"] == "healthy", "the container", within=60)
     assert listed(DEMO) == ""
 
@@ -386,7 +393,7 @@ def test_from_a_script(ready: Stack, server: McpServer, browser: Browser) -> Non
         assert process.stdout
         url = process.stdout.readline().decode().strip()
         decide(browser, url)
-        process.communicate(timeout=DEADLINE)
+        process.communicate(timeout=DEADLINE * 3)
         assert process.returncode == 0
     assert "✔ Connected" in listed(DEMO)
 

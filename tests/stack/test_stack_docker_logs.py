@@ -34,7 +34,7 @@ def running(stack: Project) -> Project:
 def request(stack: Project, request_id: str, path: str = "/v1/models") -> None:
     """A request that leaves a line in the log; awaited, as Docker takes a moment to have it."""
     headers = {"X-Request-Id": request_id}
-    httpx.get(f"http://127.0.0.1:{stack.port}{path}", headers=headers, trust_env=False)
+    httpx.get(f"http://127.0.0.1:{stack.port}{path}", headers=headers, trust_env=False, timeout=60)
     await_that(lambda: request_id in stack.cli("logs").stdout, "the line")
 
 
@@ -111,7 +111,7 @@ def test_both_halves(running: Project) -> None:
 
 def test_colours(running: Project) -> None:
     """On a terminal a bad level stands out; never in a pipe, and not against --no-color."""
-    httpx.get(f"http://127.0.0.1:{running.port}/nothing", trust_env=False)
+    httpx.get(f"http://127.0.0.1:{running.port}/nothing", trust_env=False, timeout=60)
     for options, shown in ((["--color", "always"], True), (["--no-color"], False), ([], False)):
         assert ("\x1b[" in running.cli("logs", "gateway", "proxy", *options).stdout) == shown
 

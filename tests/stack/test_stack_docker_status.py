@@ -118,11 +118,14 @@ def test_another_image_is_wanted(running: Project) -> None:
 
 def test_a_gateway_that_hangs(running: Project) -> None:
     """The answer comes within two seconds on top of a start all the same, and says so."""
+    began = time.monotonic()
+    running.cli("status")
+    usual = time.monotonic() - began
     running.inside("pkill -STOP -f '[c]capi gateway'")
     try:
         began = time.monotonic()
         done = running.cli("status")
-        assert time.monotonic() - began < 6  # two, and what Python takes to start on a busy machine
+        assert time.monotonic() - began < 5 + 3 * usual  # two, and what it takes anyway on a busy machine
         assert "the gateway does not say" in done.stdout
         assert f"http://127.0.0.1:{running.port}/v1" in done.stdout
     finally:

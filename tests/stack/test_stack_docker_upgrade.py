@@ -73,7 +73,7 @@ def base_image(docker_engine: None, tmp_path_factory: pytest.TempPathFactory) ->
     (context / "curl").write_text(CURL, "utf-8")
     (context / "Dockerfile").write_text(DOCKERFILE, "utf-8")
     command = ["docker", "build", "--quiet", f"--tag={BASE}", str(context)]
-    subprocess.run(command, check=True, capture_output=True, timeout=120)
+    subprocess.run(command, check=True, capture_output=True, timeout=BUILD_DEADLINE)
     yield BASE
     docker("rmi", "--force", BASE)
 
@@ -190,16 +190,16 @@ def test_a_release_that_does_not_exist(stack: Upgraded) -> None:
 
 
 @pytest.mark.parametrize(
-    ("release", "reason"),
+    ("release", "timeout", "reason"),
     [
-        (UNHEALTHY, "did not become healthy within 8 s"),
-        (SPEECHLESS, "the new container does not answer"),
+        (UNHEALTHY, 20, "did not become healthy within 20 s"),  # as long as the way back may take, too
+        (SPEECHLESS, 90, "the new container does not answer"),
     ],
 )
-def test_no_good(stack: Upgraded, release: str, reason: str) -> None:
+def test_no_good(stack: Upgraded, release: str, timeout: int, reason: str) -> None:
     """Built and started, but not healthy or without an answer: the old one runs again, and the settings say so."""
     before = stack.now()
-    done = stack.upgrade("--version", release, "--timeout", "8")
+    done = stack.upgrade("--version", release, "--timeout", str(timeout))
     assert done.returncode == 1
     assert "going back" in done.stderr
     last = next(line for line in done.stderr.splitlines() if line.startswith("error:"))

@@ -240,9 +240,9 @@ def stumbling(cli: Frozen) -> Iterator[Path]:
 def test_a_person_is_asked_whether_to_wait(elsewhere: Frozen) -> None:
     """What is the matter, and three ways on: here first to wait once more, then to stop it."""
     with stumbling(elsewhere):
-        with elsewhere.terminal("up", "--rehearsal", "--timeout=2") as terminal:
+        with elsewhere.terminal("up", "--rehearsal", "--timeout=6") as terminal:
             terminal.read_until("leave it as it is")
-            assert "did not become healthy within 2 s; its last health check said: curl: (7)" in flat(terminal)
+            assert "did not become healthy within 6 s; its last health check said: curl: (7)" in flat(terminal)
             terminal.type(b"\r")
             terminal.read_until("Waiting for the container")
             asked = len(terminal.raw)

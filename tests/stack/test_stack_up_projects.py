@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.cli.support import DEADLINE
+from tests.cli.support import DEADLINE, free_port
 from tests.gateway.harness import await_that
 from tests.stack.secondengine import Frozen, SecondEngine
 
@@ -113,13 +113,12 @@ def test_the_first_up_chooses_ports(two: tuple[Frozen, Frozen]) -> None:
 def test_the_first_port_may_be_said(two: tuple[Frozen, Frozen]) -> None:
     """It is kept like one that was chosen; one that is said later holds for that time."""
     web, _ = two
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
+    port, another = free_port(), free_port()
     web.up("--port", str(port))
     assert ports(web, "web")["gateway"]["port"] == port
     assert "Already running and healthy" in web.up().stderr
-    other = web.up("--port", str(port - 1))
-    assert f"port: 127.0.0.1:{port} → 127.0.0.1:{port - 1}\n" in other.stderr
+    other = web.up("--port", str(another))
+    assert f"port: 127.0.0.1:{port} → 127.0.0.1:{another}\n" in other.stderr
     assert ports(web, "web")["gateway"]["port"] == port
 
 
