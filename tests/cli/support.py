@@ -50,8 +50,9 @@ SGR = re.compile(r"\x1b\[[0-9;]*m")
 OWN = re.compile(
     r"\x1b\[[0-9;]*m|\x1b\]8;;[^\x00-\x1f\x7f-\x9f]*\x1b\\|\x1b\[\?(?:25|7|2026)[hl]|\x1b\[\d*[ABJK]|\x1b[78]|\r"
 )
-DEADLINE = 30  # seconds: what anything in these tests may take on a busy machine
+DEADLINE = 60  # seconds: what anything in these tests may take on a busy machine
 _A_MINUTE = b"seq 60"  # in every scripted command that takes a minute
+_EXITING = 0x4  # PF_EXITING of linux/sched.h
 # SIGINT may be ignored in whatever runs the tests (`make test &`), and children would inherit that. Standard input
 # becomes the controlling terminal if it is one, so that Ctrl-C in it is a SIGINT.
 _LAUNCH = """
@@ -135,12 +136,21 @@ class Cli:
 
 
 class Terminal:
-    """What a program writes to its terminal, and what is typed into it."""
+    """What a program writes to its terminal, and what is typed into it.
 
-    def __init__(self, process: subprocess.Popen[bytes], fd: int) -> None:
+    `before`: how the terminal was set when the program got it, as `modes` has it.
+    """
+
+    def __init__(self, process: subprocess.Popen[bytes], fd: int, before: list[Any]) -> None:
         self.process = process
+        self.before = before
         self._fd = fd
         self.raw = b""
+
+    @property
+    def modes(self) -> list[Any]:
+        """How the terminal is set now."""
+        return termios.tcgetattr(self._fd)
 
     @property
     def text(self) -> str:
@@ -190,6 +200,7 @@ def on_terminal(
     """Any program on a pseudo-terminal of 24 lines; killed at the end of the block if it still runs."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    before = termios.tcgetattr(theirs)
     try:
         process = subprocess.Popen(
             [sys.executable, "-c", _LAUNCH, *program],
@@ -203,7 +214,7 @@ def on_terminal(
     finally:
         os.close(theirs)
     try:
-        yield Terminal(process, ours)
+        yield Terminal(process, ours, before)
     finally:
         if process.poll() is None:
             process.kill()
@@ -258,17 +269,28 @@ class Gateway:
 
 
 def claude_pids(directory: Path) -> list[int]:
-    """The `claude` processes whose current directory is `directory` or lies in it."""
+    """The `claude` processes whose current directory is `directory` or lies in it, and that go on."""
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
         try:
             name = Path(os.fsdecode((entry / "cmdline").read_bytes().split(b"\0")[0])).name
             cwd = (entry / "cwd").readlink()
+            if name == "claude" and cwd.is_relative_to(directory) and not is_dying(entry):
+                found.append(int(entry.name))
         except OSError:  # it has ended, or is not ours
             continue
-        if name == "claude" and cwd.is_relative_to(directory):
-            found.append(int(entry.name))
     return found
+
+
+def is_dying(process: Path) -> bool:
+    """Whether a process (its directory in /proc) was killed, and only waits for the processor to end. Raises `OSError`.
+
+    Whoever sends a signal that ends a process has it in the list of the pending ones as SIGKILL, whichever it was.
+    """
+    status = (process / "status").read_text("ascii", "replace")
+    pending = [int(mask, 16) for mask in re.findall(r"(?m)^(?:Sig|Shd)Pnd:\s*(\w+)$", status)]
+    flags = int((process / "stat").read_text("ascii", "replace").rpartition(")")[2].split()[6])
+    return bool(flags & _EXITING) or any(mask >> (signal.SIGKILL - 1) & 1 for mask in pending)
 
 
 def _commands(pid: int) -> bytes:

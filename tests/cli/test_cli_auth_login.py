@@ -7,7 +7,6 @@ import re
 import signal
 import subprocess
 import sys
-import termios
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -43,10 +42,9 @@ class Auth:
     def terminal(self, *, columns: int = 80, **wishes: Any) -> Iterator[Terminal]:
         """With a person there; in the end the terminal is as it was before."""
         with on_terminal(self.command(wishes), self.environ, self.directory, columns=columns) as terminal:
-            before = termios.tcgetattr(terminal._fd)
             yield terminal
             terminal.read_all()
-            assert termios.tcgetattr(terminal._fd) == before
+            assert terminal.modes == terminal.before
             assert terminal.text.rfind("\x1b[?25l") <= terminal.text.rfind("\x1b[?25h"), "the cursor is back"
 
     @contextmanager

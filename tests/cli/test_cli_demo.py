@@ -12,22 +12,24 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.support import ROOT, Cli, claude_pids, command, read_line
+from tests.cli.support import DEADLINE, ROOT, Cli, claude_pids, command, is_dying, read_line
 from tests.cli.tmux import tmux
+from tests.oauth.proxyprocess import until
 
 ANSWER = "[0, 1, 1, 2, 3, 5, 8, 13, 21, 34]"
 
 
 def processes_in(directory: Path) -> list[tuple[int, str]]:
-    """Pid and command line of the processes that work in `directory` or were told about it."""
+    """Pid and command line of the processes that work in `directory` or were told about it, and that go on."""
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
         try:
             line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
-            cwd = (entry / "cwd").readlink()
+            cwd, going_on = (entry / "cwd").readlink(), not is_dying(entry)
         except OSError:
             continue
-        if (cwd.is_relative_to(directory) or f"{directory}/" in line) and int(entry.name) != os.getpid():
+        ours = cwd.is_relative_to(directory) or f"{directory}/" in line
+        if ours and going_on and int(entry.name) != os.getpid():
             found.append((int(entry.name), line))
     return found
 
@@ -107,12 +109,18 @@ def test_the_demo_leaves_nothing(demo: Demo) -> None:
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_an_ended_demo_leaves_nothing(cli: Cli, scratch: Path, number: signal.Signals, code: int) -> None:
-    """Ctrl-C, `kill` and a closed terminal: the gateway, Claude Code and all files are gone."""
-    with cli.start("demo", environ={"TMPDIR": str(scratch)}) as process:
+    """Ctrl-C, `kill` and a closed terminal: the gateway, Claude Code, its tool and all files are gone."""
+    program = cli.directory / "bin" / "python3"  # the tool, which else may be done before anybody looks
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\nexec sleep 600\n")
+    program.chmod(0o755)
+    path = f"{program.parent}:{cli.environ['PATH']}"
+    with cli.start("demo", environ={"TMPDIR": str(scratch), "PATH": path}) as process:
         assert read_line(process.stdout, "the answer's first line").startswith("I'll do this")
+        until(lambda: any(line == "sleep 600 " for _, line in processes_in(scratch)), "the tool runs")
         assert claude_pids(scratch), "Claude Code is at work"
         process.send_signal(number)
-        _, stderr = process.communicate(timeout=15)
+        _, stderr = process.communicate(timeout=DEADLINE)
     assert process.returncode == code
     assert b"Traceback" not in stderr
     assert processes_in(scratch) == []

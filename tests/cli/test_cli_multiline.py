@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 import stat
-import termios
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -26,11 +25,10 @@ EDIT = b"\x18\x05"
 def prompt(cli: Cli, fake: FakeGateway, *args: str, environ: Mapping[str, str] | None = None) -> Iterator[Terminal]:
     """A terminal at which the prompt waits; it is as it was before when ccapi has ended."""
     with cli.terminal("ask", "--port", str(fake.port), *args, environ=environ) as terminal:
-        before = termios.tcgetattr(terminal._fd)
         terminal.read_until(EMPTY)
         yield terminal
         terminal.read_all()
-        assert termios.tcgetattr(terminal._fd) == before
+        assert terminal.modes == terminal.before
 
 
 def drawn_after(terminal: Terminal, said: str) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.server
 import json
 import sys
-import termios
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -49,12 +48,11 @@ def asked(tmp_path: Path, question: str, keys: bytes) -> Terminal:
     """The terminal after the keys; it is as it was before."""
     program = [sys.executable, "-c", _PROGRAM.format(question=QUESTIONS[question])]
     with on_terminal(program, clean_environ(tmp_path), tmp_path) as terminal:
-        before = termios.tcgetattr(terminal._fd)
         terminal.read_until("Really")
         terminal.read_until({"select": "B", "confirm": "[Y/n]:"}.get(question, "Really:"))
         type_to_who_waits(terminal, keys)
         terminal.read_all()
-        assert termios.tcgetattr(terminal._fd) == before
+        assert terminal.modes == terminal.before
     return terminal
 
 

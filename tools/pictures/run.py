@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +18,7 @@ from pathlib import Path
 COLUMNS = 80
 _ROWS = 100  # more than any of them has
 _DEADLINE = 60  # seconds, for the answer
+_ENDED = "ended-with"
 _HERE = Path(__file__).parent
 _ROOT = _HERE.parent.parent
 _SETTLED = (
@@ -101,7 +102,7 @@ def _gateway(picture: Picture, workspace: Path, environ: Mapping[str, str]) -> I
 
 def _asked(picture: Picture, directory: Path, environ: Mapping[str, str]) -> str:
     """The rows of a terminal of its own in which the question was asked."""
-    config, ended = directory / "tmux.conf", directory / "exit-code"
+    config = directory / "tmux.conf"
     config.write_text("set -g status off\nset -g default-terminal tmux-256color\n", "ascii")
 
     def tmux(*args: str) -> str:
@@ -111,10 +112,11 @@ def _asked(picture: Picture, directory: Path, environ: Mapping[str, str]) -> str
         ).stdout
 
     asked = shlex.join([sys.executable, "-m", "ccapi", "ask", picture.question])
-    script = f"{asked}; echo $? >{ended}; exec sleep {2 * _DEADLINE}"  # the screen stays until it was looked at
+    # The exit code is the terminal's title, of which it learns behind all that was written. The screen stays then.
+    script = f'{asked}; printf "\\033]2;{_ENDED} $?\\007"; exec sleep {2 * _DEADLINE}'
     tmux("new-session", "-d", "-x", str(COLUMNS), "-y", str(_ROWS), script)
     try:
-        code = _content(ended)
+        code = _code(lambda: tmux("display-message", "-p", "#{pane_title}"))
         found = tmux("capture-pane", "-p", "-e").rstrip()
     finally:
         tmux("kill-server")
@@ -123,11 +125,11 @@ def _asked(picture: Picture, directory: Path, environ: Mapping[str, str]) -> str
     return found
 
 
-def _content(file: Path) -> str:
-    """As soon as it has any; empty after the deadline."""
+def _code(title: Callable[[], str]) -> str:
+    """As soon as the title tells it; empty after the deadline."""
     deadline = time.monotonic() + _DEADLINE
-    while not (found := file.read_text("ascii").strip() if file.exists() else ""):
+    while not (found := title().strip()).startswith(_ENDED):
         if time.monotonic() > deadline:
-            break
+            return ""
         time.sleep(0.05)
-    return found
+    return found.removeprefix(_ENDED).strip()
