@@ -101,6 +101,11 @@ class Facts:
         """Seconds that one of the things may take that a check asks."""
         return self.timeout * _SHARE
 
+    @property
+    def rest(self) -> float:
+        """Seconds of a check's time that are left when one of the things took its share."""
+        return self.timeout - self.share
+
     # --- this machine
 
     @property

@@ -19,7 +19,7 @@ from ccapi.wire import envelope, internal
 from ccapi.wire.internal import Callback, Delivery, ReportedLogin
 
 _DELIVERY_TIMEOUT = 15.0  # seconds; the gateway gives the listener 10
-_CHECK_TIMEOUT = 0.4
+_CHECK_TIMEOUT = 2.0  # as much as who asks the proxy has patience for; it answers in a few milliseconds, unless busy
 _LARGEST = 65536  # bytes of an answer
 _MEND = "Run: ccapi up"
 _LOOK = "Look at the container: ccapi status"

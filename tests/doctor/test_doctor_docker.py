@@ -234,11 +234,11 @@ def test_the_default_engine_is_stopped(doctor: Doctor) -> None:
 
 def test_an_engine_that_hangs(tmp_path: Path, table: Table) -> None:
     """It takes the connection and says nothing: it is told of in time, by its own check, and nothing waits for it."""
-    doctor, file = Doctor(tmp_path, timeout=4), tmp_path / "d.sock"
+    doctor, file = Doctor(tmp_path, timeout=10), tmp_path / "d.sock"
     with listener(file):
         broken = doctor.look(ENGINE, {HOST: f"unix://{file}"})
     assert broken.finding.summary == f"the Docker engine does not answer (unix://{file})"
-    assert broken.seconds < 4
+    assert broken.seconds < 10
     file.unlink()
     with engine(file):
         mended = doctor.look(ENGINE, {HOST: f"unix://{file}"})
@@ -314,7 +314,7 @@ def test_no_buildx_plugin(doctor: Doctor, fake_docker: FakeDocker, table: Table)
 
 def test_a_plugin_that_hangs(doctor: Doctor, fake_docker: FakeDocker) -> None:
     """Is told of before the check's own time is up."""
-    doctor.timeout = 1.5
+    doctor.timeout = 6
     path = fake_docker.says("case $1 in compose) exec sleep 60;; *) echo Docker version 28;; esac")["PATH"]
     assert "does not answer" in finding(doctor, "docker.compose", PATH=path).summary
 

@@ -128,7 +128,7 @@ def test_a_server_that_hangs(tmp_path: Path) -> None:
     """Is told of by the check itself, in its time."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
-        found = Doctor(tmp_path, timeout=2).look("network.api", {API: url}).finding
+        found = Doctor(tmp_path, timeout=6).look("network.api", {API: url}).finding
     assert found.summary == f"{url} cannot be reached: it does not answer"
 
 

@@ -78,7 +78,8 @@ def test_a_container_that_ended(stage: Stage, table: Table) -> None:
 
 def test_a_container_that_was_stopped(stage: Stage) -> None:
     """By a person, say: then there is nothing to read."""
-    with stage.container(script="trap 'exit 0' TERM; sleep 600 & wait"):
+    with stage.container(script="trap 'exit 0' TERM; touch /ready; sleep 600 & wait"):
+        stage.inside("until [ -e /ready ]; do sleep 0.1; done")
         docker("stop", stage.name)
         found = stage.finding(CHECK)
     assert found.summary == "the container is stopped: exit code 0"
@@ -177,7 +178,8 @@ def test_a_gateway_that_starts(stage: Stage) -> None:
 
 def test_a_gateway_that_docker_has_yet_to_look_at(stage: Stage) -> None:
     """After `docker unpause` Docker calls it unhealthy, whatever it was, until it looks again."""
-    with stage.container("--health-cmd=true", "--health-start-period=1s", "--health-interval=3s"):
+    looks_once = ("--health-start-interval=1s", "--health-start-period=10m", "--health-interval=10m")
+    with stage.container("--health-cmd=true", *looks_once):
         stage.await_health("healthy")
         docker("pause", stage.name)
         docker("unpause", stage.name)

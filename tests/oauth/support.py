@@ -62,6 +62,7 @@ class FakeGateway:
     logins: list[dict[str, Any]] = field(default_factory=list)
     acknowledged: list[str] = field(default_factory=list)
     over: set[str] = field(default_factory=set)  # logins that nobody in the container waits for any more
+    late: float = 0.0  # seconds that it takes for an answer
     gone: bool = False  # the container has ended
     old: bool = False  # it cannot be asked for the end of a login
     silent: bool = False
@@ -113,8 +114,7 @@ class FakeGateway:
 
     async def _logins(self, request: web.Request) -> web.Response:
         self._check(request)
-        if self.silent:
-            await asyncio.sleep(SILENCE)
+        await asyncio.sleep(SILENCE if self.silent else self.late)
         for _ in range(int(float(request.query["wait"]) * 50)):
             if self.logins:
                 return web.json_response({"logins": self.logins})

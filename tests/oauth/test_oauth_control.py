@@ -66,6 +66,14 @@ def test_health_is_degraded_without_a_gateway(tmp_path: Path, gateway: str) -> N
         assert time.monotonic() - began < support.SILENCE - 1, "it did not wait for the gateway"
 
 
+def test_a_gateway_that_is_busy_is_not_absent(tmp_path: Path) -> None:
+    """It may take a second for an answer: as while its container starts several Claude Codes."""
+    with support.proxy(tmp_path) as running:
+        running.gateway.late = 1.0
+        assert running.call("GET", "/health", secret=None).json()["status"] == "healthy"
+        assert running.call("GET", "/oauth/sessions").json()["problem"] is None
+
+
 def test_health_is_degraded_when_no_callback_would_be_taken(tmp_path: Path) -> None:
     """Health says no more than that; who knows the secret is told why, and the list of logins all the same."""
     with support.proxy(tmp_path) as running:

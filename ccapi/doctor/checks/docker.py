@@ -109,7 +109,7 @@ def _elsewhere(facts: Facts) -> str:
         return ""
     try:
         here = {"PATH": environ.get("PATH", ""), "DOCKER_HOST": f"unix://{_DEFAULT_SOCKET}"}
-        with Inspector(here, facts.stack, timeout=0.5):
+        with Inspector(here, facts.stack, timeout=facts.rest / 2):
             return f"An engine does answer at {_DEFAULT_SOCKET}: is the wrong one meant?"
     except CcapiError:
         return ""
