@@ -7,6 +7,7 @@ import json
 import os
 import socket
 import stat
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -266,6 +267,30 @@ def test_everything_behind_it_is_passed_on(args: list[str], received: object, tm
             terminal.read_all()
         assert isinstance(received, tuple)
         assert terminal.text == f"{(received[0], *mode)!r}\n"
+
+
+# --- Ctrl-C
+
+_INTERRUPTED = """
+import sys, typer
+from typer.main import get_command
+from ccapi.cli import app, frame, main
+
+def makes() -> None:
+    exec("raise KeyboardInterrupt")
+
+making = typer.Typer()
+making.command()(makes)
+app.root().commands["makes"] = get_command(frame.framed(making))
+sys.exit(main.main(["makes"]))
+"""
+
+
+def test_an_interrupt_wherever_it_comes(tmp_path: Path) -> None:
+    """Exit 130, also while a class is being made, which Python else takes for a reason to end by the signal."""
+    program = [sys.executable, "-c", _INTERRUPTED]
+    done = subprocess.run(program, cwd=tmp_path, env=clean_environ(tmp_path), capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (130, b"")
 
 
 # --- JSON
