@@ -55,7 +55,7 @@ def test_fibonacci_is_complete_and_the_same_both_ways(start: Start, caplog: pyte
     gateway = start("fibonacci")
     with caplog.at_level(logging.INFO):
         streamed = gateway.stream(FIBONACCI, stream_options={"include_usage": True})
-        await_that(lambda: "Aggregated 3 assistant messages; stop" in caplog.text, "the log line", within=5)
+        await_that(lambda: "Aggregated 3 assistant messages; stop" in caplog.text, "the log line")
     (gateway.workspace / "fibonacci.py").unlink()  # so that both runs find the same workspace
     whole = gateway.chat(FIBONACCI)
 
@@ -89,11 +89,11 @@ def test_fibonacci_is_complete_and_the_same_both_ways(start: Start, caplog: pyte
 
 
 def test_tokens_arrive_one_by_one_over_time(start: Start) -> None:
-    """The scripted model speaks a word each 10 ms; the client sees them come, not all at once."""
-    answer = start("chat", speed=1.0).stream(" ".join(f"word{n}" for n in range(100)))
+    """The scripted model speaks a word each 50 ms; the client sees them come, not all at once."""
+    answer = start("chat", speed=5.0).stream(" ".join(f"word{n}" for n in range(100)))
     assert answer.content == "You said: " + " ".join(f"word{n}" for n in range(100))
     assert len(answer.deltas) > 30
-    assert answer.times[-1] - answer.times[0] > 0.5
+    assert answer.times[-1] - answer.times[0] > 2.5
     halfway = sum(at < (answer.times[0] + answer.times[-1]) / 2 for at in answer.times)
     assert len(answer.times) / 5 < halfway < len(answer.times) * 4 / 5
 
@@ -103,7 +103,7 @@ def test_60_steps_are_complete(start: Start, caplog: pytest.LogCaptureFixture) -
     gateway = start("long")
     with caplog.at_level(logging.INFO):
         answer = gateway.stream("go")
-        await_that(lambda: "Aggregated 61 assistant messages; stop" in caplog.text, "the log line", within=5)
+        await_that(lambda: "Aggregated 61 assistant messages; stop" in caplog.text, "the log line")
     segments = answer.content.split(SEPARATOR)
     for n, segment in enumerate(segments[:-1], 1):
         call = head("Bash", f"echo 'output of step {n}'")
@@ -456,12 +456,12 @@ def test_a_client_that_leaves_ends_claude_and_its_tools(start: Start, stream: bo
 
 def test_the_silence_of_a_tool_is_filled_with_heartbeats_and_bounded(start: Start) -> None:
     """A command that says nothing: comments keep the connection alive until the timeout ends the run."""
-    running = start("slow", heartbeat=0.2, run_timeout=2.0)
+    running = start("slow", heartbeat=0.2, run_timeout=8.0)  # in which the CLI must have started
     began = time.monotonic()
     answer = running.stream("go")
     assert answer.content.startswith("This command takes a minute.\n\n**Bash**")
     assert answer.comments.count("keep-alive") >= 5
     assert answer.error is not None
     assert answer.error["code"] == "run_timeout"
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 50
     assert_gone(running.workspace, within=5)

@@ -295,7 +295,7 @@ def test_a_history_without_what_was_cut_off_goes_on_without_it(running: Gateway)
 def test_a_run_that_falls_silent_can_be_gone_on_with(tmp_path: Path) -> None:
     """It fails for the time that it took, and is known up to there."""
     (tmp_path / "scenario.toml").write_text(SCENARIO)
-    with gateway(tmp_path, str(tmp_path / "scenario.toml"), speed=1.0, run_timeout=2.0) as running:
+    with gateway(tmp_path, str(tmp_path / "scenario.toml"), speed=1.0, run_timeout=8.0) as running:
         response = over(running, begin(running, "a step")["id"])
         assert response["error"]["ccapi"]["code"] == "run_timeout"
         assert said(go_on(running, session_of(response)), "assistant") == ["One step.", "Half of the"]

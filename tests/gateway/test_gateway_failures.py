@@ -61,12 +61,13 @@ def test_an_overload_that_passes_is_waited_out(start: Start, caplog: pytest.LogC
 # --- failures that stay
 
 
-def test_an_unaccepted_sign_in_fails_at_the_first_refusal(start: Start) -> None:
+def test_an_unaccepted_sign_in_fails_at_the_first_refusal(start: Start, tmp_path: Path) -> None:
     """401 that says how to sign in; one request was made, not all of the CLI's retries."""
-    running = start("unauthenticated", max_retries=10)
+    file = scenario(tmp_path, "[[turn]]\nstep = [{ error = 401, retry_after = 40 }]")  # its next retry is far away
+    running = start(file, max_retries=10)
     began = time.monotonic()
     error = refused(running, 401, "not_signed_in")
-    assert time.monotonic() - began < 6
+    assert time.monotonic() - began < 30
     assert error["type"] == "authentication_error"
     assert "claude auth login" in error["message"]
     assert running.model

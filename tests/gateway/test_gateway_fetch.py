@@ -168,15 +168,19 @@ async def test_redirects_are_followed(certificate: tuple[Path, Path]) -> None:
 
 async def test_several_at_once(certificate: tuple[Path, Path]) -> None:
     """Not one after the other, and each in its own place."""
+    all_have_come, come = asyncio.Event(), 0
 
     async def handler(request: web.Request) -> web.StreamResponse:
-        await asyncio.sleep(0.3)
+        nonlocal come
+        come += 1
+        if come == 6:
+            all_have_come.set()
+        await all_have_come.wait()
         return web.Response(body=PNG + request.path.encode())
 
     async with serving(certificate, handler) as server:
         remote = [Remote("image", server.url(f"/{number}"), WHERE) for number in range(6)]
-        async with asyncio.timeout(1.5):
-            loaded = await server.fetcher().load(remote)
+        loaded = await server.fetcher(seconds=30.0).load(remote)
     assert loaded == [content.image_block(PNG + f"/{number}".encode(), WHERE) for number in range(6)]
 
 

@@ -109,7 +109,7 @@ def test_a_new_secret_is_good_at_once(tmp_path: Path) -> None:
         file.unlink()
         assert_kept_out(running.send("GET", wire.LOGINS))
         os.mkfifo(file)  # opening it must not wait for a writer
-        assert_kept_out(running.send("GET", wire.LOGINS, timeout=5))
+        assert_kept_out(running.send("GET", wire.LOGINS, timeout=30))
         file.unlink()
         secret.ensure(Home(running.home))
         assert running.send("GET", wire.LOGINS).status_code == 204

@@ -69,21 +69,21 @@ async def test_a_login_is_told_until_it_is_taken(waiting: Waiting) -> None:
 
 async def test_who_waits_is_told_at_once(waiting: Waiting) -> None:
     """Everybody who does."""
-    asked = [asyncio.create_task(waiting.logins.waiting(20)) for _ in range(2)]
+    asked = [asyncio.create_task(waiting.logins.waiting(60)) for _ in range(2)]
     await asyncio.sleep(0)
     began = time.monotonic()
     waiting.logins.report(login())
     assert [len(await one) for one in asked] == [1, 1]
-    assert time.monotonic() - began < 1.0
+    assert time.monotonic() - began < 20
 
 
 async def test_nobody_waits_for_ever(waiting: Waiting) -> None:
     """There is an answer when the time is over; and when the gateway ends."""
     assert await waiting.logins.waiting(0.02) == []
-    asked = asyncio.create_task(waiting.logins.waiting(20))
+    asked = asyncio.create_task(waiting.logins.waiting(60))
     await asyncio.sleep(0)
     waiting.logins.close()
-    assert await asyncio.wait_for(asked, 1.0) == []
+    assert await asyncio.wait_for(asked, 20) == []
 
 
 async def test_the_same_login_is_one(waiting: Waiting) -> None:
@@ -148,11 +148,11 @@ async def test_a_login_is_over_when_nobody_listens_for_it(waiting: Waiting) -> N
     (told,) = await waiting.logins.waiting(0)
     waiting.logins.take(told.id)
     await waiting.logins.over(told.id, 0)  # it is not
-    asked = asyncio.create_task(waiting.logins.over(told.id, 20))
+    asked = asyncio.create_task(waiting.logins.over(told.id, 60))
     await asyncio.sleep(0.05)
     waiting.closed.add(50000)
     with pytest.raises(LoginNotFound):
-        await asyncio.wait_for(asked, 2.0)
+        await asyncio.wait_for(asked, 20)
 
 
 # --- through the gateway
@@ -172,10 +172,10 @@ def test_without_a_login_there_is_no_content(running: Internal) -> None:
     assert time.monotonic() - began >= 0.3
 
 
-@pytest.mark.parametrize(("method", "query"), [("GET", ""), ("GET", "?wait=20"), ("DELETE", "")])
+@pytest.mark.parametrize(("method", "query"), [("GET", ""), ("GET", "?wait=60"), ("DELETE", "")])
 def test_an_unknown_login_is_not_found(running: Internal, method: str, query: str) -> None:
     """At once."""
-    response = running.send(method, f"{wire.LOGINS}/unknown{query}", timeout=5)
+    response = running.send(method, f"{wire.LOGINS}/unknown{query}", timeout=30)
     assert (response.status_code, response.json()["error"]["code"]) == (404, "login_not_found")
 
 
@@ -203,7 +203,7 @@ async def test_a_host_that_leaves_is_no_longer_waited_for(tmp_path: Path) -> Non
         headers = {"Authorization": f"Bearer {running.secret}"}
         async with httpx.AsyncClient(base_url=running.gateway.url, trust_env=False) as client:
             with pytest.raises(httpx.ReadTimeout):
-                await client.get(f"{wire.LOGINS}?wait=300", headers=headers, timeout=0.3)
+                await client.get(f"{wire.LOGINS}?wait=300", headers=headers, timeout=httpx.Timeout(30, read=1.0))
             await until(lambda: "} 499" in metrics(running) or 'status="499"' in metrics(running), "the end")
 
 

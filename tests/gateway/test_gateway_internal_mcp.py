@@ -96,7 +96,7 @@ def test_one_of_them_is_waited_for(running: Internal, claude: Path) -> None:
     configure(running, claude, local=STDIO, slow=slow)
     began = time.monotonic()
     found = asked(running, "?name=local")
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 40  # the slow one sleeps for a minute
     assert (found["local"]["status"], found["slow"]["status"]) == ("connected", "pending")
     assert_gone(running.gateway.workspace, within=5.0)
 
@@ -144,7 +144,7 @@ async def test_what_is_pending_for_ever_is_told_as_it_is(tmp_path: Path, stub: S
     stub.plan(*BEGIN, *(step for number in range(2, 60) for step in ({"await_input": number}, pending)))
     began = time.monotonic()
     assert await look(tmp_path, seconds=0.5) == [Server("a", "pending")]
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30
 
 
 async def test_what_is_not_understood_is_no_success(tmp_path: Path, stub: Stub) -> None:

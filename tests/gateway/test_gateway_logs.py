@@ -288,7 +288,7 @@ def serving() -> Iterator[tuple[httpx.Client, Observed]]:
 
 def line_of(lines: Lines, part: str) -> str:
     """The line with these words, which comes after the answer."""
-    return await_that(lambda: next((line for line in lines.all if part in line), ""), f"a line with {part!r}", 5)
+    return await_that(lambda: next((line for line in lines.all if part in line), ""), f"a line with {part!r}")
 
 
 def test_a_request_is_a_line(lines: Lines) -> None:
@@ -302,7 +302,7 @@ def test_a_request_is_a_line(lines: Lines) -> None:
     assert MARKER not in lines.text
     ((method, route, status, seconds),) = observed
     assert (method, route, status) == ("GET", "/ok/{id}", 200)
-    assert 0 < seconds < 5
+    assert 0 < seconds < 30
 
 
 def test_a_request_in_json(lines: Lines) -> None:
@@ -311,7 +311,7 @@ def test_a_request_in_json(lines: Lines) -> None:
     with serving() as (client, _):
         client.get("/ok/5", headers={"X-Request-Id": "mine"}).raise_for_status()
         document = json.loads(line_of(lines, '"route"'))
-    assert 0 <= document.pop("ms") < 5000
+    assert 0 <= document.pop("ms") < 30_000
     expected = {"request_id": "mine", "method": "GET", "route": "/ok/{id}", "status": 200, "caller": "0123456789ab"}
     assert {name: document[name] for name in expected} == expected
 

@@ -184,7 +184,7 @@ def test_a_run_leaves_one_line(caplog: pytest.LogCaptureFixture) -> None:
     assert re.fullmatch(line, record.getMessage())
     assert record.levelno == logging.INFO
     facts = vars(record)["fields"]
-    assert facts.pop("seconds") < 5
+    assert facts.pop("seconds") < 30
     assert facts == {
         "run": "chatcmpl-1",
         "api": "chat",

@@ -190,7 +190,7 @@ async def test_an_event_stream_that_stays_open() -> None:
     async with serving(handler) as server:
         began = time.monotonic()
         assert (await probe(server.mcp, None)).outcome == "ok"
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 25
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])

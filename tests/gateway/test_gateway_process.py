@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
+import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +22,7 @@ from tests.gateway.harness import SEPARATOR, Gateway, assert_gone, await_that, b
 from tests.gateway.test_gateway_claude import FIBONACCI, OUTPUT
 
 ROOT = Path(__file__).parent.parent.parent
+DOCKERS_PATIENCE = 10  # seconds after its SIGTERM a container is killed
 
 
 @contextmanager
@@ -64,6 +66,12 @@ def slow_words(directory: Path) -> Path:
     return file
 
 
+def closed(running: Gateway) -> bool:
+    """Whether nobody new is let in."""
+    with socket.socket() as connection:
+        return connection.connect_ex(("127.0.0.1", running.port)) == errno.ECONNREFUSED
+
+
 def log_of(running: Gateway) -> str:
     return (running.workspace.parent / "gateway.log").read_text()
 
@@ -75,7 +83,7 @@ def test_the_command_answers_the_fibonacci_question(tmp_path: Path) -> None:
         assert len(content.split(SEPARATOR)) == 3
         assert f"```\n{OUTPUT}\n```" in content
         process.send_signal(signal.SIGTERM)
-        assert process.wait(5) == 0
+        assert process.wait(DOCKERS_PATIENCE) == 0
     assert "Aggregated 3 assistant messages; stop" in log_of(running)
     assert "Traceback" not in log_of(running)
     assert_gone(running.workspace, within=0.5)
@@ -86,14 +94,14 @@ def test_without_a_name_the_rehearsal_plays_the_guides_questions(tmp_path: Path)
     with command(tmp_path, "--rehearsal") as (process, running):
         assert running.content("Hello?") == "You said: Hello?"
         process.send_signal(signal.SIGINT)  # Ctrl-C
-        assert process.wait(5) == 0
+        assert process.wait(DOCKERS_PATIENCE) == 0
     assert "Traceback" not in log_of(running)
 
 
 NO_GRACE = {"CCAPI_GATEWAY_SHUTDOWN_GRACE": "0"}
 
 
-def test_sigterm_ends_the_gateway_and_its_runs_within_5_s(tmp_path: Path) -> None:
+def test_sigterm_ends_the_gateway_and_its_runs_in_time(tmp_path: Path) -> None:
     """Two runs are active, each with a tool that would take a minute: nothing of them is left, and their clients are
     told that the gateway was stopped.
     """
@@ -106,7 +114,7 @@ def test_sigterm_ends_the_gateway_and_its_runs_within_5_s(tmp_path: Path) -> Non
             next(answer for answer in one if answer.content)
         await_that(lambda: sum("sleep 1" in argv for argv in running.processes().values()) >= 2, "both tools")
         process.send_signal(signal.SIGTERM)
-        assert process.wait(5) == 0
+        assert process.wait(DOCKERS_PATIENCE) == 0
         assert_gone(running.workspace, within=0.5)
         for one in (first, second):
             *_, answer = one
@@ -122,13 +130,13 @@ def test_a_run_may_end_before_the_gateway_does(tmp_path: Path) -> None:
         with running.streaming("hello") as answers:
             next(answer for answer in answers if answer.content)
             process.send_signal(signal.SIGTERM)
-            time.sleep(0.3)
+            await_that(lambda: closed(running), "the end of the listener")
             with pytest.raises(httpx.ConnectError):
                 running.post(body("too late"))
             *_, answer = answers
             assert answer.done
             assert answer.error is None
-        assert process.wait(5) == 0
+        assert process.wait(DOCKERS_PATIENCE) == 0
     assert_gone(running.workspace, within=0.5)
 
 
@@ -137,10 +145,10 @@ def test_a_second_signal_waits_for_no_run(tmp_path: Path) -> None:
     with command(tmp_path, "--rehearsal=slow") as (process, running), running.streaming("hello") as answers:
         next(answer for answer in answers if answer.content)
         process.send_signal(signal.SIGINT)
-        time.sleep(0.5)
+        await_that(lambda: closed(running), "the end of the listener")  # two signals that are pending are one
         assert process.poll() is None
         process.send_signal(signal.SIGINT)
-        assert process.wait(5) == 0
+        assert process.wait(DOCKERS_PATIENCE) == 0
         *_, answer = answers
         assert (answer.error or {}).get("code") == "gateway_stopping"
 
@@ -171,7 +179,7 @@ def test_a_signal_ends_a_run_that_ignores_everything_but_sigkill(tmp_path: Path)
         with running.streaming("hello") as answers:
             next(answer for answer in answers if answer.content)
             process.send_signal(signal.SIGTERM)
-            assert process.wait(8) == 0
+            assert process.wait(DOCKERS_PATIENCE) == 0
     assert_gone(running.workspace, within=0.5)
 
 
@@ -181,7 +189,7 @@ def test_a_killed_gateway_leaves_no_claude(tmp_path: Path) -> None:
         next(answer for answer in answers if answer.content)
         await_that(lambda: any("sleep 1" in argv for argv in running.processes().values()), "the tool")
         process.kill()
-        process.wait(5)
+        process.wait(30)
         assert_gone(running.workspace, within=5)
 
 

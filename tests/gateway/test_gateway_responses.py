@@ -20,6 +20,7 @@ from pydantic import BaseModel
 from ccapi.wire import keys
 from ccapi.wire.keys import KeyFile, KeyRecord, Policy
 from tests.agent import streamjson as sj
+from tests.agent.stub import GO_ON
 from tests.gateway.conftest import Start
 from tests.gateway.harness import SEPARATOR, Gateway, assert_gone, await_that, gateway
 from tests.gateway.test_gateway_claude import FIBONACCI, OUTPUT
@@ -273,13 +274,22 @@ def test_waiting_is_said_by_comments(start: Start) -> None:
     """While nothing comes, and while the run waits for a slot; the stream is as long as the answer."""
     running = start(heartbeat=0.1, max_runs=1)
     lines = sj.answer("Hello there.")
-    running.stub.plan({"await_input": 2}, {"sleep": 0.5}, {"lines": lines}, LEFT)
-    with reading(running, "one") as first:
-        next(first)
-        response = post(running, "two", stream=True)
-        check(list(frames(response.text)))
-        assert response.text.count(": keep-alive") >= 4
+    running.stub.plan({"await_input": 2}, GO_ON, {"lines": lines}, LEFT)
+    with reading(running, "one") as first, reading(running, "two") as second:
+        assert until_kept_alive(first, 4)  # the run says nothing
+        lines_of_second = until_kept_alive(second, 4)  # it waits for a slot
+        running.stub.go_on()
+        lines_of_second += second
+        check(list(frames("".join(f"{line}\n" for line in lines_of_second))))
         assert "Hello there." in "".join(first)
+
+
+def until_kept_alive(lines: Iterator[str], times: int) -> list[str]:
+    """The lines up to so many signs that the client is not forgotten."""
+    read: list[str] = []
+    while read.count(": keep-alive") < times:
+        read.append(next(lines))
+    return read
 
 
 def test_retries_are_comments(start: Start) -> None:

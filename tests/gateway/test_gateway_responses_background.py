@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,14 +20,14 @@ from ccapi.gateway import responses_recording as recording
 from ccapi.gateway.responses_recording import Reader, Recorder
 from ccapi.wire.responses import sse
 from tests.agent import streamjson as sj
-from tests.agent.stub import STUB
+from tests.agent.stub import GO_ON, STUB
 from tests.gateway.conftest import Start
 from tests.gateway.harness import Gateway, assert_gone, await_that, gateway
 from tests.gateway.test_gateway_claude import FIBONACCI
 from tests.gateway.test_gateway_native import last_request, said
 from tests.gateway.test_gateway_openai import LEFT, sdk
 from tests.gateway.test_gateway_process import command, log_of
-from tests.gateway.test_gateway_responses import events_of, fill, frames, get, post
+from tests.gateway.test_gateway_responses import events_of, fill, frames, get, post, until_kept_alive
 from tests.gateway.test_gateway_store import volume  # noqa: F401 -- a fixture
 from tests.wire.test_wire_responses import check, decoded, rendered
 
@@ -69,9 +68,9 @@ def cancel(running: Gateway, response_id: str) -> Object:
     return document
 
 
-def long(running: Gateway, seconds: float = 60) -> None:
-    """A run that says Hello and then nothing for so long."""
-    running.stub.plan({"await_input": 2}, {"lines": [sj.init(), *HELLO]}, {"sleep": seconds}, {"lines": THE_END}, LEFT)
+def long(running: Gateway) -> None:
+    """A run that says Hello, and then nothing until the test says `go_on`."""
+    running.stub.plan({"await_input": 2}, {"lines": [sj.init(), *HELLO]}, GO_ON, {"lines": THE_END}, LEFT)
 
 
 # --- a run without a connection
@@ -128,16 +127,20 @@ def test_the_sdk_takes_a_stream_up_again(start: Start) -> None:
 def test_clients_follow_while_the_run_goes_on(start: Start) -> None:
     """Each delta at once, to each of them; comments while there is nothing."""
     running = start(heartbeat=0.1)
-    long(running, 0.7)
+    long(running)
     response_id = begin(running)["id"]
-    with running.client() as client, client.stream("GET", f"/v1/responses/{response_id}?stream=true") as one:
-        lines = one.iter_lines()
-        began = time.monotonic()
-        assert any('"delta":"Hello"' in line for line in lines)
-        assert time.monotonic() - began < 0.5
-        other = get(running, response_id, stream="true")
-        check(list(frames(other.text)))
-        assert other.text.count(": keep-alive") >= 2
+    path = f"/v1/responses/{response_id}?stream=true"
+    with (
+        running.client() as client,
+        client.stream("GET", path) as one,
+        client.stream("GET", path) as other,
+    ):
+        lines, others = one.iter_lines(), other.iter_lines()
+        assert any('"delta":"Hello"' in line for line in lines)  # the run says no more until it is told to
+        read = until_kept_alive(others, 2)
+        running.stub.go_on()
+        read += others
+        check(list(frames("".join(f"{line}\n" for line in read))))
         assert any('"type":"response.completed"' in line for line in lines)
 
 
@@ -162,9 +165,10 @@ def test_nobody_who_reads_slowly_holds_up_the_run(start: Start) -> None:
 def test_who_waits_for_a_slot_is_queued(start: Start) -> None:
     """The response says so, at once; it begins when there is room."""
     running = start(max_runs=1, heartbeat=0.1)
-    long(running, 1.0)
+    long(running)
     first = begin(running)
     second = begin(running)
+    running.stub.go_on()
     assert (first["status"], second["status"]) == ("in_progress", "queued")
     assert over(running, second["id"])["status"] == "completed"
     events = followed(running, second["id"])
@@ -283,6 +287,11 @@ def so_far(running: Gateway, response_id: str) -> list[Object]:
     return events
 
 
+def with_text(events: list[Object], text: str) -> list[Object]:
+    """The events, or none if the text is not in them."""
+    return events if text in json.dumps(events) else []
+
+
 def test_a_stream_cannot_be_taken_up_behind_its_end(start: Start) -> None:
     """A number that no event has is a mistake, not silence."""
     running = start()
@@ -304,8 +313,7 @@ def test_a_killed_gateway_leaves_no_response_in_progress(tmp_path: Path) -> None
     with command(tmp_path, environ=environ) as (process, running):
         long(running)
         response_id = begin(running)["id"]
-        await_that(lambda: "Hello" in json.dumps(so_far(running, response_id)), "the first text")
-        events = so_far(running, response_id)
+        events = await_that(lambda: with_text(so_far(running, response_id), "Hello"), "the first text")
         process.kill()
         process.wait(5)
         assert_gone(running.workspace, within=5)

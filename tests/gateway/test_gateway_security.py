@@ -495,7 +495,7 @@ def test_a_connection_without_a_whole_request_is_closed(tmp_path: Path, sent: by
     """Whoever opens a thousand of them must not keep the others out."""
     with (
         gateway(tmp_path, idle_connection=0.5) as running,
-        socket.create_connection(("127.0.0.1", running.port), timeout=5) as connection,
+        socket.create_connection(("127.0.0.1", running.port), timeout=30) as connection,
     ):
         connection.sendall(sent)
         assert connection.recv(1000) == b""

@@ -18,6 +18,7 @@ from ccapi.gateway.sessions import items
 from ccapi.paths import Home
 from ccapi.wire.keys import Policy
 from tests.gateway.harness import Gateway, await_that, body, gateway
+from tests.gateway.test_gateway_kill import claudes
 
 SCENARIO = """
 description = "An echo; large outputs; a step; silence."
@@ -290,9 +291,9 @@ def test_no_path_leads_anywhere_else(client: Client, path: str) -> None:
 
 def test_a_deleted_session_is_gone(client: Client, running: Gateway) -> None:
     """With its files, its kept process and what was known of its history; the conversation can begin anew."""
-    others = set(running.processes())
+    others = set(claudes(running.workspace))
     session = client.ask("one")
-    [kept] = set(running.processes()) - others
+    [kept] = set(claudes(running.workspace)) - others
     assert list(config(running).rglob(f"*{session}*"))
     assert client.send("DELETE", f"/v1/sessions/{session}").json() == {
         "id": session, "object": "session", "deleted": True,

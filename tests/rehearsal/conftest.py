@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from ccapi.rehearsal.received import Received
 
-_CLAUDE_LIMIT = 60  # seconds for a whole run of Claude Code
+_CLAUDE_LIMIT = 100  # seconds for a whole run of Claude Code
 
 
 @dataclass
