@@ -662,7 +662,7 @@ def test_reload(examples: Examples) -> None:
     while "settings and credentials were read again" not in running.log.read_text("utf-8"):
         assert time.monotonic() < deadline, running.log.read_text("utf-8")
         time.sleep(0.05)
-    assert httpx.get(f"{running.url}/health", trust_env=False).status_code == 200
+    assert httpx.get(f"{running.url}/health", trust_env=False, timeout=DEADLINE).status_code == 200
 
 
 def test_every_exit_code_is_listed() -> None:

@@ -41,7 +41,7 @@ def run(args: list[str]) -> int:
 
 
 def _interrupt_is_handled() -> None:
-    """Have Python exit with the code that it is given.
+    """Have `python -m ccapi` exit with the code that it is given.
 
     Ctrl-C while a text is executed, as dataclasses are made, is noted as one that nobody handles, and whoever catches
     it later does not change that: the process would end by SIGINT in the end. The next text that is executed does.

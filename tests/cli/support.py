@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import array
 import contextlib
 import errno
 import fcntl
@@ -159,6 +160,17 @@ class Terminal:
 
     def type(self, keys: bytes) -> None:
         os.write(self._fd, keys)
+
+    @property
+    def typed_ahead(self) -> int:
+        """The bytes of whole lines that nobody has read yet. The system takes its time with what is typed."""
+        found = array.array("i", [0])
+        theirs = os.open(f"/proc/{self.process.pid}/fd/0", os.O_RDONLY | os.O_NOCTTY)
+        try:
+            fcntl.ioctl(theirs, termios.FIONREAD, found)
+        finally:
+            os.close(theirs)
+        return found[0]
 
     def read_until(self, wanted: str) -> str:
         """Read until `wanted` was written; fails at the end of the output or after the deadline."""

@@ -282,13 +282,15 @@ def makes() -> None:
 making = typer.Typer()
 making.command()(makes)
 app.root().commands["makes"] = get_command(frame.framed(making))
+main.main(["makes"])  # what is imported then, with classes that are made, would hide it
 sys.exit(main.main(["makes"]))
 """
 
 
 def test_an_interrupt_wherever_it_comes(tmp_path: Path) -> None:
     """Exit 130, also while a class is being made, which Python else takes for a reason to end by the signal."""
-    program = [sys.executable, "-c", _INTERRUPTED]
+    (tmp_path / "makes.py").write_text(_INTERRUPTED)
+    program = [sys.executable, "-m", "makes"]  # as `python -m ccapi`
     done = subprocess.run(program, cwd=tmp_path, env=clean_environ(tmp_path), capture_output=True, check=False)
     assert (done.returncode, done.stderr) == (130, b"")
 

@@ -142,6 +142,7 @@ def test_what_is_typed_meanwhile_harms_nothing(cli: Cli, fake: FakeGateway) -> N
             connection.sendall(answer.begin() + answer.text("One.\n\nTwo"))
             terminal.read_until("Two")
             terminal.type(b"ls -l\n")
+            until(lambda: terminal.typed_ahead == len(b"ls -l\n"), "it is typed")
             connection.sendall(answer.text(".") + answer.end())
         shown = plain(terminal.read_all())
     assert terminal.process.returncode == 0
