@@ -89,6 +89,19 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
+@contextmanager
+def filled(data: bytes) -> Iterator[int]:
+    """The end for reading of a pipe with that in it (64 KiB at most) and no more: whoever reads it waits for nobody."""
+    assert len(data) <= 64 * 1024
+    reading, writing = os.pipe()
+    try:
+        with os.fdopen(writing, "wb", buffering=0) as end:
+            end.write(data)
+        yield reading
+    finally:
+        os.close(reading)
+
+
 class Cli:
     """Runs `ccapi` in `directory`, with a home of its own in it."""
 
@@ -100,15 +113,16 @@ class Cli:
         self, *args: str, stdin: str | None = None, environ: Mapping[str, str] | None = None
     ) -> subprocess.CompletedProcess[str]:
         """To its end. Without `stdin` there is nothing to read. Line ends are left as they are."""
-        done = subprocess.run(
-            command(*args),
-            cwd=self.directory,
-            env={**self.environ, **(environ or {})},
-            input=(stdin or "").encode(),
-            capture_output=True,
-            timeout=DEADLINE,
-            check=False,
-        )
+        with filled((stdin or "").encode()) as pipe:
+            done = subprocess.run(
+                command(*args),
+                cwd=self.directory,
+                env={**self.environ, **(environ or {})},
+                stdin=pipe,
+                capture_output=True,
+                timeout=DEADLINE,
+                check=False,
+            )
         return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
 
     @contextmanager

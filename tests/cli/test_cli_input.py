@@ -16,7 +16,7 @@ import sys
 import termios
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -24,7 +24,7 @@ import pytest
 
 from ccapi.cli.asking.standardinput import GRACE
 from ccapi.wire import media
-from tests.cli.support import DEADLINE, ROOT, Cli, FakeGateway, command
+from tests.cli.support import DEADLINE, ROOT, Cli, FakeGateway, command, filled
 from tests.gateway.harness import gateway
 from tests.oauth.proxyprocess import until
 
@@ -88,12 +88,9 @@ def answered(process: subprocess.Popen[bytes], fake: FakeGateway) -> str:
 
 def ask(cli: Cli, fake: FakeGateway, *args: str, stdin: bytes | None = None) -> list[dict[str, Any]]:
     """The parts of what is asked; `stdin` None: there is nothing to read."""
-    source = subprocess.DEVNULL if stdin is None else subprocess.PIPE
-    with asking(cli, fake, *args, stdin=source) as process:
-        if process.stdin:
-            process.stdin.write(stdin or b"")
-            process.stdin.close()
-            process.stdin = None
+    with ExitStack() as stack:
+        source = subprocess.DEVNULL if stdin is None else stack.enter_context(filled(stdin))
+        process = stack.enter_context(asking(cli, fake, *args, stdin=source))
         assert answered(process, fake) == ""
     return parts(fake)
 
@@ -172,8 +169,8 @@ def test_a_named_pipe_is_appended(cli: Cli, fake: FakeGateway) -> None:
     fifo = cli.directory / "fifo"
     os.mkfifo(fifo)
     ends = os.open(fifo, os.O_RDWR)
+    os.write(ends, b"through it")
     with fifo.open("rb") as file, asking(cli, fake, "hello", stdin=file) as process:
-        os.write(ends, b"through it")
         os.close(ends)
         assert answered(process, fake) == ""
     assert texts(fake) == ["hello", "through it"]
@@ -182,8 +179,8 @@ def test_a_named_pipe_is_appended(cli: Cli, fake: FakeGateway) -> None:
 def test_a_socket_is_appended(cli: Cli, fake: FakeGateway) -> None:
     """inetd, and some SSH servers, give their children one."""
     ours, theirs = socket.socketpair()
+    ours.sendall(b"by socket")
     with ours, theirs, asking(cli, fake, "hello", stdin=theirs.fileno()) as process:
-        ours.sendall(b"by socket")
         ours.shutdown(socket.SHUT_WR)
         assert answered(process, fake) == ""
     assert texts(fake) == ["hello", "by socket"]
@@ -202,14 +199,13 @@ def test_silence_is_not_waited_for(cli: Cli, fake: FakeGateway, kind: str) -> No
 
 def test_what_has_begun_is_read_to_its_end(cli: Cli, fake: FakeGateway) -> None:
     """However long the rest takes: the time of grace is for the first byte."""
-    with asking(cli, fake, "hello", stdin=subprocess.PIPE) as process:
-        assert process.stdin
-        process.stdin.write(b"first ")
-        process.stdin.flush()
-        assert not select.select([fake._listener], [], [], GRACE + 1)[0], "it did not wait"
-        process.stdin.write(b"last")
-        process.stdin.close()
-        process.stdin = None
+    reading, writing = os.pipe()
+    os.write(writing, b"first ")
+    with os.fdopen(reading, "rb") as pipe, asking(cli, fake, "hello", stdin=pipe) as process:
+        with os.fdopen(writing, "wb", buffering=0) as end:
+            until(lambda: not unread(reading), "it reads")
+            assert not select.select([fake._listener], [], [], GRACE + 1)[0], "it did not wait"
+            end.write(b"last")
         assert answered(process, fake) == ""
     assert texts(fake) == ["hello", "first last"]
 
@@ -218,9 +214,9 @@ def test_a_pipe_that_somebody_made_non_blocking(cli: Cli, fake: FakeGateway) -> 
     """Node does so to what it shares with its children; it is read all the same."""
     reading, writing = os.pipe()
     os.set_blocking(reading, False)
+    os.write(writing, b"first ")
     with os.fdopen(reading, "rb") as pipe, asking(cli, fake, "hello", stdin=pipe) as process:
         with os.fdopen(writing, "wb", buffering=0) as end:
-            end.write(b"first ")
             until(lambda: not unread(reading), "it reads")
             end.write(b"last")
         assert answered(process, fake) == ""
@@ -532,13 +528,16 @@ def test_a_pipe_on_windows(cli: Cli, silent: bool) -> None:
         "from tests.elsewhere import become; become('win32'); from ccapi.cli.asking import standardinput; "
         "print(standardinput.offered())"
     )
-    with subprocess.Popen(
-        [sys.executable, "-c", code], cwd=ROOT, env=cli.environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as process:
-        assert process.stdin
+    with (
+        filled(b"piped") as pipe,
+        subprocess.Popen(
+            [sys.executable, "-c", code],
+            cwd=ROOT,
+            env=cli.environ,
+            stdin=subprocess.PIPE if silent else pipe,
+            stdout=subprocess.PIPE,
+        ) as process,
+    ):
         assert process.stdout
-        if not silent:
-            process.stdin.write(b"piped")
-            process.stdin.close()
         assert process.stdout.read() == (b"None\n" if silent else b"b'piped'\n")
         assert process.wait(DEADLINE) == 0
