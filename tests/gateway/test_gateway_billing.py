@@ -172,7 +172,7 @@ async def test_the_login_that_is_there_now(tmp_path: Path) -> None:
     file = tmp_path / ".credentials.json"
     file.write_text(json.dumps(login()))
     readiness = Readiness(
-        launch(tmp_path, {}), data_dir=tmp_path / "data", slots=lambda: (0, 1, 0), max_queue=1, pool=dict
+        launch(tmp_path, {}), data_dir=tmp_path / "data", slots=lambda: (0, 1, 0), max_queue=1, pool=dict, timeout=30
     )
     try:
         assert readiness.method() == ""

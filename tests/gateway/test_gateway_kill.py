@@ -396,6 +396,7 @@ def test_a_full_disk_under_the_gateways_own_data(
         gateway(tmp_path / "gateway", scenario) as running,
         running.client() as client,
     ):
+        await_that(lambda: client.get("/ready").status_code == 200, "that all is well")
         first = running.chat("one")
         empty = fill()
         assert running.content(asked("one", "two")) == "You said: two"
