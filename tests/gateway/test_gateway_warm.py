@@ -60,7 +60,7 @@ def test_a_conversation_begins_warm_and_goes_on_live(tmp_path: Path) -> None:
         assert running.stream(asked("one", "two")).content == "You said: two"
         assert history(running) == ["user", "assistant", "user"]
         assert takes(running) == {"warm": 1, "live": 1, "cold": 0}
-        assert waiting(running)["live"] == 1
+        await_that(lambda: waiting(running)["live"] == 1, "the process back in its place, a moment after the stream")
         ready(running, 1)
         with running.client() as client:
             first = client.post("/v1/responses", json={"model": "sonnet", "input": "three"}).json()
