@@ -346,6 +346,7 @@ async def test_new_credentials_of_the_environment_replace_what_waits(tmp_path: P
         agent.pool.refill()
         await until(lambda: agent.pool.ready == 1, "a process ready")
         assert cli.starts == 3
+        await until(lambda: set(processes_in(cli.workspace)) == set(pids(agent)), "the last notes of the old ones")
         assert (await ask(agent, "hello")).start == "ready"
         assert "CLAUDE_CODE_API_KEY_FILE_DESCRIPTOR" in cli.stub.seen["environ"]
 
