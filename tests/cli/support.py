@@ -329,9 +329,18 @@ def _commands(pid: int) -> bytes:
     return found
 
 
-def ended(pid_descriptors: list[int], seconds: float) -> bool:
-    """Whether all these processes (of `os.pidfd_open`) end within `seconds`. Closes the descriptors."""
-    deadline = time.monotonic() + seconds
+def interrupted(waited: float) -> str:
+    """A pattern for what is said of a run that was interrupted so many seconds ago.
+
+    `ccapi ask` waits four seconds for its end, and a gateway on a busy machine may need longer.
+    """
+    told = r"the gateway was told to end the run, and does not answer: response \S+, session \S+"
+    return f"interrupted; (?:the run was ended{f'|{told}' if waited >= 4 else ''})\n"
+
+
+def ended(pid_descriptors: list[int]) -> bool:
+    """Whether all these processes (of `os.pidfd_open`) end long before a minute is over. Closes the descriptors."""
+    deadline = time.monotonic() + 30
     waiting = list(pid_descriptors)
     try:
         while waiting:
