@@ -132,7 +132,7 @@ def test_the_demo_on_a_terminal(cli: Cli, scratch: Path) -> None:
     environ = {**cli.environ, "TMPDIR": str(scratch)}
     with tmux(command("demo"), environ, cli.directory, columns=80, rows=24) as terminal:
         assert terminal.await_end() == 0
-        shown = re.sub(r"\d\.\d s", "0.2 s", "\n".join(terminal.history))
+        shown = re.sub(r"\d+(?:\.\d)? s\b", "0.2 s", "\n".join(terminal.history))
     positions = [shown.index(part) for part in ("Question: ", "✓ Write", "✓ Bash", f"  │ {ANSWER}", "Real: ")]
     assert positions == sorted(positions)
     (example,) = re.findall(r"(?ms)^```text\n(.*?)^```$", (ROOT / "README.md").read_text("utf-8"))

@@ -24,6 +24,7 @@ WRITE = bool(os.environ.get("CCAPI_WRITE_SCREENS"))
 SIZES = [(80, 24), (40, 12), (200, 60)]
 SPINNER = re.compile("[⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏]")
 _DURATION = re.compile(r"\d+(?:\.\d)? s\b")
+_LONG = re.compile(r"(?m).…  \d\d s$")  # takes a cell less than one of less than ten seconds, so that a letter is more
 _PATH = re.compile(
     r"\S*/(?=[\w-]+\.(?:py|txt)\b)"
 )  # of the workspace, which is another each time; cut where it is long
@@ -66,7 +67,7 @@ def steady(rows: list[str]) -> str:
     """What is the same each time: without the footer, durations and the way to the workspace."""
     text = "\n".join(row.rstrip() for row in rows)
     shown = _FOOTER.split(text)[0].rstrip() + "\n"
-    return _DURATION.sub("0.0 s", _PATH.sub("", shown))
+    return _DURATION.sub("0.0 s", _LONG.sub("…  0.0 s", _PATH.sub("", shown)))
 
 
 @pytest.mark.parametrize(("columns", "rows"), SIZES)

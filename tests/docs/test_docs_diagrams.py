@@ -27,6 +27,7 @@ MERMAID = "mermaid@11.9.0"
 CHROMIUM = "/usr/bin/chromium"
 ENVIRON = dict(os.environ)  # npm's own settings are the person's: where it finds packages, and through which proxy
 FETCH_TIMEOUT = 100  # seconds
+BROWSER_TIMEOUT = 90_000  # milliseconds
 
 PAGES = [Page(f"docs/{file.name}") for file in sorted((ROOT / "docs").glob("*.md"))]
 DIAGRAMS = [
@@ -47,8 +48,10 @@ def tab(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
         program.write_bytes(_fetched(tmp_path_factory.mktemp("npm")))
     with sync_playwright() as playwright:
         installed = CHROMIUM if Path(CHROMIUM).exists() else None
-        browser = playwright.chromium.launch(executable_path=installed, args=["--no-sandbox", "--disable-gpu"])
+        arguments = ["--no-sandbox", "--disable-gpu"]
+        browser = playwright.chromium.launch(executable_path=installed, args=arguments, timeout=BROWSER_TIMEOUT)
         tab = browser.new_page(viewport={"width": 1000, "height": 800})
+        tab.set_default_timeout(BROWSER_TIMEOUT)
         tab.add_script_tag(path=program)
         tab.evaluate("mermaid.initialize({startOnLoad: false, securityLevel: 'strict'})")
         yield tab
@@ -59,7 +62,10 @@ def _fetched(directory: Path) -> bytes:
     if not (npm := shutil.which("npm")):
         pytest.skip("Mermaid cannot be fetched: there is no npm")
     command = [npm, "pack", "--silent", f"--pack-destination={directory}", MERMAID]
-    done = subprocess.run(command, env=ENVIRON, capture_output=True, text=True, timeout=FETCH_TIMEOUT, check=False)
+    try:
+        done = subprocess.run(command, env=ENVIRON, capture_output=True, text=True, timeout=FETCH_TIMEOUT, check=False)
+    except subprocess.TimeoutExpired:
+        pytest.skip(f"Mermaid cannot be fetched: npm takes more than {FETCH_TIMEOUT} s")
     if done.returncode:
         pytest.skip(f"Mermaid cannot be fetched: {done.stderr.strip()[-200:]}")
     with tarfile.open(directory / done.stdout.split()[-1]) as archive:
@@ -83,6 +89,7 @@ def labels(source: str) -> list[str]:
     return [words for label in found for words in label.split("<br/>")]
 
 
+@pytest.mark.timeout(300)  # the first one waits for the program as well
 @pytest.mark.parametrize("source", DIAGRAMS)
 def test_it_is_drawn(source: str, tab: Tab, tmp_path: Path) -> None:
     """Mermaid takes it, and every word of it is in the picture."""
