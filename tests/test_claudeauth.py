@@ -16,6 +16,7 @@ from ccapi.commands import claudeauth
 from ccapi.commands.claudeauth import BILLING, METHODS, Credential, Method, State, Variable
 from ccapi.errors import ClaudeFailed, CodeIncomplete, LoginFailed, UsageError
 from tests.oauth.driven import NO_NETWORK
+from tests.cli.support import DEADLINE
 from tests.oauth.localcontainer import LocalContainer
 
 KEY, TOKEN = "sk-ant-api03-never-to-be-shown-1", "sk-ant-oat01-never-to-be-shown-2"
@@ -131,7 +132,7 @@ def test_which_wins_is_what_the_cli_says(
         claudeauth.keep(container, variable, VALUES[variable])
     environ = dict(container.environ)
     environ.update((variable, VALUES[variable]) for variable in chosen)
-    ran = subprocess.run(["claude", "auth", "status"], env=environ, capture_output=True, check=False, timeout=30)
+    ran = subprocess.run(["claude", "auth", "status"], env=environ, capture_output=True, check=False, timeout=DEADLINE)
     says = json.loads(ran.stdout)
     with_key = ("api_key", "ANTHROPIC_API_KEY")
     expected: dict[str, set[Any]] = {
