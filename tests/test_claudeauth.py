@@ -15,8 +15,8 @@ import pytest
 from ccapi.commands import claudeauth
 from ccapi.commands.claudeauth import BILLING, METHODS, Credential, Method, State, Variable
 from ccapi.errors import ClaudeFailed, CodeIncomplete, LoginFailed, UsageError
-from tests.oauth.driven import NO_NETWORK
 from tests.cli.support import DEADLINE
+from tests.oauth.driven import NO_NETWORK
 from tests.oauth.localcontainer import LocalContainer
 
 KEY, TOKEN = "sk-ant-api03-never-to-be-shown-1", "sk-ant-oat01-never-to-be-shown-2"
