@@ -21,7 +21,8 @@ from ccapi.agent.options import Resume, RunOptions
 from ccapi.agent.run import Agent, RunRequest
 from ccapi.agent.sessionfiles import SessionFiles
 from ccapi.wire.events import RunFailed, RunFinished, ToolFinished
-from tests.gateway.harness import Model, processes_in, scripted
+from tests.agent.pooling import no_process_in
+from tests.gateway.harness import Model, claudes, kill, processes_in, scripted
 
 ID = "01234567-89ab-cdef-0123-456789abcdef"
 OTHER = "fedcba98-7654-3210-fedc-ba9876543210"
@@ -159,7 +160,7 @@ async def started(claude: Path, directory: Path, config: Path) -> AsyncIterator[
             yield Claude(agent, SessionFiles.of(environment), model, workspace)
         finally:
             await agent.close()
-            assert not processes_in(workspace)
+            await no_process_in(workspace)
 
 
 async def test_a_session_is_where_it_is_looked_for(claude_code: Claude) -> None:
@@ -231,8 +232,7 @@ async def test_a_run_that_is_killed_leaves_a_session_that_goes_on(claude_code: C
     async with claude_code.agent.run(request) as run:
         while "interrupted" not in json.dumps(claude_code.model.bodies[-1]["messages"][-1]):
             await run.next(0.05)
-        for process in processes_in(claude_code.workspace):
-            os.kill(process, signal.SIGKILL)
+        kill(*processes_in(claude_code.workspace))
         events: list[Any] = []
         while not run.ended:
             events += await run.next(5)
@@ -254,7 +254,7 @@ async def test_where_a_run_ended_that_was_cut_off_it_can_be_resumed(claude_code:
             while b'"tool_result"' not in claude_code.transcript(session).read_bytes():
                 await run.next(0.05)
         if how != "interrupted":  # leaving the block interrupts it
-            [process] = (pid for pid, argv in processes_in(claude_code.workspace).items() if "stream-json" in argv)
+            [process] = claudes(claude_code.workspace)
             os.kill(process, signal.SIGKILL if how == "killed" else signal.SIGTERM)
             while not run.ended:
                 await run.next(5)

@@ -11,6 +11,7 @@ import concurrent.futures
 import contextlib
 import json
 import os
+import signal
 import socket
 import threading
 import time
@@ -338,6 +339,30 @@ def processes_in(workspace: Path) -> dict[int, str]:
                 if argv:  # a zombie has none
                     found[int(entry.name)] = argv
     return found
+
+
+def claudes(workspace: Path) -> list[int]:
+    """The Claude Code processes there.
+
+    One that starts a program has for a moment a child with its own command line, which is none.
+    """
+    found = [pid for pid, argv in processes_in(workspace).items() if "--print" in argv and "stream-json" in argv]
+    return [pid for pid in found if parent_of(pid) not in {None, *found}]
+
+
+def parent_of(pid: int) -> int | None:
+    """None: the process has ended meanwhile."""
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text("ascii", "replace").rpartition(")")[2].split()[1])
+    except OSError:
+        return None
+
+
+def kill(*pids: int) -> None:
+    """SIGKILL to those that are still there."""
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 def await_that(condition: Callable[[], T], what: str, within: float = _DEADLINE) -> T:

@@ -34,9 +34,10 @@ from tests.gateway.harness import (
     assert_gone,
     await_that,
     body,
+    claudes,
     gateway,
     in_thread,
-    processes_in,
+    kill,
     scripted,
 )
 
@@ -86,27 +87,6 @@ def told(running: Gateway) -> str:
 
 def busy(running: Gateway) -> bool:
     return any("sleep 1" in argv for argv in running.processes().values())
-
-
-def claudes(workspace: Path) -> list[int]:
-    """One that starts a program has for a moment a child with its own command line: that is none."""
-    found = [pid for pid, argv in processes_in(workspace).items() if "--print" in argv and "stream-json" in argv]
-    return [pid for pid in found if parent_of(pid) not in {None, *found}]
-
-
-def parent_of(pid: int) -> int | None:
-    """None: the process has ended meanwhile."""
-    try:
-        return int(Path(f"/proc/{pid}/stat").read_text("ascii", "replace").rpartition(")")[2].split()[1])
-    except OSError:
-        return None
-
-
-def kill(*pids: int) -> None:
-    """SIGKILL to those that are still there."""
-    for pid in pids:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
 
 
 def drained(answers: Iterator[Streamed]) -> Streamed:

@@ -17,8 +17,7 @@ from ccapi.gateway import schemas
 from ccapi.gateway.sessions import items
 from ccapi.paths import Home
 from ccapi.wire.keys import Policy
-from tests.gateway.harness import Gateway, await_that, body, gateway
-from tests.gateway.test_gateway_kill import claudes
+from tests.gateway.harness import Gateway, await_that, body, claudes, gateway
 
 SCENARIO = """
 description = "An echo; large outputs; a step; silence."

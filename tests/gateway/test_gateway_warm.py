@@ -18,8 +18,8 @@ import pytest
 from ccapi.commands import keys
 from ccapi.paths import Home, keys_dir
 from ccapi.wire.keys import Policy
-from tests.gateway.harness import Gateway, await_that, body, gateway
-from tests.gateway.test_gateway_kill import asked, history, kill, told
+from tests.gateway.harness import Gateway, await_that, body, gateway, kill
+from tests.gateway.test_gateway_kill import asked, history, told
 
 
 @contextmanager
