@@ -87,7 +87,7 @@ def _context() -> tuple[Part, ...]:
     """What is piped in beside a question: text as it is, or an image, or a PDF."""
     data = standardinput.offered()
     if data is None:
-        output.note(
+        output.warn(
             f"nothing came on standard input within {standardinput.GRACE:g} s, so it is not part of the question "
             "(to wait for it: -f -)"
         )

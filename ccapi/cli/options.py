@@ -138,5 +138,5 @@ class OptionalLanguage(OptionalValue):
     default = ""
 
     def is_value(self, following: str, others: int) -> bool:
-        """A language is one word, and something must be left that is the question: `ask -x rust "How do I ...?"`."""
-        return others > 0 and _LANGUAGE.fullmatch(following) is not None
+        """A language is one word, or "" for any; something must be left that is the question: `-x rust "How do I?"`."""
+        return others > 0 and (not following or _LANGUAGE.fullmatch(following) is not None)

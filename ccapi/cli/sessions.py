@@ -86,7 +86,10 @@ def show(
     if last == (session is not None):
         raise UsageError("Name one session, or --last", hint=sessions.LIST)
     settings = _settings(port)
-    session_id = sessions.resolve(settings, session) if session else sessions.last(settings, context.directory())
+    if session is None:
+        session_id = sessions.last(settings, context.directory())
+    else:
+        session_id = sessions.resolve(settings, session)
     document = sessions.document(settings, session_id)
     turns = list(itemevents.turns(document["items"]))
     if as_json:
@@ -214,10 +217,11 @@ def _show(turn: Turn, *, full: bool, thinking: bool) -> None:
 
 
 def _quoted(asked: Iterable[Item]) -> str:
-    """What was asked as a Markdown quote; dim on a terminal, and clean of what would command it."""
-    text = "\n".join(_part(part) for part in asked)
-    text = output.printable(text) if output.on_screen() else text
-    return "\n".join(output.tinted(f"> {line}".rstrip(), "2") for line in text.split("\n"))
+    """What was asked as a Markdown quote; dim where the answer is rendered, and clean of what commands a terminal."""
+    lines = [f"> {line}".rstrip() for part in asked for line in _part(part).split("\n")]
+    if not output.on_screen():
+        return "\n".join(lines)
+    return "\n".join(output.tinted(output.printable(line), "2") for line in lines)
 
 
 def _part(part: Item) -> str:

@@ -28,7 +28,7 @@ def from_file(path: str) -> Part:
 
     Raises `UsageError`, which names the file.
     """
-    return from_bytes(read(path), path, shown=_shown(path))
+    return from_bytes(read(path), legible(path), shown=_shown(path))
 
 
 def from_bytes(data: bytes, name: str, *, shown: str | None = None) -> Part:
@@ -81,12 +81,19 @@ def check(parts: Sequence[Part], most: int) -> None:
         raise UsageError(f"all of it together is {_mb(size)} in a request, which may have {_mb(most)}")
 
 
+def legible(path: str) -> str:
+    """A name that was given on the command line, as text: what is no letter in it is U+FFFD."""
+    name = os.fsencode(path).decode("utf-8", "replace")
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in name)
+
+
 def read(path: str) -> bytes:
     """The bytes of a file that a person named, `~` included; of a large one as many as show that it is too large.
 
     Raises `UsageError`.
     """
     file = Path(os.path.expanduser(path))  # noqa: PTH111 -- the method raises for a user who is not there
+    path = legible(path)
     try:
         _refuse_what_has_no_end(file.stat().st_mode, path)
         with file.open("rb") as opened:
@@ -107,8 +114,7 @@ def _refuse_what_has_no_end(mode: int, path: str) -> None:
 
 def _shown(path: str) -> str:
     """The name that the model is told: as it was typed, but no more of this machine's directories than that takes."""
-    name = os.fsencode(path).decode("utf-8", "replace")
-    name = "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in name)
+    name = legible(path)
     shown = Path(os.path.expanduser(name))  # noqa: PTH111 -- as above
     if not shown.is_absolute() or name.startswith(("/dev/", "/proc/")):
         return name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from cProfile import Profile
 
 import pytest
 from hypothesis import given, settings
@@ -52,6 +53,15 @@ def test_code_is_not_changed(code: str) -> None:
     assert code_blocks(f"Here:\n\n```x\n{code}\n```\n") == [CodeBlock("x", f"{code}\n")]
 
 
+def test_what_is_in_a_line_is_not_looked_at() -> None:
+    """Only blocks count: an answer of many links takes no longer than one of as many letters."""
+    code_blocks("")  # imports come with the first one
+    links = 10_000
+    profile = Profile()
+    profile.runcall(code_blocks, "[a](b) " * links)
+    assert sum(entry.callcount for entry in profile.getstats()) < links
+
+
 def test_a_letter_may_come_in_halves() -> None:
     """Put together they are one; a half that stays alone is none, and no address with it is a reason to fail."""
     assert code_blocks("[a](\ud83d\ude00)\n\n```x\n\ud83d\ude00\ud83d\n```\n") == [CodeBlock("x", "😀\ufffd\n")]
@@ -89,6 +99,7 @@ def test_different_languages(one: str, other: str) -> None:
         (["q", "-x", "PY"], "print(1)\n\nprint(3)\n"),
         (["-xpython3", "q"], "print(1)\n\nprint(3)\n"),
         (["--extract=bash", "q"], "echo 2\n"),
+        (["-x", "", "q"], "print(1)\n\necho 2\n\nprint(3)\n"),
         (["-x", "two words?"], "print(1)\n\necho 2\n\nprint(3)\n"),
         (["-x", "-m", "opus", "q"], "print(1)\n\necho 2\n\nprint(3)\n"),
         (["-x", "--", "q"], "print(1)\n\necho 2\n\nprint(3)\n"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import array
 import base64
 import fcntl
+import json
 import os
 import re
 import select
@@ -29,7 +30,7 @@ from tests.gateway.harness import gateway
 from tests.oauth.proxyprocess import until
 
 PDF = b"%PDF-1.4\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj 2 0 obj<</Type/Pages/Kids[]/Count 0>>endobj\n%%EOF\n"
-NOTE = "nothing came on standard input within 2 s, so it is not part of the question (to wait for it: -f -)\n"
+LATE = "nothing came on standard input within 2 s, so it is not part of the question (to wait for it: -f -)"
 
 
 def png() -> bytes:
@@ -193,8 +194,20 @@ def test_silence_is_not_waited_for(cli: Cli, fake: FakeGateway, kind: str) -> No
     reading, writing = os.pipe()
     with ours, theirs, os.fdopen(reading, "rb") as pipe, os.fdopen(writing, "wb"):
         with asking(cli, fake, "hello", stdin=pipe if kind == "pipe" else theirs.fileno()) as process:
-            assert answered(process, fake) == NOTE
+            assert answered(process, fake) == f"warning: {LATE}\n"
         assert texts(fake) == ["hello"]
+
+
+@pytest.mark.parametrize("option", ["--quiet", "--json"])
+def test_a_program_is_told_that_it_came_too_late(cli: Cli, fake: FakeGateway, option: str) -> None:
+    """The question went out without it: a warning, which --quiet does not silence, and which JSON has as well."""
+    with asking(cli, fake, "hello", option, stdin=subprocess.PIPE) as process:
+        fake.answer("Aha.")
+        assert process.wait(DEADLINE) == 0
+        stdout, stderr = process.communicate(timeout=DEADLINE)
+    assert stderr.decode() == f"warning: {LATE}\n"
+    if option == "--json":
+        assert json.loads(stdout)["warnings"] == [LATE]
 
 
 def test_what_has_begun_is_read_to_its_end(cli: Cli, fake: FakeGateway) -> None:
@@ -391,6 +404,14 @@ def test_a_name_that_is_no_text(cli: Cli, fake: FakeGateway) -> None:
     with running(cli, line, stdin=subprocess.DEVNULL) as process:
         assert answered(process, fake) == ""
     assert texts(fake)[1].startswith("`` a\ufffdb\ufffd[31m`\ufffd.txt ``:\n\n")
+
+
+@pytest.mark.parametrize("option", ["-f", "--schema"])
+def test_a_wrong_name_that_is_no_text(cli: Cli, option: str) -> None:
+    """What is no letter in it is shown as that, not in Python's spelling."""
+    line = [*map(os.fsencode, command("ask", "look", option)), b"\xff.txt"]
+    done = subprocess.run(line, env=cli.environ, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    assert (done.returncode, done.stderr.decode()) == (2, "error: there is no file \ufffd.txt\n")
 
 
 def test_which_image_is_which(cli: Cli, fake: FakeGateway) -> None:

@@ -165,9 +165,10 @@ def test_all_of_an_answer(cli: Cli, fake: FakeGateway, form: str) -> None:
     assert (second["output"], second["is_error"]) == ("no b", True)
 
 
-def test_the_transcript_is_the_one_that_was_asked_for(cli: Cli, fake: FakeGateway) -> None:
+@BOTH
+def test_the_transcript_is_the_one_that_was_asked_for(cli: Cli, fake: FakeGateway, form: str) -> None:
     """`text` is the last text in any case."""
-    found = document(ask(cli, fake, run(*STEPS), "--json", "--transcript", "text", "hello").stdout)["data"]
+    found = result(ask(cli, fake, run(*STEPS), form, "--transcript", "text", "hello").stdout)["data"]
     assert found["transcript"] == "I look.\n\n---\n\nI look.\n\n---\n\nThere is a.txt."
     assert found["text"] == "There is a.txt."
 

@@ -226,11 +226,12 @@ def test_a_session_is_shown(person: Person) -> None:
 
 
 def test_what_ask_gave_is_what_is_shown(person: Person) -> None:
-    """Byte for byte, and the session is this directory's last one."""
+    """Byte for byte, also where colours are asked for, and the session is this directory's last one."""
     asked = person.run("ask", "count, please")
     assert asked.returncode == 0, asked.stderr
     for name in ("-c", "--last", person.ids()[0]):
         assert person.run("sessions", "show", name).stdout == f"> count, please\n\n{asked.stdout}"
+    assert person.run("--color", "always", "sessions", "show", "-c").stdout == f"> count, please\n\n{asked.stdout}"
 
 
 def test_ask_goes_on_with_a_session(person: Person) -> None:
@@ -285,6 +286,14 @@ def test_no_last_session(person: Person) -> None:
     done = person.run("sessions", "show", "-c")
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("error: There is no session of this directory")
+
+
+def test_an_empty_id_is_not_the_last_session(person: Person) -> None:
+    """A script's variable that is not set shows nothing by mistake."""
+    assert person.run("ask", "hello").returncode == 0
+    done = person.run("sessions", "show", "")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: The session's id is empty")
 
 
 @pytest.mark.parametrize("command", [["show"], ["rm", "--yes"]])

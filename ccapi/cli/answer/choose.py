@@ -88,9 +88,10 @@ class Wanted:
             return ExtractView(self.transcript, self.language, write)
         from ccapi.cli.answer import programs
 
-        if self.form == "json":
-            return programs.JsonView(self.transcript, summary, write)
-        return programs.EventsView(summary, write) if self.form == "events" else programs.StructuredView(summary, write)
+        if self.form == "structured":
+            return programs.StructuredView(summary, write)
+        kind = programs.JsonView if self.form == "json" else programs.EventsView
+        return kind(self.transcript, summary, write)
 
 
 def screen(stream: TextIO, *, show: Show, full: bool = False, thinking: bool = False, timed: bool = True) -> View:

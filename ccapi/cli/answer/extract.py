@@ -74,7 +74,8 @@ def code_blocks(text: str) -> list[CodeBlock]:
 
     # Halves of surrogate pairs that came in two pieces are one letter, and others none: markdown-it would fail on them.
     text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    tokens = MarkdownIt("commonmark").parse(text)
+    # Only the blocks: of many links, the rest would take seconds.
+    tokens = MarkdownIt("commonmark").disable("inline").parse(text)
     return [CodeBlock(named(token.info), _ended(token.content)) for token in tokens if token.type == "fence"]
 
 

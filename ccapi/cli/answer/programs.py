@@ -115,9 +115,6 @@ class JsonView(DataView):
 class EventsView(JsonView):
     """Writes a line for each event at once, and as the last one what `JsonView` has as its document."""
 
-    def __init__(self, summary: Summary, write: Write) -> None:
-        super().__init__("full", summary, write)
-
     def feed(self, event: RunEvent) -> None:
         super().feed(event)
         self._put(output.json_line({"type": _NAMES[type(event)], **_fields(event)}))
