@@ -281,7 +281,7 @@ def test_what_happens_in_the_background_is_part_of_the_answer(start: Start, tmp_
         text = "Starting it."
         [[turn.step]]
         tool = "Bash"
-        input.command = "for i in 1 2; do sleep 1; done; echo over"
+        input.command = "until [ -e over ]; do sleep 0.1; done; echo over"
         input.run_in_background = true
         [[turn]]
         when.attempt = 1
@@ -293,7 +293,11 @@ def test_what_happens_in_the_background_is_part_of_the_answer(start: Start, tmp_
         text = "It is over."
     """
     running = start(scenario(tmp_path, turns), heartbeat=0.5)
-    segments = running.stream("start").content.split(SEPARATOR)
+    with running.streaming("start") as answers:
+        next(answer for answer in answers if "It runs." in answer.content)
+        (running.workspace / "over").touch()  # not before: the CLI would say so in the same turn
+        *_, answer = answers
+    segments = answer.content.split(SEPARATOR)
     assert segments[0].startswith("Starting it.")
     assert segments[-2:] == ["It runs.", "It is over."]
     assert running.model
