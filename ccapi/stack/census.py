@@ -86,11 +86,17 @@ class Census(Engine):
         with self._mapped():
             self._api.remove_volume(volume)
 
+    def is_used_by_others(self, volume: str) -> bool:
+        """Whether somebody else has a container with it. (One that is only being made is not seen, whosever it is.)"""
+        with self._mapped():
+            found = self._api.containers(all=True, filters={"volume": volume})
+        return any(one["Labels"].get(spec.LABEL) != self.stack for one in found)
+
     def remove_images(self) -> list[str]:
         """Remove what `up` built, for whatever stack; what a container uses stays. The names of those that went."""
-        before = [image.name for image in self.images()]
+        before = self.image_names()
         self.remove_old_images(keep="")
-        left = {image.name for image in self.images()}
+        left = self.image_names()
         return [name for name in before if name not in left]
 
     def alone(self) -> bool:

@@ -305,6 +305,11 @@ class Engine:
             Image(name, image["Size"], image["Id"] in used) for image in found for name in _ours(image, keep="")[:1]
         ]
 
+    def image_names(self) -> list[str]:
+        """All that those have: one that was built twice, and came out the same, has two."""
+        with self._mapped():
+            return [name for image in self._api.images(filters=_OWN_IMAGES) for name in _ours(image, keep="")]
+
     def strays(self) -> list[Stray]:
         """Containers with our label and another name, and networks whose stack has no container.
 
@@ -360,8 +365,12 @@ class Engine:
 
         removed = 0
         with self._mapped():
+            # Of an image with several names Docker would take any of them, also that by which a container has it.
+            used = {found["Image"] for found in self._api.containers(all=True)}
             for image in self._api.images(filters=_OWN_IMAGES):
                 for reference in _ours(image, keep):
+                    if reference in used:
+                        continue
                     with suppress(APIError):
                         self._api.remove_image(reference)
                         removed += 1

@@ -13,7 +13,7 @@ from ccapi.stack.engine import Volume
 from ccapi.stack.lifecycle import Host, locked
 from ccapi.stack.progress import Progress, Report
 
-_LATE, _POLL = 3.0, 0.2  # seconds
+_LATE, _POLL = 15.0, 0.2  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,7 @@ def _remove_volumes(engine: Census, losses: Losses) -> None:
             for volume in engine.volumes():
                 engine.remove_volume(volume.name)
         except StackFailed:
-            if time.monotonic() > deadline:
+            if time.monotonic() > deadline or any(engine.is_used_by_others(one.name) for one in engine.volumes()):
                 raise
             time.sleep(_POLL)
             for name in engine.containers():

@@ -140,6 +140,22 @@ def test_images_go_with_rmi(running: Project) -> None:
         docker("rmi", "ccapi-test-base:1")
 
 
+def test_an_image_that_came_out_the_same_as_anothers(running: Project) -> None:
+    """It has two names then: the one by which somebody has a container stays, whichever comes first."""
+    theirs, *ours = [f"claude-code-api:{letter * 12}" for letter in "5af"]
+    for name in (theirs, *ours):
+        docker("tag", running.image(), name)
+    docker("create", "--name=ccapi-test-user", theirs)
+    try:
+        removed = down(running, "--rmi")["removed_images"]
+        assert set(ours) <= set(removed)
+        assert theirs not in removed
+        assert docker("images", "--quiet", theirs) != ""
+    finally:
+        docker("rm", "--force", "ccapi-test-user")
+        docker("rmi", theirs, *ours, check=False)
+
+
 def test_what_others_added_stays_until_it_is_asked_for(running: Project) -> None:
     """Their container is named, with the way out, and the network that it is on stays with it."""
     with stranger(running) as name:

@@ -15,6 +15,7 @@ import pytest
 
 from tests.cli.readme import Page
 from tests.cli.support import ROOT, Cli, free_port, on_terminal
+from tests.gateway.harness import await_that
 from tests.stack.exportedfolder import CADDY, OPEN_WEBUI, Folder, clean, make_images
 from tests.stack.project import Project, project
 from tests.stack.support import BUILD_DEADLINE, docker, inspect
@@ -357,16 +358,19 @@ def with_overlays(walk: Walk, tmp_path: Path) -> None:
     )  # fmt: skip
     copy, *swap, up = walk.below("Another version")[:6]
     walk.run(copy, *swap, up)
+    # Compose waits for the gateway's health; Caddy and Open WebUI have none, and take a moment.
+    certificate = ("exec", "-T", "caddy", "cat", "/data/caddy/pki/authorities/local/root.crt")
+    await_that(lambda: "END CERTIFICATE" in walk.folder.compose(*certificate, check=False), "Caddy's authority")
     walk.run("docker compose cp caddy:/data/caddy/pki/authorities/local/root.crt caddy-root.crt")
+    trust = ("--cacert", "caddy-root.crt")
+    site, chat = f"https://localhost:{walk.ports['443']}", f"chat.localhost:{walk.ports['443']}"
+    to_chat = (*trust, "--resolve", f"{chat}:127.0.0.1")
+    await_that(lambda: walk.status(f"{site}/v1/models", *trust) == "401", "Caddy")
+    await_that(lambda: walk.status(f"https://{chat}/health", *to_chat) == "200", "Open WebUI")
     (models,) = walk.run('curl --cacert caddy-root.crt https://localhost/v1/models -H "Authorization: Bearer $KEY"')
     assert "sonnet" in models
-    trust = ("--cacert", "caddy-root.crt")
-    site = f"https://localhost:{walk.ports['443']}"
-    assert walk.status(f"{site}/v1/models", *trust) == "401"
     assert walk.status(f"{site}/internal/v1/logins", *trust) == "404"
     assert walk.status(f"http://localhost:{walk.ports['8000']}/v1/models") == "401"
-    chat = f"chat.localhost:{walk.ports['443']}"
-    assert walk.status(f"https://{chat}/health", *trust, "--resolve", f"{chat}:127.0.0.1") == "200"
     assert walk.status(f"http://localhost:{walk.ports['3000']}/health") == "200"
     ports = inspect(NAMED)["NetworkSettings"]["Ports"]
     assert [port["HostIp"] for port in ports["8000/tcp"]] == ["127.0.0.1"]
