@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ccapi.cli.pipe import Pipe
 from ccapi.errors import UsageError
 
 if TYPE_CHECKING:
@@ -20,13 +21,13 @@ class Mode:
     given. `debug`: the traceback of a failure is wanted. `no_input`: nobody is to be asked. `color`: auto, always or
     never. `port`: of the gateway that is asked, if --port was given. `json`: standard output is for a program;
     `stream`: in lines of JSON. `command`: what was called, such as `auth status`. `warnings`: what was warned of so
-    far. `data`: what the command has found, if it fails after all. `sink`: where JSON is written to instead of standard
-    output.
+    far. `data`: what the command has found, if it fails after all. `pipe`: to who reads standard output. `sink`: where
+    JSON is written to instead.
     """
 
     __slots__ = (
-        "color", "command", "config", "data", "debug", "json", "no_input", "port", "project", "quiet", "sink",
-        "stream", "verbose", "warnings",
+        "color", "command", "config", "data", "debug", "json", "no_input", "pipe", "port", "project", "quiet",
+        "sink", "stream", "verbose", "warnings",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -47,6 +48,7 @@ class Mode:
         self.command = ""
         self.warnings: list[str] = []
         self.data: Any = None
+        self.pipe = Pipe()
         self.sink: Callable[[str], None] | None = None
 
 

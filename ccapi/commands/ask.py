@@ -38,8 +38,8 @@ class View(AbstractContextManager["View"], Protocol):
     def tick(self) -> None:
         """Nothing came for a moment."""
 
-    def close(self) -> None:
-        """Nothing will come any more; may be called twice."""
+    def close(self, *, patient: bool = True) -> None:
+        """Nothing will come any more; may be called twice. Not `patient`: no slow reader is waited for."""
 
 
 @dataclass(slots=True)
@@ -116,9 +116,10 @@ def ask(
         try:
             _follow(answer, view, summary)
             _check(question, summary)
-        except BaseException:
+        except BaseException as end:
             summary.stop()
-            view.close()  # what has come is there to be read, while the run is ended on the server
+            # What has come is there to be read, while the run is ended on the server.
+            view.close(patient=isinstance(end, Exception))
             raise
         summary.stop()
     return summary

@@ -132,9 +132,9 @@ class Together:
         self._seen.tick()
         self._data.tick()
 
-    def close(self) -> None:
-        self._seen.close()
-        self._data.close()
+    def close(self, *, patient: bool = True) -> None:
+        self._seen.close(patient=patient)
+        self._data.close(patient=patient)
 
 
 def _is_file(stream: TextIO | None) -> bool:

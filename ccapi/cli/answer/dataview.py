@@ -31,6 +31,7 @@ class DataView:
             if error is None:
                 self._finished()
             else:
+                self._wait_for_reader(patient=isinstance(error, Exception))
                 self._failed(error)
         finally:
             if isinstance(self._write, FileWriter):
@@ -42,8 +43,14 @@ class DataView:
     def tick(self) -> None:
         """A program is not told how time goes by."""
 
-    def close(self) -> None:
+    def close(self, *, patient: bool = True) -> None:
         """Nothing will come any more."""
+        self._wait_for_reader(patient=patient)
+
+    def _wait_for_reader(self, *, patient: bool) -> None:
+        if not patient:
+            hurry = self._write.hurry if isinstance(self._write, FileWriter) else output.hurry
+            hurry()
 
     def _finished(self) -> None:
         """The run came to its end."""

@@ -2,28 +2,54 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
+import time
 from pathlib import Path
 
+from ccapi.cli import output
+from ccapi.cli.pipe import Pipe
 from ccapi.errors import OutputFailed, UsageError
 
 _NEW = 0o666  # what the umask leaves of it, as with `> FILE`
+_POLL = 0.1  # seconds
 
 
 def opened(path: Path) -> FileWriter:
-    """A file that can be written to, as far as can be told without touching it. Raises `UsageError`."""
+    """A file that can be written to, as far as can be told without touching it. Raises `UsageError`.
+
+    A named pipe is opened: as in a shell, nothing begins before it has a reader.
+    """
     problem = _problem(path)
     if problem:
         raise UsageError(f"-o {path}: {problem}")
-    return FileWriter(path)
+    return FileWriter(path, _with_reader(path) if path.is_fifo() else None)
+
+
+def _with_reader(path: Path) -> int:
+    """The named pipe, once it is being read. Waits in sleep, as a signal does not end `open`."""
+    waited = False
+    while True:
+        try:
+            file = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError as error:
+            if error.errno != errno.ENXIO:
+                raise UsageError(f"-o {path}: {error.strerror}") from None
+        else:
+            os.set_blocking(file, True)
+            return file
+        if not waited:
+            output.note(output.printable(f"Waiting for a program that reads {path}"))
+            waited = True
+        time.sleep(_POLL)
 
 
 def _problem(path: Path) -> str | None:
     try:
         kind = path.stat().st_mode
     except FileNotFoundError:
-        directory = path.parent
+        directory = Path(os.path.realpath(path)).parent  # of what a link leads to
         if not directory.is_dir():
             return f"there is no directory {directory}"
         return None if os.access(directory, os.W_OK | os.X_OK) else f"nothing can be written into {directory}"
@@ -37,22 +63,26 @@ def _problem(path: Path) -> str | None:
 class FileWriter:
     """Writes at once, so that the file can be followed. What was in it stays until there is something to write."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, file: int | None = None) -> None:
+        """`file`: the path's descriptor, if it is open already."""
         self._path = path
-        self._file: int | None = None
-        self._began = False
+        self._file = file
+        self._began = self._kept = file is not None  # the reader of a named pipe would take a gap for the end
+        self._pipe = Pipe()
 
     def __call__(self, text: str) -> None:
         """As UTF-8, as in a pipe. Raises `OutputFailed`."""
         data = text.encode("utf-8", "backslashreplace")
         try:
-            file = self._open()
-            while data:
-                data = data[os.write(file, data) :]
+            self._pipe.write(self._open(), data)
         except BrokenPipeError:
             raise  # a named pipe whose reader left, as with standard output
         except OSError as error:
             raise self._failure(error) from None
+
+    def hurry(self) -> None:
+        """See `Pipe`."""
+        self._pipe.hurry()
 
     @property
     def on_screen(self) -> bool:
@@ -64,12 +94,13 @@ class FileWriter:
 
     def close(self) -> None:
         """It may be written to again all the same, and then goes on. Raises `OutputFailed`."""
+        if self._file is None or self._kept:
+            return
         file, self._file = self._file, None
-        if file is not None:
-            try:
-                os.close(file)
-            except OSError as error:  # a file system that only now finds that it is full
-                raise self._failure(error) from None
+        try:
+            os.close(file)
+        except OSError as error:  # a file system that only now finds that it is full
+            raise self._failure(error) from None
 
     def _open(self) -> int:
         if self._file is None:

@@ -21,8 +21,9 @@ class PlainView(DataView):
             self._ended = text.endswith("\n")
             self._put(text)
 
-    def close(self) -> None:
+    def close(self, *, patient: bool = True) -> None:
         """What the transcript still holds back: the last text, the result of a tool that waits for its turn."""
+        super().close(patient=patient)
         self.feed(RunFailed(Interrupted("interrupted")))
 
     def _finished(self) -> None:

@@ -60,7 +60,8 @@ class JsonView(DataView):
         self._text.append(self._final.feed(event))
         self._tools.feed(event)
 
-    def close(self) -> None:
+    def close(self, *, patient: bool = True) -> None:
+        super().close(patient=patient)
         JsonView.feed(self, RunFailed(Interrupted("interrupted")))  # what the transcripts still hold back
 
     def _finished(self) -> None:

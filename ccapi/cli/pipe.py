@@ -1,0 +1,40 @@
+"""Writes to a program that reads, and that may take its time.
+
+Nothing is left in the buffers of Python's streams, which are written once more at the exit, however long that takes.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import time
+
+_CHUNK = getattr(select, "PIPE_BUF", 512)  # bytes that a pipe takes at once if it takes any
+PATIENCE = 2.0  # seconds
+
+
+class Pipe:
+    """A signal is heeded while the reader is waited for; what it did not take by then comes before all else."""
+
+    def __init__(self) -> None:
+        self._rest = memoryview(b"")
+        self._deadline: float | None = None
+
+    def hurry(self) -> None:
+        """From now on wait `PATIENCE` seconds in all: who ends a command does not wait for another one's reader."""
+        if self._deadline is None:
+            self._deadline = time.monotonic() + PATIENCE
+
+    def write(self, descriptor: int, data: bytes) -> None:
+        """All of it, or nothing any more once the patience has come to its end. Raises `OSError`."""
+        self._rest = memoryview(bytes(self._rest) + data)
+        ready = select.poll()
+        ready.register(descriptor, select.POLLOUT)
+        while self._rest and ready.poll(self._left()):
+            self._rest = self._rest[os.write(descriptor, self._rest[:_CHUNK]) :]
+        if self._rest:
+            self._deadline = 0.0  # a gap would be no better
+
+    def _left(self) -> float | None:
+        """Milliseconds, None without end."""
+        return None if self._deadline is None else max(0.0, self._deadline - time.monotonic()) * 1000
