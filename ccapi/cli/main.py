@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 
 from ccapi import __version__
@@ -9,6 +10,8 @@ from ccapi import __version__
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command line and return the exit code."""
+    if argv is None and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # until it can be handled: see `boundary.end_in_order`
     args = sys.argv[1:] if argv is None else argv
     if args in (["--version"], ["-V"]) and _said_version():
         return 0

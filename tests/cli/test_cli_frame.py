@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import signal
 import socket
 import stat
 import subprocess
@@ -293,6 +294,29 @@ def test_an_interrupt_wherever_it_comes(tmp_path: Path) -> None:
     program = [sys.executable, "-m", "makes"]  # as `python -m ccapi`
     done = subprocess.run(program, cwd=tmp_path, env=clean_environ(tmp_path), capture_output=True, check=False)
     assert (done.returncode, done.stderr) == (130, b"")
+
+
+_TOO_EARLY = """
+import os, signal, sys
+from ccapi.cli import main
+
+class Finder:
+    def find_spec(self, name, path, target=None):
+        if name == "ccapi.cli.boundary":
+            os.kill(os.getpid(), signal.SIGINT)
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.meta_path.insert(0, Finder())
+main.main()
+"""
+
+
+def test_an_interrupt_before_there_is_a_command(tmp_path: Path) -> None:
+    """Nothing is there yet that could say it in a line: it ends as programs do that know nothing of signals."""
+    done = subprocess.run(
+        [sys.executable, "-c", _TOO_EARLY], env=clean_environ(tmp_path), capture_output=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (-signal.SIGINT, b"")
 
 
 # --- JSON
