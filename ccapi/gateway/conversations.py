@@ -35,6 +35,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import groupby
+from pathlib import Path
 
 from ccapi.agent.sessionfiles import SessionFiles
 from ccapi.errors import Busy, InvalidRequest, SessionNotFound
@@ -47,6 +48,7 @@ Waiting = Callable[[], Awaitable[None]]
 
 _MAX_WAITING = 64  # requests for one session
 _RETRY_AFTER = 10.0  # seconds
+_SILENT, _LOOKS = 0.5, 10  # seconds in which a transcript does not grow that nobody writes to; how often that is asked
 _GONE = "What was said in the session is gone, or could not be saved whole"
 _APART = "\n\n"  # between texts that were said one after the other
 # What Open WebUI keeps in an assistant's text for its own pages, and mostly leaves out when it sends the text back.
@@ -171,6 +173,19 @@ class Conversations:
         before = None if isinstance(plan, New) else plan.checkpoint
         return await asyncio.to_thread(self._files.end, session_id, before)
 
+    async def left(self, session_id: str, after: str | None) -> tuple[str | None, Path]:
+        """As `cut_off`, of a run behind the checkpoint `after` that its gateway did not outlive; and where it worked.
+
+        Its process was told to end then, and may still be writing down how far it got: that is waited for.
+        """
+        try:
+            await self._silence(session_id)
+            directory = await asyncio.to_thread(self._directory, session_id)
+        except OSError as error:
+            log.warning("the session %s cannot be read: %s", session_id, error.strerror or error)
+            return None, Path()
+        return await asyncio.to_thread(self._files.end, session_id, after), directory
+
     async def remember(self, plan: Plan, text: str, session_id: str, checkpoint: str, *, shown: bool = True) -> bool:
         """The client will tell what it told now, its question, and then `text` as the assistant's message.
 
@@ -199,6 +214,19 @@ class Conversations:
             return
         with self._claims.taken(session_id):
             yield True
+
+    async def _silence(self, session_id: str) -> None:
+        before = -1
+        for _ in range(_LOOKS):
+            size = await asyncio.to_thread(self._files.size, session_id)
+            if size in {0, before}:
+                break
+            before = size
+            await asyncio.sleep(_SILENT)
+
+    def _directory(self, session_id: str) -> Path:
+        entries = self._files.read(session_id)
+        return next((Path(entry["cwd"]) for entry in entries if isinstance(entry.get("cwd"), str)), Path())
 
     async def _settled(
         self,

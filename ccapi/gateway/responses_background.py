@@ -12,11 +12,10 @@ import logging
 import re
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 from ccapi.errors import CcapiError, GatewayStopping, InvalidRequest, StoreFailed
-from ccapi.gateway import responses_recording as recording
+from ccapi.gateway import responses_left
 from ccapi.gateway.responses_recording import Reader, Recorder
 from ccapi.gateway.responses_runs import Pending, ResponseRuns
 from ccapi.gateway.responses_stream import ResponseStream
@@ -25,16 +24,14 @@ from ccapi.gateway.security import log_detail
 from ccapi.gateway.store import StoredResponse
 from ccapi.redact import redact
 from ccapi.wire.events import Notice, RunFailed, RunFinished
-from ccapi.wire.responseitems import Object, error_object
-from ccapi.wire.responses import Encoder, sse
-from ccapi.wire.responsesdecoder import Decoder
+from ccapi.wire.responseitems import Object
+from ccapi.wire.responses import sse
 
 log = logging.getLogger(__name__)
 
 _LOOK = 0.2  # seconds: a run that is not admitted by then is queued, and its client told so
 _CLEAN_EVERY = 3600.0
 _END_GRACE = 2.0  # for runs whose processes were ended
-_ENDS = {"response.completed", "response.incomplete", "response.failed"}
 _SAFE = re.compile(r"[A-Za-z0-9_-]{1,100}")
 
 
@@ -46,7 +43,8 @@ class _Live:
         self.path = path
         self.encoder = pending.encoder()
         self.begun: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.cancelled = False  # a client wanted it
+        self.cancelled = False
+        self.abandoned: CcapiError | None = None  # why it was cancelled, if that was not a client's wish
         self.ended = False
         self.grown = asyncio.Event()  # replaced by a new one each time
         self.last: list[Object] = []  # the events of its end
@@ -74,13 +72,20 @@ class _Live:
         """Nobody reads along (any more): a client that wanted that may never come back."""
         after = self.pending.abandon_after
         if after is not None and not self._followers and not self.ended:
-            self._alone = asyncio.get_running_loop().call_later(after, self.cancel)
+            self._alone = asyncio.get_running_loop().call_later(after, self.abandon, after)
 
     def cancel(self) -> None:
         """As a client does. Once: what ends it must not be cancelled as well."""
         if self.task and not self.ended and not self.cancelled:
             self.cancelled = True
             self.task.cancel()
+
+    def abandon(self, after: float) -> None:
+        """Cancel it, and say why: who comes back later did not do it."""
+        if self.cancelled:
+            return
+        self.abandoned = CcapiError(f"The gateway ended the run, because nobody had listened to it for {after:g} s")
+        self.cancel()
 
     @property
     def document(self) -> Object:
@@ -136,8 +141,7 @@ class Backgrounds:
         except StoreFailed as error:
             log_detail(error)
             unfinished = []
-        for stored in unfinished:
-            await self._abandon(stored)
+        await asyncio.gather(*map(self._fail, unfinished))
         self._cleaning = asyncio.create_task(self._clean())
 
     async def close(self) -> None:
@@ -152,14 +156,9 @@ class Backgrounds:
             if slow:
                 await asyncio.wait(slow)
 
-    async def _abandon(self, stored: StoredResponse) -> None:
-        path = self._path(stored.id, stored.owner)
-        error = GatewayStopping("The gateway was stopped before the answer was complete")
-        document = {**stored.document, "status": "failed", "error": error_object(error)}
+    async def _fail(self, stored: StoredResponse) -> None:
         try:
-            if path.exists():
-                document = await asyncio.to_thread(_complete, path, dict(stored.document), error)
-            await self._runs.store.save_response(replace(stored, status=document["status"], document=document))
+            await responses_left.fail(stored, self._path(stored.id, stored.owner), self._runs.runs)
         except (CcapiError, OSError, ValueError, LookupError) as problem:
             log.warning("the response %s stays unfinished: %s", stored.id, problem)
 
@@ -244,7 +243,7 @@ class Backgrounds:
             await self._answer(live)
         except asyncio.CancelledError:
             stopped = GatewayStopping("The gateway was stopped before the answer was complete")
-            await self._finish(live, None if live.cancelled else stopped)
+            await self._finish(live, live.abandoned if live.cancelled else stopped)
         except CcapiError as error:
             await self._finish(live, error)
         except Exception:
@@ -298,7 +297,7 @@ class Backgrounds:
             log_detail(answer.end.error)
 
     async def _finish(self, live: _Live, error: CcapiError | None) -> None:
-        """The end of a run that broke off; `error` is None if a client wanted that."""
+        """The end of a run that broke off; `error` is None if a client wanted that, and nobody need be told why."""
         if live.ended:
             return
         if not live.begun.done():
@@ -311,6 +310,8 @@ class Backgrounds:
             log_detail(error)
         if not live.last:
             live.last = live.encoder.feed([RunFailed(error)]) if error else live.encoder.cancel()
+            if error is live.abandoned:
+                live.document["status"] = "cancelled"
         self._name_session(live)
         self._end(live, stored=await self._runs.save(live.pending, live.document, live.answer))
 
@@ -340,26 +341,6 @@ class Backgrounds:
         assert _SAFE.fullmatch(response_id)
         assert _SAFE.fullmatch(owner)
         return self._directory / owner / f"{response_id}.sse"
-
-
-def _complete(path: Path, document: Object, error: CcapiError) -> Object:
-    """Write the end of a stream that has none: the response that it ends in, with all that was said."""
-    number = recording.repair(path)
-    structured = document["text"]["format"]["type"] != "text"
-    encoder, decoder = Encoder({**document, "output": []}, structured=structured), Decoder()
-    for event in recording.events(path):
-        if event["type"] in _ENDS:  # all of it was said, but not stored
-            ended: Object = event["response"]
-            return ended
-        encoder.feed(decoder.feed(event))
-    encoder.resume(number)
-    last = encoder.feed([RunFailed(error)])
-    recorder = Recorder(path)
-    try:
-        recorder.write(sse(last))
-    finally:
-        recorder.close()
-    return encoder.response
 
 
 async def _set_within(event: asyncio.Event, seconds: float) -> bool:

@@ -227,7 +227,7 @@ class Runs:
         self.stopping = False
         self.on_refused: Callable[[], None] = lambda: None  # told when the sign-in was not accepted
         self.paid_by: Callable[[Billing], Billing] = lambda said: said  # by what the CLI said of it
-        self._workspaces = workspaces
+        self.workspaces = workspaces
         self._metrics = metrics
         self.allowed = allowed
         self._fetcher = fetcher
@@ -258,7 +258,7 @@ class Runs:
             raise GatewayStopping("The gateway is about to stop and takes no more questions", retry_after=5)
         question = policy.narrow(question, caller.policy, self.models, self.allowed, task=task)
         model = self.models.resolve(question.model)
-        name = question.workspace or self._workspaces.default
+        name = question.workspace or self.workspaces.default
         scope = Scope(caller.owner, name, question.user)
         planned = self.conversations.plan(question, scope, checkpoint=checkpoint, waiting=waiting, every=every)
         with self._metrics.run(api, id=answer_id) as observed:
@@ -267,7 +267,7 @@ class Runs:
                 observed.admitted()
                 if plan.workspace is not None:
                     scope = replace(scope, workspace=_permitted(plan.workspace, caller))
-                options = _options(question, model, self._workspaces.resolve(scope.workspace))
+                options = _options(question, model, self.workspaces.resolve(scope.workspace))
                 async with AsyncExitStack() as left, AsyncExitStack() as running:
 
                     async def begin(plan: Plan) -> Run:

@@ -51,6 +51,13 @@ class Workspaces:
             raise self._unusable(error) from error
         return self._root.resolve() / name
 
+    def name(self, directory: Path) -> str | None:
+        """Of the workspace that this is, as `resolve` says it; None if it is none."""
+        root = self._root.resolve()
+        if directory == root:
+            return ROOT
+        return directory.name if directory.parent == root and well_named(directory.name) else None
+
     def _make(self, name: str) -> None:
         # Through a descriptor of the root, so that both steps are about the same directory.
         root = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY)

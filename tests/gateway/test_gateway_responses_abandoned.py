@@ -7,19 +7,36 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from ccapi.wire.events import RunFailed
 from tests.gateway.conftest import Start
 from tests.gateway.harness import Gateway, await_that
 from tests.gateway.test_gateway_responses import events_of, get, post, reading
-from tests.gateway.test_gateway_responses_background import begin, long, over, status
+from tests.gateway.test_gateway_responses_background import begin, cancel, followed, long, over, status
+from tests.wire.test_wire_responses import check, decoded
 
 
 def test_a_response_that_nobody_follows_is_cancelled(start: Start) -> None:
-    """As a client would: nothing of the run is left."""
+    """As a client would: nothing of the run is left. Who comes back later is told that the gateway did it, and why."""
     running = start()
     long(running)
     response = begin(running, abandon_after=0.5)
-    assert over(running, response["id"])["status"] == "cancelled"
+    document = over(running, response["id"])
+    why = "The gateway ended the run, because nobody had listened to it for 0.5 s"
+    assert (document["status"], document["error"]["message"]) == ("cancelled", why)
+    check(events := followed(running, response["id"]))
+    assert events[-1]["response"] == document
+    (end,) = decoded(events)[-1:]
+    assert isinstance(end, RunFailed)
+    assert (end.error.code, end.error.message) == ("error", why)
     await_that(lambda: not running.processes(), "the end of the process")
+
+
+def test_a_client_that_cancels_it_knows_why(start: Start) -> None:
+    """No error is made up for it, also if that client would have been given up a moment later."""
+    running = start()
+    long(running)
+    response = cancel(running, begin(running, abandon_after=30)["id"])
+    assert (response["status"], response["error"]) == ("cancelled", None)
 
 
 def test_a_follower_keeps_it_and_may_come_back(start: Start) -> None:
