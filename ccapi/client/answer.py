@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import Any
 from urllib.parse import quote
 
@@ -14,7 +14,7 @@ from ccapi.client.endpoint import Endpoint
 from ccapi.client.question import BY_ITSELF
 from ccapi.client.stream import Clock, Exchange, Tick
 from ccapi.errors import CcapiError, GatewayProtocol, GatewaySilent, RunTimeout
-from ccapi.wire import envelope, sse
+from ccapi.wire import envelope, sse, typed
 from ccapi.wire.events import MessageStarted, Notice, RunEvent, RunFailed, RunFinished, RunStarted
 from ccapi.wire.responsesdecoder import Decoder
 
@@ -23,7 +23,8 @@ log = logging.getLogger(__name__)
 _CANCEL, _CANCEL_CONNECT = 4.0, 1.0  # seconds, for all of it, and of it for the connection; a second Ctrl-C is sooner
 _LONGEST_EVENT = 128 * 1024 * 1024  # bytes; the gateway reads no longer ones from Claude Code
 _LONGEST_REFUSAL = 1024 * 1024  # bytes
-_ENDED, _PERHAPS = "the run was ended", "the run may still go on"
+_ENDED, _OVER, _PERHAPS = "the run was ended", "the run had come to its end", "the run may still go on"
+_BY_THEMSELVES = {"completed", "incomplete", "failed"}  # how runs end that nobody has ended
 _TOLD = "the gateway was told to end the run, and does not answer"
 
 
@@ -66,11 +67,18 @@ class Answer:
 
     def __iter__(self) -> Iterator[RunEvent | Tick]:
         try:
-            for event in self._events():
-                yield event
-                self._clock.restart()
+            yield from self._paced(self._events())
         except stream.TimeUp:
-            raise self._overdue() from None
+            if (known := self.leave()) != _OVER:
+                raise self._overdue(known) from None
+            self._clock.forget()  # the run was in time: what took so long is the reading
+        if not self.ended:
+            yield from self._paced(self._rest())
+
+    def _paced(self, events: Iterator[RunEvent | Tick]) -> Iterator[RunEvent | Tick]:
+        for event in events:
+            yield event
+            self._clock.restart()
 
     def leave(self) -> str:
         """End the run, if it has not ended and it is known which one it is. Says in a few words how that went.
@@ -88,7 +96,7 @@ class Answer:
         except BaseException as error:
             error.add_note(f"{_PERHAPS}: {self._name}")
             raise
-        return how if how == _ENDED else f"{how}: {self._name}"
+        return how if how in {_ENDED, _OVER} else f"{how}: {self._name}"
 
     def _cancel(self) -> str:
         clock = Clock(timeout=_CANCEL)
@@ -101,23 +109,31 @@ class Answer:
             except (stream.StreamError, stream.TimeUp):
                 return _PERHAPS
             try:
-                status = stream.finish(exchange.head()).status
+                head, body = stream.finish(exchange.head()), stream.finish(exchange.whole(_LONGEST_EVENT))
             except (stream.Silent, stream.TimeUp):
                 return _TOLD
             except stream.StreamError:
-                status = 0
-        return _ENDED if 200 <= status < 300 else _PERHAPS
+                return _PERHAPS
+        if not 200 <= head.status < 300:
+            return _PERHAPS
+        with suppress(CcapiError, LookupError, TypeError):
+            return _OVER if _json(body)["status"] in _BY_THEMSELVES else _ENDED
+        return _ENDED
 
     # --- what comes
 
     def _events(self) -> Iterator[RunEvent | Tick]:
-        broke: stream.StreamError | None = None
         try:
             yield from self._accepted()
         except stream.StreamError as error:
-            self._refused = isinstance(error, stream.NotHttp)
+            self._refused = self._refused or isinstance(error, stream.NotHttp)
             raise self._endpoint.failure(error) from None
+        yield from self._followed()
+
+    def _followed(self) -> Iterator[RunEvent | Tick]:
+        """To the end of the run, over as many connections as it takes."""
         while True:
+            broke: stream.StreamError | None = None
             try:
                 yield from self._received()
             except stream.StreamError as error:
@@ -132,7 +148,11 @@ class Answer:
                 what = "The gateway is silent" if isinstance(broke, stream.Silent) else "The connection broke"
                 yield Notice("connection", f"{what}; the answer is asked for from there on")
             yield from self._resume(broke)
-            broke = None
+
+    def _rest(self) -> Iterator[RunEvent | Tick]:
+        """What a run that is over had still to say when its connection was left."""
+        yield from self._resume(None)
+        yield from self._followed()
 
     def _accepted(self) -> Iterator[Tick]:
         """Returns at the beginning of a streamed answer. Raises what is said in its place."""
@@ -147,15 +167,7 @@ class Answer:
         self.session_id = head.headers.get("x-session-id", self.session_id)
 
     def _refusal(self) -> Generator[Tick, None, CcapiError]:
-        body = b""
-        for piece in self._exchange.body():
-            if isinstance(piece, Tick):
-                yield piece
-                continue
-            body += piece
-            if len(body) > _LONGEST_REFUSAL:
-                break
-        return self._endpoint.refusal(body)
+        return self._endpoint.refusal((yield from self._exchange.whole(_LONGEST_REFUSAL)))
 
     def _received(self) -> Iterator[RunEvent | Tick]:
         """What one connection brings, up to the end of it or of the run."""
@@ -180,7 +192,13 @@ class Answer:
             self._error = envelope.load(event.get("ccapi") or {"error": event})
             if "sequence_number" not in event:
                 return []
-        known, decoded = self._decoder.sequence_number, self._decoder.feed(event)
+        known = self._decoder.sequence_number
+        try:
+            if "response" in event:
+                typed.text(event["response"], "id")  # first: the decoder keeps it
+            decoded = [typed.checked(one) for one in self._decoder.feed(event)]
+        except (LookupError, ValueError, TypeError, RecursionError):
+            raise GatewayProtocol("The gateway sent an event in a form that ccapi does not know") from None
         if self._decoder.sequence_number != known + 1:
             raise GatewayProtocol("The gateway left out a part of the answer, or sent it twice")
         self._attempts = 0
@@ -223,9 +241,8 @@ class Answer:
         message = f"The answer cannot be resumed: {problem.message}"
         return type(problem)(message, hint="\n".join([*self._ways_on(), *filter(None, [problem.hint])]) or None)
 
-    def _overdue(self) -> RunTimeout:
+    def _overdue(self, known: str) -> RunTimeout:
         message = f"The answer was not complete after {self._timeout:g} s"
-        known = self.leave()
         return RunTimeout(f"{message}; {known}" if known else message, hint="\n".join(self._ways_on()) or None)
 
     def _ways_on(self) -> list[str]:

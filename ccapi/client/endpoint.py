@@ -39,15 +39,7 @@ class Endpoint:
 
     def failure(self, error: stream.StreamError) -> CcapiError:
         """What went wrong on the way, as one of ours."""
-        match error:
-            case stream.Absent():
-                return SERVICE.absent(self._base_url)
-            case stream.Silent():
-                return self.silent()
-            case stream.NotHttp():
-                return self.foreign()
-            case _:
-                return SERVICE.broken(self._base_url, error)
+        return SERVICE.failure(self._base_url, error)
 
     def refusal(self, body: bytes) -> CcapiError:
         """What the envelope of a failed request says."""

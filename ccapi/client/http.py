@@ -1,39 +1,68 @@
-"""What the clients that use httpx share: one way to connect to a service of this machine, and JSON from it.
+"""JSON from a service of this machine: short requests, each on a connection of its own, and each bounded.
 
-Proxies of the environment are not used, and no redirect is followed: the services are on this machine.
+An answer has to be whole in a given time, and has a greatest size: who has the service's port may be another program,
+which says anything at all, and never stops.
 """
 
 from __future__ import annotations
 
-import ssl
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any
+import json
+import logging
+from collections.abc import Mapping
+from contextlib import closing
+from typing import Any, NamedTuple
+from urllib.parse import urlencode, urlsplit
 
-import httpx
-
+from ccapi.client import stream
 from ccapi.client.service import CONNECT, Service
+from ccapi.client.stream import Clock, Exchange, finish
 from ccapi.errors import CcapiError
 
+log = logging.getLogger(__name__)
 
-def connect(base_url: str, *, bearer: str | None, timeout: httpx.Timeout) -> httpx.Client:
-    """A client for one service. (The trust store would take long to load, and there is no TLS on loopback.)"""
-    headers = {"Authorization": f"Bearer {bearer}"} if bearer else {}
-    nobody = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    return httpx.Client(base_url=base_url, headers=headers, timeout=timeout, trust_env=False, verify=nobody)
+_MOST = 128 * 1024 * 1024  # bytes: a session is read from 32 MiB, which JSON may write several times as long
 
 
-@contextmanager
-def mapped(service: Service, base_url: str) -> Iterator[None]:
-    """Every exception of httpx as one of ours."""
-    try:
-        yield
-    except httpx.ConnectError:
-        raise service.absent(base_url) from None
-    except httpx.TimeoutException:
-        raise service.silent(base_url) from None
-    except httpx.HTTPError as error:
-        raise service.broken(base_url, error) from None
+class Response(NamedTuple):
+    status: int
+    body: bytes
+
+    def document(self) -> Any:
+        """Raises `ValueError` for what is no JSON."""
+        try:
+            return json.loads(self.body)
+        except RecursionError:
+            raise ValueError("too deep") from None
+
+
+def fetch(
+    service: Service,
+    base_url: str,
+    method: str,
+    target: str,
+    *,
+    timeout: float,
+    headers: Mapping[str, str] | None = None,
+    body: bytes = b"",
+) -> Response:
+    """The whole answer, after `timeout` seconds at the latest. Raises the failure of the service."""
+    request = stream.request(base_url, method, target, headers=headers or {}, body=body)
+    exchange = Exchange(request, Clock(timeout=timeout), silence=timeout, connect=min(timeout, CONNECT))
+    with closing(exchange):
+        try:
+            finish(exchange.send())
+            head = finish(exchange.head())
+            log.info('HTTP Request: %s "HTTP/1.1 %d"', request.name, head.status)
+            return Response(head.status, finish(exchange.whole(_MOST)))
+        except stream.TimeUp:
+            raise service.silent(base_url) from None
+        except stream.StreamError as error:
+            raise service.failure(base_url, error) from None
+
+
+def bearer(token: str | None) -> dict[str, str]:
+    """The header for a secret, or an API key, if there is one."""
+    return {"Authorization": f"Bearer {token}"} if token else {}
 
 
 class JsonClient:
@@ -43,18 +72,12 @@ class JsonClient:
     everything else that name is as good as any.
     """
 
-    def __init__(self, service: Service, base_url: str, bearer: str | None, *, timeout: float = CONNECT) -> None:
-        """`bearer`: the stack's secret, or an API key. `timeout` in seconds, for the connection and for an answer that
-        takes no time.
-        """
+    def __init__(self, service: Service, base_url: str, token: str | None, *, timeout: float = CONNECT) -> None:
+        """`token`: the stack's secret, or an API key. `timeout` in seconds, for a whole answer that takes no time."""
         self._service = service
         self._base_url = base_url
         self._timeout = timeout
-        self._http = connect(base_url, bearer=bearer, timeout=httpx.Timeout(timeout))
-        self._http.headers["Host"] = f"localhost:{self._http.base_url.port}"
-
-    def close(self) -> None:
-        self._http.close()
+        self._headers = {"Host": f"localhost:{urlsplit(base_url).port}", **bearer(token)}
 
     def call(
         self,
@@ -69,17 +92,20 @@ class JsonClient:
 
         Raises what the error envelope says, or the failure of the service.
         """
-        timeout = httpx.Timeout(self._timeout + patience, connect=self._timeout)
-        with mapped(self._service, self._base_url):
-            response = self._http.request(method, path, json=body, params=query, timeout=timeout)
-        if not response.is_success:
-            raise self._service.refusal(self._base_url, response.content)
-        if not response.content:
+        target = f"{path}?{urlencode(query)}" if query else path
+        headers, data = self._headers, b""
+        if body is not None:
+            headers, data = {**headers, "Content-Type": "application/json"}, json.dumps(body).encode()
+        timeout = self._timeout + patience
+        response = fetch(self._service, self._base_url, method, target, timeout=timeout, headers=headers, body=data)
+        if not 200 <= response.status < 300:
+            raise self._service.refusal(self._base_url, response.body)
+        if not response.body:
             return None
         try:
-            return response.json()
+            return response.document()
         except ValueError:
-            raise self._service.foreign(self._base_url) from None
+            raise self.foreign() from None
 
     def foreign(self) -> CcapiError:
         """The failure for an answer that is JSON, but not what was asked for."""

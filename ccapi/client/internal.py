@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from types import TracebackType
 from typing import Any, Self, get_args
 
 from ccapi.client.endpoint import SERVICE
@@ -28,8 +27,8 @@ class InternalClient:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._api.close()
+    def __exit__(self, *_: object) -> None:
+        """Nothing is open between two requests."""
 
     def check(self) -> None:
         """Whether it answers, and knows the secret: raises if not."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Any, Literal, Self, cast, get_args
 from urllib.parse import quote
 
@@ -58,8 +57,8 @@ class ProxyClient:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._api.close()
+    def __exit__(self, *_: object) -> None:
+        """Nothing is open between two requests."""
 
     def register(self, authorization_url: str, *, expires_in: float, callback_port: int | None = None) -> Session:
         """Have the proxy listen for the callback of this login. `expires_in` is in seconds."""

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from typing import NamedTuple
 
+from ccapi.client import stream
 from ccapi.errors import CcapiError, GatewayProtocol
 
 CONNECT = 5.0  # seconds
@@ -18,6 +19,18 @@ class Service(NamedTuple):
     silent: Callable[[str], CcapiError]
     foreign: Callable[[str], CcapiError]  # something else has its port
     broken: Callable[[str, Exception], CcapiError]
+
+    def failure(self, base_url: str, error: stream.StreamError) -> CcapiError:
+        """What went wrong on the way."""
+        match error:
+            case stream.Absent():
+                return self.absent(base_url)
+            case stream.Silent():
+                return self.silent(base_url)
+            case stream.NotHttp():
+                return self.foreign(base_url)
+            case _:
+                return self.broken(base_url, error)
 
     def refusal(self, base_url: str, body: bytes) -> CcapiError:
         """What the envelope of a failed request says."""

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
-from types import TracebackType
+from dataclasses import dataclass
 from typing import Any, Self
 from urllib.parse import quote
 
 from ccapi.client.endpoint import NEW_KEY, SERVICE
 from ccapi.client.http import JsonClient
 from ccapi.errors import KeyInvalid
+from ccapi.wire.typed import count, number, text
 
 PAGE = 100  # sessions; more are not given at once
 _PATIENCE = 60.0  # seconds: a session may be long, and others may read theirs
@@ -52,20 +52,23 @@ class ApiClient:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._api.close()
+    def __exit__(self, *_: object) -> None:
+        """Nothing is open between two requests."""
 
     def sessions(self) -> Iterator[Session]:
-        """The last used first; as many are fetched as are taken."""
+        """The last used first; as many are fetched as are taken. None comes twice."""
         after: dict[str, str] = {}
+        seen: set[str] = set()
         while True:
             document = self._call("GET", "/v1/sessions", query={"limit": str(PAGE), **after})
             with self._as_agreed():
                 page = [_session(entry) for entry in document["data"]]
                 more = document["has_more"]
-            yield from page
-            if not page or not more:
+            new = [session for session in page if session.id not in seen]
+            yield from new
+            if not new or not more:  # a page that brings nothing new would come again and again
                 return
+            seen.update(session.id for session in new)
             after = {"after": page[-1].id}
 
     def session(self, session_id: str) -> dict[str, Any]:
@@ -83,7 +86,7 @@ class ApiClient:
         """Those that have a name of their own; any claude-* id can be asked for as well."""
         document = self._call("GET", "/v1/models")
         with self._as_agreed():
-            return [Model(entry["id"], entry["ccapi"]["model"]) for entry in document["data"]]
+            return [Model(text(entry, "id"), text(entry["ccapi"], "model")) for entry in document["data"]]
 
     def _call(self, method: str, path: str, *, query: Mapping[str, str] | None = None) -> Any:
         try:
@@ -95,12 +98,21 @@ class ApiClient:
     def _as_agreed(self) -> Iterator[None]:
         try:
             yield
-        except (TypeError, KeyError, AttributeError):
+        except (TypeError, LookupError, AttributeError, ValueError):
             raise self._api.foreign() from None
 
 
 def _session(entry: Mapping[str, Any]) -> Session:
-    return Session(**{field.name: entry[field.name] for field in fields(Session)})
+    return Session(
+        text(entry, "id"),
+        count(entry, "created_at"),
+        count(entry, "last_used_at"),
+        text(entry, "title"),
+        text(entry, "model"),
+        text(entry, "workspace"),
+        count(entry, "turns"),
+        number(entry, "cost_usd"),
+    )
 
 
 def _path(session_id: str) -> str:

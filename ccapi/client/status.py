@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import httpx
-
+from ccapi.client import http
 from ccapi.client.endpoint import SERVICE
-from ccapi.client.http import connect, mapped
 
 
 class Answer(NamedTuple):
@@ -22,12 +20,11 @@ def ask(base_url: str, path: str, *, bearer: str | None = None, timeout: float) 
 
     Raises `GatewayUnreachable`, `GatewayProtocol` for what is no gateway, and what an error envelope says.
     """
-    with mapped(SERVICE, base_url), connect(base_url, bearer=bearer, timeout=httpx.Timeout(timeout)) as client:
-        response = client.get(path)
+    response = http.fetch(SERVICE, base_url, "GET", path, timeout=timeout, headers=http.bearer(bearer))
     try:
-        document = response.json()
+        document = response.document()
     except ValueError:
-        raise SERVICE.refusal(base_url, response.content) from None
+        raise SERVICE.refusal(base_url, response.body) from None
     if not isinstance(document, dict) or "error" in document:
-        raise SERVICE.refusal(base_url, response.content)
-    return Answer(response.status_code, document)
+        raise SERVICE.refusal(base_url, response.body)
+    return Answer(response.status, document)

@@ -65,6 +65,10 @@ class Clock:
         self._end = inf if timeout is None else time.monotonic() + timeout
         self.restart()
 
+    def forget(self) -> None:
+        """The time is never up."""
+        self._end = inf
+
     def restart(self) -> None:
         """Something came: the next tick is a whole one away."""
         self._due = time.monotonic() + self._tick
@@ -235,8 +239,11 @@ class Exchange:
             if not _HTTP.startswith(start):
                 raise NotHttp("something else than HTTP")
 
-    def body(self) -> Iterator[Tick | bytes]:
-        """In pieces, cut anywhere. An end before the proper one raises `Broken`, as far as that can be known."""
+    def body(self, until: float | None = None) -> Iterator[Tick | bytes]:
+        """In pieces, cut anywhere. An end before the proper one raises `Broken`, as far as that can be known.
+
+        `until` (of the monotonic clock): when it must be there; None: as long as it is never silent.
+        """
         import h11
 
         while True:
@@ -244,9 +251,22 @@ class Exchange:
             if isinstance(event, h11.Data):
                 yield bytes(event.data)
             elif event is h11.NEED_DATA:
-                yield from self._receive(time.monotonic() + self._silence)
+                yield from self._receive(until or time.monotonic() + self._silence)
             else:
                 return
+
+    def whole(self, most: int) -> Generator[Tick, None, bytes]:
+        """All of a body that is no stream, within `silence`. More than `most` bytes raise `Broken`."""
+        until, pieces, size = time.monotonic() + self._silence, [], 0
+        for piece in self.body(until):
+            if isinstance(piece, Tick):
+                yield piece
+                continue
+            pieces.append(piece)
+            size += len(piece)
+            if size > most:
+                raise Broken(f"an answer of more than {most} bytes")
+        return b"".join(pieces)
 
     def _next(self) -> object:
         import h11

@@ -13,6 +13,7 @@ from typing import Any
 
 from ccapi.errors import CcapiError, GatewayProtocol, from_code
 from ccapi.redact import redact
+from ccapi.wire.typed import is_number
 
 
 def dump(error: CcapiError) -> dict[str, Any]:
@@ -37,5 +38,5 @@ def load(document: Any) -> CcapiError:
         body["message"].removesuffix(f". {hint}") if hint else body["message"],
         hint=hint,
         param=param if isinstance(param, str) else None,
-        retry_after=float(retry_after) if isinstance(retry_after, int | float) else None,
+        retry_after=float(retry_after) if is_number(retry_after) and retry_after >= 0 else None,
     )

@@ -31,6 +31,7 @@ from ccapi.wire.events import (
 )
 from ccapi.wire.responseitems import tool_name
 from ccapi.wire.responsesdecoder import tool_finished
+from ccapi.wire.typed import checked, text
 
 Item = Mapping[str, Any]
 
@@ -58,13 +59,20 @@ def turns(items: Iterable[Item]) -> Iterator[Turn]:
             if item["type"] == "message" and item["role"] == "user":
                 if asked or answer.events:
                     yield Turn(asked, answer.end())
-                asked, answer = tuple(item["content"]), _Answer()
+                asked, answer = tuple(map(_part, item["content"])), _Answer()
             else:
                 answer.add(item)
-    except (LookupError, TypeError, AttributeError, ValueError):
+        if asked or answer.events:
+            yield Turn(asked, answer.end())
+    except (LookupError, TypeError, AttributeError, ValueError, RecursionError):
         raise GatewayProtocol("The gateway sent a session in a form that ccapi does not know") from None
-    if asked or answer.events:
-        yield Turn(asked, answer.end())
+
+
+def _part(part: Item) -> Item:
+    """Of what was asked: its kind is there, and text has its text."""
+    if text(part, "type") == "input_text":
+        text(part, "text")
+    return part
 
 
 class _Answer:
@@ -90,7 +98,7 @@ class _Answer:
 
     def end(self) -> list[RunEvent]:
         self._begin("")
-        return [*self.events, RunFinished("", "stop")]
+        return [*map(checked, self.events), RunFinished("", "stop")]
 
     def _begin(self, message_id: str) -> None:
         """The message that goes on is this one, or none."""

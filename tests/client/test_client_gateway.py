@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import signal
 import socket
@@ -27,6 +28,7 @@ from ccapi.errors import (
     RunTimeout,
 )
 from ccapi.wire.events import Notice, RunEvent, RunFailed, RunFinished, RunStarted, TextDelta, Usage
+from tests.cli.answers import STARTED, called, stream
 from tests.cli.support import DEADLINE, FakeAnswer, FakeGateway
 from tests.client.players import Part, closes, dribbles, falls_silent, playing, resets, sends, silent
 
@@ -359,6 +361,18 @@ def test_a_refusal_without_an_end(fake: FakeGateway) -> None:
         reads(fake)
 
 
+def test_a_refusal_that_is_never_whole(fake: FakeGateway) -> None:
+    """A body that goes on all the time, and never ends, is as silent as a head that does; no run was begun."""
+
+    def part(connection: socket.socket) -> None:
+        connection.sendall(b"HTTP/1.1 500 No\r\nContent-Type: application/json\r\n\r\n")
+        dribbles(b" ", 0.05)(connection)
+
+    with playing(fake, part), pytest.raises(GatewayUnreachable, match="is silent") as caught:
+        reads(fake, silence=SOON)
+    assert "run has begun" not in (caught.value.hint or "")
+
+
 # --- waiting
 
 
@@ -454,6 +468,30 @@ def test_a_deadline_in_a_stream_that_never_stops(fake: FakeGateway) -> None:
         reads(fake, timeout=SOON)
 
 
+@pytest.mark.parametrize("end", ["completed", "failed"])
+def test_a_run_that_ended_before_its_deadline(fake: FakeGateway, end: str) -> None:
+    """Its answer was not read in time, as whoever reads it was slow: all of it comes, and nothing else is said."""
+    answer = FakeAnswer()
+    sent = answer.begin() + answer.text("half")
+    rest = answer.text(" and half") + (answer.end() if end == "completed" else answer.fail(ClaudeFailed("It died")))
+    parts = [
+        falls_silent(sent),
+        sends(FakeGateway.document({"id": FakeAnswer.ID, "status": end})),
+        sends(FakeAnswer.HEAD, rest),
+    ]
+    with playing(fake, *parts), gateway.ask(fake.url, HELLO, timeout=SOON, pauses=AT_ONCE) as asked:
+        events = list(asked)
+    texts = [event.text for event in events if isinstance(event, TextDelta)]
+    assert texts == ["half", " and half"]
+    assert isinstance(events[-1], RunFinished if end == "completed" else RunFailed)
+    assert not any(isinstance(event, Notice) for event in events)
+    assert [line.split("?")[0] for line in fake.lines] == [
+        "POST /v1/responses",
+        f"POST /v1/responses/{FakeAnswer.ID}/cancel",
+        f"GET /v1/responses/{FakeAnswer.ID}",
+    ]
+
+
 def test_a_deadline_that_is_kept(fake: FakeGateway) -> None:
     """An answer that is complete in time has nothing to do with it."""
     with playing(fake, sends(FakeAnswer().whole(TEXT))):
@@ -494,6 +532,38 @@ def test_events_that_are_none(fake: FakeGateway, event: bytes) -> None:
         reads(fake)
 
 
+@pytest.mark.parametrize("value", [None, 5, ["x"], {"a": 1}])
+@pytest.mark.parametrize("field", ["delta", "id", "session_id", "model"])
+def test_events_with_a_wrong_value(fake: FakeGateway, field: str, value: Any) -> None:
+    """One field of another type: a clear failure, and not a defect of whoever shows it."""
+    answer = FakeAnswer()
+    answer.begin()
+    answer.text("hello")
+    events = [json.loads(frame.split(b"data: ", 1)[1]) for frame in answer.frames]
+    for event in events:
+        response = event.get("response", {})
+        for owner in (event, response, response.get("ccapi") or {}):
+            if field in owner and owner is not (response if field == "model" else None):
+                owner[field] = value
+    sent = b"".join(b"data: " + json.dumps(event).encode() + b"\n\n" for event in events)
+    with (
+        playing(fake, sends(FakeAnswer.HEAD, sent), *([] if field == "id" else [ends(fake)])),
+        pytest.raises(GatewayProtocol, match="in a form that ccapi does not know"),
+    ):
+        reads(fake)
+
+
+def test_arguments_without_an_end(fake: FakeGateway) -> None:
+    """JSON that is deeper than any parser goes."""
+    run = [STARTED, *called("true", "out")]
+    sent = stream([run]).replace(b'{\\"command\\": \\"true\\"}', b"[" * 50_000)
+    with (
+        playing(fake, sends(FakeAnswer.HEAD, sent), ends(fake)),
+        pytest.raises(GatewayProtocol, match="in a form that ccapi does not know"),
+    ):
+        reads(fake)
+
+
 # --- leaving
 
 
@@ -515,6 +585,13 @@ def test_leaving_ends_the_run(fake: FakeGateway) -> None:
     """An exception of whoever reads it passes through, and says what is known of the run."""
     with playing(fake, falls_silent(FakeAnswer().begin()), ends(fake)):
         assert notes(fake) == ["the run was ended"]
+
+
+def test_leaving_a_run_that_had_ended(fake: FakeGateway) -> None:
+    """What nobody has ended is not said to be ended by this."""
+    over = sends(FakeGateway.document({"id": FakeAnswer.ID, "status": "completed"}))
+    with playing(fake, falls_silent(FakeAnswer().begin()), over):
+        assert notes(fake) == ["the run had come to its end"]
 
 
 def test_leaving_without_an_exception_ends_it_too(fake: FakeGateway) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
@@ -12,6 +13,7 @@ from ccapi.client.internal import InternalClient
 from ccapi.errors import GatewayProtocol, GatewayUnreachable, StackSecretInvalid
 from ccapi.wire.internal import Probed, Server
 from tests.cli.support import FakeGateway, free_port
+from tests.client.players import dribbles, playing
 
 T = TypeVar("T")
 
@@ -107,3 +109,21 @@ def test_no_probe(fake: FakeGateway, document: Any) -> None:
     """As above."""
     with pytest.raises(GatewayProtocol):
         asked(fake, fake.document(document), lambda client: client.probe("https://mcp.example"))
+
+
+@pytest.mark.parametrize(
+    "head", [b"HTTP/1.1 200 OK\r\n\r\n", b"HTTP/1.1 500 No\r\n\r\n", b"HTTP/1.1 200 OK\r\nX-Name: "]
+)
+def test_an_answer_that_is_never_whole(fake: FakeGateway, head: bytes) -> None:
+    """What comes byte by byte has the time of one answer altogether, not of each byte."""
+
+    def part(connection: socket.socket) -> None:
+        connection.sendall(head)
+        dribbles(b" ", 0.05)(connection)
+
+    with (
+        playing(fake, part),
+        InternalClient(fake.url, "s", timeout=1.0) as client,
+        pytest.raises(GatewayUnreachable, match="is silent"),
+    ):
+        client.check()

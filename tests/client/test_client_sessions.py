@@ -67,6 +67,11 @@ def test_sessions_page_by_page(fake: FakeGateway) -> None:
     assert fake.lines == ["GET /v1/sessions?limit=100", "GET /v1/sessions?limit=100&after=b"]
 
 
+def test_a_page_that_comes_again(fake: FakeGateway) -> None:
+    """A gateway that always gives the same one has no others: each session comes once, and then it is over."""
+    assert asked(fake, [page("a", "b", more=True)] * 2, names) == ["a", "b"]
+
+
 def test_no_more_is_fetched_than_is_taken(fake: FakeGateway) -> None:
     """The second page of a long list costs nothing if nobody wants it."""
     assert asked(fake, [page("a", "b", more=True)], lambda client: next(client.sessions()).id) == "a"
@@ -133,3 +138,36 @@ def test_what_is_no_gateway(fake: FakeGateway, document: Any, ask: Callable[[Api
     """JSON of another form is a clear failure, with the address."""
     with pytest.raises(GatewayProtocol, match=str(fake.port)):
         asked(fake, [fake.document(document)], ask)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("id", 5),
+        ("title", None),
+        ("model", ["x"]),
+        ("workspace", {}),
+        ("turns", "3"),
+        *[("last_used_at", value) for value in (float("nan"), -1e18, -(10**18), "2", 10**400)],
+        *[("cost_usd", value) for value in (float("nan"), float("inf"), 10**400, "1")],
+    ],
+)
+def test_a_session_with_a_wrong_value(fake: FakeGateway, field: str, value: Any) -> None:
+    """One failure, and nothing that a program would take for a session."""
+    document = {"data": [{**SESSION, "id": "a", field: value}], "has_more": False}
+    with pytest.raises(GatewayProtocol, match=str(fake.port)):
+        asked(fake, [fake.document(document)], names)
+
+
+@pytest.mark.parametrize("entry", [{"id": 5, "ccapi": {"model": "m"}}, {"id": "a", "ccapi": {"model": None}}])
+def test_a_model_with_a_wrong_value(fake: FakeGateway, entry: Any) -> None:
+    """As above."""
+    with pytest.raises(GatewayProtocol, match=str(fake.port)):
+        asked(fake, [fake.document({"data": [entry]})], ApiClient.models)
+
+
+@pytest.mark.parametrize("status", [b"200 OK", b"500 No"])
+def test_json_without_an_end(fake: FakeGateway, status: bytes) -> None:
+    """Deeper than any parser goes: it is no gateway that says so."""
+    with pytest.raises(GatewayProtocol, match=str(fake.port)):
+        asked(fake, [b"HTTP/1.1 " + status + b"\r\n\r\n" + b"[" * 100_000], ApiClient.models)

@@ -18,6 +18,7 @@ from tests.client.players import Part, dribbles, falls_silent, playing, resets, 
 
 BODY = "data: 世界 \r\n\r\n 0\r\n".encode() * 20
 OK = b"HTTP/1.1 200 OK\r\n"
+SOON = 2.0  # seconds: what a listener of these tests takes at the very most
 
 
 def has_ipv6() -> bool:
@@ -261,6 +262,27 @@ def test_a_large_answer_takes_linear_time(fake: FakeGateway) -> None:
         assert whole(fake.url)[1] == body
 
 
+def test_a_body_that_must_be_whole(fake: FakeGateway) -> None:
+    """It is given back if it is not too long, and not waited for without end, however much comes meanwhile."""
+
+    def read(most: int, silence: float = DEADLINE) -> bytes:
+        with closing(exchange(fake.url, silence=silence)) as made:
+            finish(made.send())
+            finish(made.head())
+            return finish(made.whole(most))
+
+    def dribbled_body(connection: socket.socket) -> None:
+        connection.sendall(OK + b"\r\n")
+        dribbles(b" ", 0.05)(connection)
+
+    with playing(fake, sends(OK, b"\r\n", BODY), sends(OK, b"\r\n", BODY), dribbled_body):
+        assert read(len(BODY)) == BODY
+        with pytest.raises(Broken, match=f"more than {len(BODY) - 1} bytes"):
+            read(len(BODY) - 1)
+        with pytest.raises(Silent):
+            read(len(BODY) * 1000, silence=SOON)
+
+
 # --- waiting
 
 
@@ -280,7 +302,7 @@ def test_silence(fake: FakeGateway, part: Part) -> None:
 def test_a_slow_answer(fake: FakeGateway) -> None:
     """It may take as long as it likes, if only something comes now and then."""
     silence = 1.0
-    sent: list[tuple[float, float]] = []  # when each piece was, and when that was done
+    sent: list[tuple[float, float]] = []  # when it was asked for, and each piece sent; and when that was done
 
     def slow(connection: socket.socket) -> None:
         with suppress(ConnectionError):  # whoever has had enough
@@ -292,13 +314,13 @@ def test_a_slow_answer(fake: FakeGateway) -> None:
 
     answer = None
     while answer is None:
-        sent.clear()
+        sent[:] = [(time.monotonic(), time.monotonic())]
         with playing(fake, slow), suppress(Silent):
             answer = whole(fake.url, silence=silence)
         paused = max(after - before for (before, _), (_, after) in pairwise(sent))
         assert answer or paused >= silence, "the sender was not kept from the processor"
     assert answer == (200, b"x" * 20)
-    assert sent[-1][0] - sent[0][0] > silence
+    assert sent[-1][0] - sent[1][0] > silence
 
 
 def test_ticks(fake: FakeGateway) -> None:
