@@ -42,6 +42,7 @@ _OPTIONS = {  # by the field of the request
     "disallowed_tools": "--deny",
     "max_turns": "--max-turns",
     "max_budget_usd": "--max-cost",
+    "text.format.schema": "--schema",
 }
 
 
@@ -294,17 +295,18 @@ def _ask(settings: Settings, question: Question, wanted: Wanted, timeout: float 
             on_sent=wanted.prepare,
         )
     except (KeyboardInterrupt, SystemExit) as end:
-        with suppress(OSError):  # the terminal may be gone
-            _say_interrupted(end, summary)
+        _say_interrupted(end, summary)
         raise
     except CcapiError as error:
         if option := _option(error):
             raise UsageError(error.message.replace(f"'{error.param}'", option), hint=error.hint) from None
         _say_way_on(error, summary)
         raise
-    finally:
-        _remember(settings, question, summary)
-        _say_footer(summary, wanted)
+    finally:  # it was answered, or not, and that was told: nothing here changes how the command ends
+        with suppress(Exception):
+            _remember(settings, question, summary)
+        with suppress(Exception):
+            _say_footer(summary, wanted)
 
 
 def _option(error: CcapiError) -> str | None:

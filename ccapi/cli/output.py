@@ -68,9 +68,11 @@ def leave_terminals() -> None:
 
 
 def _to_nowhere(stream: TextIO) -> None:
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, stream.fileno())
-    os.close(nowhere)
+    """What could not be written stays in the stream's buffer: the flush at the exit would fail as well."""
+    with suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
 
 
 def write(text: str, stream: TextIO | None = None) -> None:
@@ -80,14 +82,34 @@ def write(text: str, stream: TextIO | None = None) -> None:
     """
     stream = stream or open_stdout()
     try:
-        stream.write(text)
         stream.flush()
+        if stream is sys.stdout and (descriptor := _read_by_program(stream)) is not None:
+            mode.pipe.write(descriptor, text.encode(stream.encoding, stream.errors or "strict"))
+        else:
+            stream.write(text)
+            stream.flush()
     except BrokenPipeError:
+        _to_nowhere(stream)
         raise  # the reader left: no failure of ours
     except OSError as error:
-        _to_nowhere(stream)  # or the flush at exit fails as well
+        _to_nowhere(stream)
         name = "error" if stream is sys.stderr else "output"
         raise OutputFailed(f"Standard {name} cannot be written: {error.strerror}") from None
+
+
+def _read_by_program(stream: TextIO) -> int | None:
+    """The descriptor of a stream that is no terminal; None where Python's own way is the only one."""
+    if sys.platform == "win32" or stream.isatty():
+        return None
+    try:
+        return stream.fileno()
+    except (OSError, ValueError):
+        return None
+
+
+def hurry() -> None:
+    """Standard output's reader is no longer waited for as long as it takes: see `Pipe`."""
+    mode.pipe.hurry()
 
 
 def open_stdout() -> TextIO:
@@ -99,7 +121,7 @@ def open_stdout() -> TextIO:
 
 def write_json(data: Any, *, ok: bool = True, warnings: Sequence[str] = ()) -> None:
     """The one JSON document of a command; never through rich, which would wrap it. `ok` False: what it tells is bad."""
-    _write_document(_envelope(data, ok=ok, warnings=warnings))
+    _end_with(json_line(_envelope(data, ok=ok, warnings=warnings), indent=2))
 
 
 def write_line_json(event: Mapping[str, Any]) -> None:
@@ -109,7 +131,7 @@ def write_line_json(event: Mapping[str, Any]) -> None:
 
 def write_result(data: Any, *, ok: bool = True, warnings: Sequence[str] = ()) -> None:
     """The last line of a stream: what a command without a stream has as its one document."""
-    write_line_json({"type": "result", **_envelope(data, ok=ok, warnings=warnings)})
+    _end_with(json_line({"type": "result", **_envelope(data, ok=ok, warnings=warnings)}))
 
 
 def _envelope(
@@ -125,10 +147,6 @@ def _envelope(
     }
 
 
-def _write_document(document: Mapping[str, Any]) -> None:
-    _put(json_line(document, indent=2))
-
-
 def json_line(document: Any, indent: int | None = None) -> str:
     """JSON and a newline: one line unless it is indented. No character of it commands a terminal."""
     import json
@@ -138,6 +156,16 @@ def json_line(document: Any, indent: int | None = None) -> str:
 
 def _put(text: str) -> None:
     (mode.sink or write)(text)
+
+
+def _end_with(text: str) -> None:
+    """The document, or the last line of a stream: whatever happens from now on, nothing comes after it."""
+    put, mode.sink = mode.sink or write, _drop
+    put(text)
+
+
+def _drop(text: str) -> None:
+    """A program has got its document."""
 
 
 def note(text: str) -> None:
@@ -153,11 +181,17 @@ def warn(text: str) -> None:
 
 
 def say(text: str) -> None:
-    """A line that must be seen, on stderr: errors, and what a question or a sign-in cannot do without."""
+    """A line that must be seen, on stderr: errors, and what a question or a sign-in cannot do without.
+
+    What nobody can be told is dropped: the command goes on, and ends, as it would have.
+    """
     if sys.stderr is None:
         return
-    sys.stderr.write(addressed(text) + "\n")
-    sys.stderr.flush()
+    try:
+        sys.stderr.write(addressed(text) + "\n")
+        sys.stderr.flush()
+    except OSError:  # it is full, or its reader has gone
+        _to_nowhere(sys.stderr)
 
 
 def addressed(text: str) -> str:
@@ -234,10 +268,15 @@ def _cell_len(text: str) -> int:
 
 
 def failure(error: CcapiError) -> None:
-    """One line that says what happened, and what to do next; for a program that asked for JSON that, too."""
-    _say_failure(error)
+    """One line that says what happened, and what to do next; for a program that asked for JSON that, too.
+
+    Raises nothing: what cannot be told does not become another failure.
+    """
+    with suppress(Exception):
+        _say_failure(error)
     if mode.json:
-        write_failure(error)
+        with suppress(Exception):
+            write_failure(error)
 
 
 def _say_failure(error: CcapiError) -> None:
@@ -257,10 +296,7 @@ def write_failure(error: CcapiError) -> None:
 
     error.hint = addressed(error.hint or "") or None
     document = _envelope(mode.data, ok=False, error=problem.document(error))
-    if mode.stream:
-        write_line_json({"type": "result", **document})
-    else:
-        _write_document(document)
+    _end_with(json_line({"type": "result", **document}) if mode.stream else json_line(document, indent=2))
 
 
 def styled(text: str, sgr: str, stream: TextIO | None = None) -> str:

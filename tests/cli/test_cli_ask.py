@@ -324,6 +324,7 @@ def test_unknown_model(cli: Cli, scripted: Gateway) -> None:
         ("--allow", "", "--allow is neither a tool's name nor a rule"),
         ("--deny", "Bash((", "--deny is neither a tool's name nor a rule"),
         ("--max-cost", "1e300", "--max-cost: input should be less than"),
+        ("--schema", '{"type": "object", "properties": 5}', "--schema: a value of 'properties' is not"),
     ],
 )
 def test_what_only_the_gateway_knows_to_be_wrong(

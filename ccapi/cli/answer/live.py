@@ -43,8 +43,10 @@ _LAST_WORDS = 0.5  # seconds
 _SILENCE = 30.0  # seconds
 
 
-def size(stream: TextIO) -> os.terminal_size:
-    """Of the terminal that `stream` is; a terminal that says it has none counts as 80 x 24."""
+def size(stream: TextIO | None) -> os.terminal_size:
+    """Of the terminal that `stream` is; what is none, or says that it has none, counts as 80 x 24."""
+    if stream is None:
+        return _DEFAULT
     with suppress(OSError, ValueError):  # no terminal, or closed
         found = os.get_terminal_size(stream.fileno())
         return os.terminal_size((found.columns or _DEFAULT.columns, found.lines or _DEFAULT.lines))
