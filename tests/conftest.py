@@ -8,9 +8,14 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from ccapi.agent.launch import find_claude
+
+# How long an example takes says something about this machine only.
+hypothesis.settings.register_profile("ccapi", deadline=None)
+hypothesis.settings.load_profile("ccapi")
 
 
 @pytest.fixture(autouse=True)

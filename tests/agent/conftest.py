@@ -7,17 +7,12 @@ import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
-import hypothesis
 import pytest
 
 from ccapi.agent.launch import Launch
 from ccapi.agent.run import Agent
 from tests.agent.stub import ENVIRONMENT, STUB, Stub
 from tests.gateway.harness import processes_in
-
-# How long an example takes says something about this machine only.
-hypothesis.settings.register_profile("ccapi", deadline=None)
-hypothesis.settings.load_profile("ccapi")
 
 
 @pytest.fixture

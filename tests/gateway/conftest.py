@@ -7,16 +7,11 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import hypothesis
 import pytest
 
 from tests.gateway.harness import Gateway, assert_gone, gateway
 
 Start = Callable[..., Gateway]
-
-# How long an example takes says something about this machine only.
-hypothesis.settings.register_profile("ccapi", deadline=None)
-hypothesis.settings.load_profile("ccapi")
 
 
 @pytest.fixture

@@ -5,15 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 
-import hypothesis
 import pytest
 
 from tests.oauth import support
 from tests.oauth.support import Login, Running
-
-# How long an example takes says something about this machine only.
-hypothesis.settings.register_profile("ccapi", deadline=None)
-hypothesis.settings.load_profile("ccapi")
 
 
 @pytest.fixture(scope="module")
