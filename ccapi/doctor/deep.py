@@ -91,14 +91,16 @@ def _settings(settings: Settings, directory: str) -> Settings:
     """The person's, as far as they say how the image is made, for a stack that nobody else has."""
     home = Home(directory, f"doctor-{secrets.token_hex(4)}", settings.home.config)
     wanted = Settings(settings.resolved, home)
-    for key, value in {**_OWN, "gateway.port": _free_port(), "oauth.port": _free_port()}.items():
+    gateway, oauth = _free_ports()
+    for key, value in {**_OWN, "gateway.port": gateway, "oauth.port": oauth}.items():
         wanted = wanted.with_value(key, value)
     return wanted
 
 
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
+def _free_ports() -> tuple[int, int]:
+    """Two, and not the same one."""
+    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
+        return int(one.getsockname()[1]), int(other.getsockname()[1])
 
 
 def _silent(_: Progress) -> None:
@@ -135,8 +137,9 @@ class _Transcribed:
     def tick(self) -> None:
         """Nobody watches."""
 
-    def close(self) -> None:
+    def close(self, *, patient: bool = True) -> None:
         """What came is there."""
+        del patient
 
 
 def _ask(wanted: Settings) -> str:
