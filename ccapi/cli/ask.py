@@ -175,7 +175,7 @@ def ask(
     )
     summary = _answered(settings, question, wanted, timeout, port)
     if summary.finish_reason != "stop":
-        raise _incomplete(summary)
+        raise _incomplete(summary, question)
 
 
 def demo(
@@ -212,6 +212,8 @@ def _file(given: str | None) -> Path | None:
     """None: standard output."""
     if not given and given is not None:
         raise UsageError("--output names no file")
+    if given and given.endswith("/"):
+        raise UsageError(f"-o {given}: that names a directory")
     return None if given in {None, "-"} else Path(given)
 
 
@@ -357,10 +359,18 @@ def _say_footer(summary: Summary, wanted: Wanted) -> None:
         output.note(output.styled(output.printable(line), "2"))
 
 
-def _incomplete(summary: Summary) -> AnswerIncomplete:
+def _incomplete(summary: Summary, question: Question) -> AnswerIncomplete:
     if summary.finish_reason == "content_filter":
         return AnswerIncomplete("The model refused to answer")
     return AnswerIncomplete(
-        "The answer is not complete: the run has reached a limit (turns, cost or tokens)",
-        hint='Go on: ccapi ask -c "Go on."',
+        f"The answer is not complete: {_limit(summary, question)}", hint='Go on: ccapi ask -c "Go on."'
     )
+
+
+def _limit(summary: Summary, question: Question) -> str:
+    """Which it was. The run tells no more than that there was one."""
+    if question.max_turns is not None and summary.turns >= question.max_turns:
+        return f"--max-turns {question.max_turns} is reached"
+    if question.max_cost is not None and summary.cost_usd >= question.max_cost:
+        return f"--max-cost {question.max_cost:g} is reached"
+    return "the run has reached a limit (turns, cost or tokens)"

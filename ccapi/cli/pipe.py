@@ -6,10 +6,8 @@ Nothing is left in the buffers of Python's streams, which are written once more 
 from __future__ import annotations
 
 import os
-import select
 import time
 
-_CHUNK = getattr(select, "PIPE_BUF", 512)  # bytes that a pipe takes at once if it takes any
 PATIENCE = 2.0  # seconds
 
 
@@ -26,12 +24,17 @@ class Pipe:
             self._deadline = time.monotonic() + PATIENCE
 
     def write(self, descriptor: int, data: bytes) -> None:
-        """All of it, or nothing any more once the patience has come to its end. Raises `OSError`."""
+        """All of it, or nothing any more once the patience has come to its end. Raises `OSError`.
+
+        `PIPE_BUF` bytes at once are what a pipe that takes any takes without waiting (POSIX).
+        """
+        import select  # only here: many a command writes nothing
+
         self._rest = memoryview(bytes(self._rest) + data)
         ready = select.poll()
         ready.register(descriptor, select.POLLOUT)
         while self._rest and ready.poll(self._left()):
-            self._rest = self._rest[os.write(descriptor, self._rest[:_CHUNK]) :]
+            self._rest = self._rest[os.write(descriptor, self._rest[: select.PIPE_BUF]) :]
         if self._rest:
             self._deadline = 0.0  # a gap would be no better
 

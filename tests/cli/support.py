@@ -9,6 +9,7 @@ import fcntl
 import json
 import os
 import pty
+import random
 import re
 import select
 import signal
@@ -83,10 +84,16 @@ def clean_environ(home: Path, **extra: str) -> dict[str, str]:
     }
 
 
+# Below what a system gives to whoever asks for any port (Linux: from 32768), so that nobody gets one of them meanwhile.
+_PORTS = iter(random.sample(range(20_000, 32_000), 12_000))
+
+
 def free_port() -> int:
-    """One that nobody has at this moment."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
+    """One that nobody has at this moment, and that is not given a second time."""
+    for port in _PORTS:
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    raise AssertionError("all ports are given")
 
 
 @contextmanager

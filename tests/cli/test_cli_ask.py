@@ -299,6 +299,15 @@ def test_never_signed_in(cli: Cli, tmp_path: Path) -> None:
     assert done.stderr.startswith("error: Claude is not signed in")
 
 
+@pytest.mark.parametrize("limit", ["--max-turns 1", "--max-cost 0.0001"])
+def test_the_limit_that_was_reached_is_named(cli: Cli, scripted: Gateway, limit: str) -> None:
+    """As it was given; exit 1, with what there is of the answer."""
+    done = cli.run("ask", "--port", str(scripted.port), *limit.split(), "print controls")
+    assert done.returncode == 1
+    assert "**Bash** `sh controls.sh`" in done.stdout
+    assert done.stderr.splitlines()[0] == f"error: The answer is not complete: {limit} is reached"
+
+
 def test_rate_limited(cli: Cli, scripted: Gateway) -> None:
     """The API's 429: exit 1, and the message says so, and when to try again."""
     done = cli.run("ask", "--port", str(scripted.port), "over the limit")

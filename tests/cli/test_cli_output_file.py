@@ -126,6 +126,13 @@ def test_what_cannot_be_written_is_said_before_anything_is_asked(cli: Cli, name:
     assert why in done.stderr.lower()
 
 
+def test_a_wrong_name_that_is_no_text(cli: Cli) -> None:
+    """Its bytes that are no UTF-8 are told as a letter that says so, as everywhere."""
+    done = cli.run("ask", "-o", os.fsdecode(b"missing\xff/out"), "hello")
+    assert done.returncode == 2
+    assert done.stderr == "error: -o missing\ufffd/out: there is no directory missing\ufffd\n"
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_no_right_to_write(tmp_path: Path) -> None:
     """To the file, or into its directory."""

@@ -23,7 +23,7 @@ def opened(path: Path) -> FileWriter:
     """
     problem = _problem(path)
     if problem:
-        raise UsageError(f"-o {path}: {problem}")
+        raise UsageError(_legible(f"-o {path}: {problem}"))
     return FileWriter(path, _with_reader(path) if path.is_fifo() else None)
 
 
@@ -35,12 +35,12 @@ def _with_reader(path: Path) -> int:
             file = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError as error:
             if error.errno != errno.ENXIO:
-                raise UsageError(f"-o {path}: {error.strerror}") from None
+                raise UsageError(_legible(f"-o {path}: {error.strerror}")) from None
         else:
             os.set_blocking(file, True)
             return file
         if not waited:
-            output.note(output.printable(f"Waiting for a program that reads {path}"))
+            output.note(_legible(f"Waiting for a program that reads {path}"))
             waited = True
         time.sleep(_POLL)
 
@@ -49,7 +49,7 @@ def _problem(path: Path) -> str | None:
     try:
         kind = path.stat().st_mode
     except FileNotFoundError:
-        directory = Path(os.path.realpath(path)).parent  # of what a link leads to
+        directory = (Path(os.path.realpath(path)) if path.is_symlink() else path).parent
         if not directory.is_dir():
             return f"there is no directory {directory}"
         return None if os.access(directory, os.W_OK | os.X_OK) else f"nothing can be written into {directory}"
@@ -58,6 +58,12 @@ def _problem(path: Path) -> str | None:
     if stat.S_ISDIR(kind):
         return "that is a directory"
     return None if os.access(path, os.W_OK) else "it cannot be written to"
+
+
+def _legible(text: str) -> str:
+    from ccapi.commands import attachments
+
+    return attachments.legible(text)
 
 
 class FileWriter:
@@ -110,4 +116,4 @@ class FileWriter:
         return self._file
 
     def _failure(self, error: OSError) -> OutputFailed:
-        return OutputFailed(f"{self._path} cannot be written: {error.strerror}")
+        return OutputFailed(_legible(f"{self._path} cannot be written: {error.strerror}"))
