@@ -20,7 +20,9 @@ from ccapi.wire.responsesdecoder import Decoder
 
 log = logging.getLogger(__name__)
 
-_CANCEL, _CANCEL_CONNECT = 4.0, 1.0  # seconds, for all of it, and of it for the connection; a second Ctrl-C is sooner
+# Seconds, for all of it, which is more than a gateway needs for a run that resists, and of it for the connection. A
+# second Ctrl-C is sooner.
+_CANCEL, _CANCEL_CONNECT = 8.0, 1.0
 _LONGEST_EVENT = 128 * 1024 * 1024  # bytes; the gateway reads no longer ones from Claude Code
 _LONGEST_REFUSAL = 1024 * 1024  # bytes
 _ENDED, _OVER, _PERHAPS = "the run was ended", "the run had come to its end", "the run may still go on"

@@ -8,7 +8,9 @@ from typing import Any
 
 Part = Mapping[str, Any]  # of a message's content: `input_text`, `input_image`, `input_file`
 
-ABANDON_AFTER = 30  # seconds without anybody who follows the run; more than all pauses between attempts to go on
+# Seconds without anybody who follows the run. More than all pauses between attempts to go on, behind the silence after
+# which a connection is given up of which only the gateway has noticed the end.
+ABANDON_AFTER = 90
 BY_ITSELF = (
     f"if the run has begun, the gateway ends it by itself in {ABANDON_AFTER} s"  # when it is not known which one
 )

@@ -74,7 +74,10 @@ class Clock:
         self._due = time.monotonic() + self._tick
 
     def wait(self, selector: BaseSelector | None, until: float) -> Generator[Tick, None, int]:
-        """What is ready (a selector's events), 0 when it is `until` (of the monotonic clock). Raises `TimeUp`."""
+        """What is ready (a selector's events), 0 when it is `until` (of the monotonic clock). Raises `TimeUp`.
+
+        The time of a process that was stopped (Ctrl-Z) goes on: what has come meanwhile is looked for all the same.
+        """
         while True:
             now = time.monotonic()
             if now >= self._end:
@@ -89,7 +92,7 @@ class Clock:
             else:
                 for _, events in selector.select(max(0.0, left)):
                     return events
-            if time.monotonic() >= until:
+            if now >= until:
                 return 0
 
     def sleep(self, seconds: float) -> Generator[Tick]:

@@ -168,7 +168,7 @@ def test_ctrl_c_before_the_first_text(cli: Cli, fake: FakeGateway) -> None:
         _, stderr = process.communicate(timeout=DEADLINE)
         assert connection.recv(1) == b""  # the connection was closed: the gateway would end the run
     assert process.returncode == 130
-    assert stderr == b"interrupted; if the run has begun, the gateway ends it by itself in 30 s\n"
+    assert stderr == b"interrupted; if the run has begun, the gateway ends it by itself in 90 s\n"
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])

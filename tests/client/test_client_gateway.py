@@ -85,7 +85,7 @@ def test_the_question(fake: FakeGateway) -> None:
     assert received.document == HELLO.body()
     assert received.document["background"]
     assert received.document["stream"]
-    assert received.document["abandon_after"] > sum(gateway.PAUSES)
+    assert received.document["abandon_after"] > gateway.SILENCE + sum(gateway.PAUSES)
     assert "authorization" not in received.headers
 
 
@@ -333,7 +333,7 @@ def test_a_gateway_that_never_says_anything(fake: FakeGateway) -> None:
     with playing(fake, silent), pytest.raises(GatewayUnreachable, match="is silent") as caught:
         reads(fake, silence=0.3)
     assert len(fake.lines) == 1
-    assert (caught.value.hint or "").splitlines()[0] == "If the run has begun, the gateway ends it by itself in 30 s"
+    assert (caught.value.hint or "").splitlines()[0] == "If the run has begun, the gateway ends it by itself in 90 s"
 
 
 @pytest.mark.parametrize("sent", [b"", FakeAnswer.HEAD[:20], FakeAnswer.HEAD])

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import selectors
 import socket
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from itertools import pairwise
+from types import SimpleNamespace
 
 import pytest
 
@@ -386,3 +388,24 @@ def test_an_address_that_is_none_of_ours() -> None:
     for url in ("https://127.0.0.1:1", "127.0.0.1:1", "http:///path"):
         with pytest.raises(ValueError, match="not an http URL"):
             stream.request(url, "GET", "/", headers={})
+
+
+def test_a_process_that_was_stopped_is_not_told_of_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-Z for longer than a silence may last: what has come meanwhile is there."""
+
+    class Stopped(selectors.DefaultSelector):
+        """Is stopped in its first wait, and has nothing when it is over."""
+
+        def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+            if moments[0]:
+                return super().select(timeout)
+            moments[0] = 100.0
+            there.sendall(b"x")
+            return []
+
+    moments = [0.0]
+    monkeypatch.setattr(stream, "time", SimpleNamespace(monotonic=lambda: moments[0]))
+    here, there = socket.socketpair()
+    with here, there, Stopped() as selector:
+        selector.register(here, selectors.EVENT_READ)
+        assert finish(Clock().wait(selector, 1.0)) == selectors.EVENT_READ
