@@ -39,6 +39,7 @@ class Area:
 
     def __init__(self, columns: int = 80, lines: int = 24) -> None:
         self.size = os.terminal_size((columns, lines))
+        self.room = columns
         self.finished: list[str] = []
         self.live: list[str] = []
         self.closed = False

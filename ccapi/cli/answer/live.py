@@ -6,7 +6,7 @@ character where it was. While the area is drawn, lines do not wrap at all (DECAW
 any width. One drawing is one write, between the marks of a synchronized update where the terminal knows them.
 
 The area is so small that all of it stays on the screen when that is made a good deal narrower: what the terminal has
-moved out of the screen meanwhile, nobody can take away any more.
+moved out of the screen meanwhile, nobody can take away any more. (In tmux it may have to be smaller: see `above`.)
 
 The keyboard's echo is off as long as the area is there: a typed Enter would move the cursor.
 
@@ -26,8 +26,10 @@ from contextlib import suppress
 from typing import Any, TextIO
 
 from ccapi.cli import output
+from ccapi.cli.answer import above
 from ccapi.cli.answer.cells import cell_len
 from ccapi.errors import OutputFailed
+from ccapi.settings.environment import own
 
 _BEGIN, _END = "\x1b[?2026h", "\x1b[?2026l"
 _HIDE, _SHOW = "\x1b[?25l", "\x1b[?25h"
@@ -70,14 +72,24 @@ class LiveArea:
         self._stream = stream
         self._shown = False  # there is something in it
         self._keyboard = _Keyboard(stream, on_stop=self._clear)
+        self._above = above.Above() if above.within_tmux(own()) else None
+        self._asked = False  # where the cursor is
 
     @property
     def size(self) -> os.terminal_size:
         return size(self._stream)
 
+    @property
+    def room(self) -> int:
+        """The cells that a line of the area may have."""
+        return self._above.room(self.size) if self._above else self.size.columns
+
     def update(self, finished: Sequence[str], live: Sequence[str]) -> None:
         """Put `finished` above the area, and `live` into it. Both are lines; those of `live` are cut at the margin."""
-        lines = _fitting(live, self.size) if self._keyboard.claim() else []
+        if self._shown:
+            self._ask_once(delays=bool(finished) or len(live) > 1)
+        size = self.size
+        lines = self._fitting(live, size)
         if not (finished or lines or self._shown):
             return
         before = (_ERASE if self._shown else _HIDE) if lines else self._gone
@@ -85,12 +97,36 @@ class LiveArea:
         area = f"{_NO_WRAP}{chr(10).join(lines)}{_WRAP}{_back(len(lines))}" if lines else ""
         self._write(_encodable(f"{_BEGIN}{before}{written}{area}{_END}", self._stream))
         self._shown = bool(lines)
+        if self._above:
+            self._above.drawn(size, finished, lines)
 
     def close(self) -> None:
         """Leave the terminal as it was found; what was written above the area stays. May be called twice."""
         with suppress(OSError, OutputFailed):
             self._clear()
         self._keyboard.release()
+
+    def _ask_once(self, *, delays: bool) -> None:
+        """Learn what stands above, once the question is on its way, unless that `delays` the answer."""
+        if self._above and not self._asked and not delays:
+            row = above.cursor_row(self._stream, own())
+            if row is None:
+                self._above = None
+            else:
+                self._above.know(row)
+        self._asked = True
+
+    def _fitting(self, live: Sequence[str], size: os.terminal_size) -> Sequence[str]:
+        if not self._keyboard.claim():
+            self._forget()
+            return []
+        lines = _fitting(live, size)
+        return self._above.fitting(lines, size) if self._above else lines
+
+    def _forget(self) -> None:
+        """What others write meanwhile is not known."""
+        if self._above:
+            self._above.forget()
 
     @property
     def _gone(self) -> str:
@@ -100,6 +136,7 @@ class LiveArea:
         if self._shown:
             self._write(self._gone)
         self._shown = False
+        self._forget()
 
     def _write(self, text: str) -> None:
         try:
@@ -123,6 +160,10 @@ class Lines:
     @property
     def size(self) -> os.terminal_size:
         return size(self._stream)
+
+    @property
+    def room(self) -> int:
+        return self.size.columns
 
     def update(self, finished: Sequence[str], live: Sequence[str]) -> None:
         now = self._clock()

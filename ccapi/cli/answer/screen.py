@@ -60,6 +60,8 @@ class Area(Protocol):
 
     @property
     def size(self) -> os.terminal_size: ...
+    @property
+    def room(self) -> int: ...  # cells of a line that is not finished
     def update(self, finished: Sequence[str], live: Sequence[str]) -> None: ...
     def close(self) -> None: ...
 
@@ -422,8 +424,8 @@ class ScreenView:
 
     def _draw(self) -> None:
         began = self._clock()
-        size = self._area.size
-        self._area.update(self._due, self._live(size.columns, max(1, min(_ROWS, size.lines - 2))))
+        rows = max(1, min(_ROWS, self._area.size.lines - 2))
+        self._area.update(self._due, self._live(self._area.room, rows))
         self._due = []
         self._drawn = self._clock()
         self._pace = max(_PACE, 10 * (self._drawn - began))
