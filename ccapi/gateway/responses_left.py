@@ -37,8 +37,9 @@ async def fail(stored: StoredResponse, path: Path, runs: Runs) -> None:
     except FileNotFoundError:
         end = {**stored.document, "status": "failed", "error": error_object(error)}
     else:
-        end = recorded.end
-        if end is None:
+        if recorded.end:
+            end = recorded.end
+        else:
             stored = await _put_away(stored, recorded, runs)
             end = await asyncio.to_thread(recorded.fail, error)
     await runs.store.save_response(replace(stored, status=end["status"], document=end))
