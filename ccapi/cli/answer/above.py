@@ -18,6 +18,7 @@ from typing import TextIO
 from ccapi.cli.answer.cells import cell_len, chop, take
 
 _NARROW, _PART = 20, 3  # the terminal may become that narrow, or a third of what it is, and nothing is moved out
+_ENOUGH = 6  # rows: three lines as wide as the terminal become so many more
 _PATIENCE = 0.5  # seconds, while the answer is waited for
 _UNSEEN = re.compile(r"(\x1b\[[0-9;]*m|\x1b\]8;[^\x1b]*\x1b\\)")  # colours and links
 
@@ -56,10 +57,12 @@ class Above:
         self._live, self._columns = live, size.columns
 
     def room(self, size: os.terminal_size) -> int:
-        """Cells that each line of the live area may have."""
-        narrow = _narrow(size)
-        # One less of each row, as a wide letter may leave one at its end.
-        return min(size.columns, (narrow - 1) * (1 + self.rows(size))) if narrow < size.columns else size.columns
+        """Cells that each line of the live area may have: while there is little above it, more lines are shorter."""
+        rows, narrow = self.rows(size), _narrow(size)
+        if rows >= _ENOUGH or narrow >= size.columns:
+            return size.columns
+        # A line becomes two rows, or stays one. A cell less of each, as a wide letter may leave one at its end.
+        return min(size.columns, (narrow - 1) * (2 if rows else 1))
 
     def fitting(self, live: Sequence[str], size: os.terminal_size) -> Sequence[str]:
         """As many of the last lines as may be there, cut where they are too long; one in any case.
