@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections import Counter
 from collections.abc import Callable
 
@@ -76,3 +77,25 @@ def test_made_narrower_in_a_cleared_window(
         history = "\n".join(terminal.lines)
     assert Counter(re.findall(r"word\d+", history)) == Counter(words)
     assert not SPINNER.search(history)
+
+
+INNER = [sys.executable, "-c", "import pty, sys; pty.spawn(sys.argv[1:])"]
+
+
+@pytest.mark.parametrize(("within", "rows"), [([], 3), (INNER, 6)])
+def test_a_terminal_within_tmux(cli: Cli, fake: FakeGateway, within: list[str], rows: int) -> None:
+    """One of its own (of an editor, of `script`) does not wrap as tmux does: its live area is as large as elsewhere."""
+    program = [*within, *command("ask", "--port", str(fake.port), "hello")]
+    program = ["sh", "-c", 'echo; echo; exec "$@"', "sh", *program]
+    words = [f"word{number}" for number in range(10, 70)]
+    with tmux(program, cli.environ, cli.directory, columns=80, rows=24) as terminal:
+        with fake.request() as connection:
+            answer = FakeAnswer()
+            connection.sendall(answer.begin())
+            redrawn(terminal)
+            connection.sendall(answer.text(" ".join(words)))
+            terminal.await_text(words[-1])
+            redrawn(terminal)
+            terminal.await_that(lambda: sum("word" in row for row in terminal.screen) == rows)
+            connection.sendall(answer.end())
+        assert terminal.await_end() == 0
