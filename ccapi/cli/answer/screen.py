@@ -174,8 +174,9 @@ class ScreenView:
             self._frame += 1
             self._draw()
 
-    def close(self) -> None:
-        """Write what is there of everything that has not ended, and leave the terminal."""
+    def close(self, *, patient: bool = True) -> None:
+        """Write what is there of everything that has not ended, and leave the terminal, which has little patience."""
+        del patient
         if self._closed:
             return
         self._closed = True
