@@ -302,7 +302,7 @@ def _ask(settings: Settings, question: Question, wanted: Wanted, timeout: float 
     except CcapiError as error:
         if option := _option(error):
             raise UsageError(error.message.replace(f"'{error.param}'", option), hint=error.hint) from None
-        _say_way_on(error, summary)
+        _say_way_on(error, summary, wanted)
         raise
     finally:  # it was answered, or not, and that was told: nothing here changes how the command ends
         with suppress(Exception):
@@ -316,13 +316,14 @@ def _option(error: CcapiError) -> str | None:
     return _OPTIONS.get((error.param or "").partition("[")[0]) if type(error) is InvalidRequest else None
 
 
-def _say_way_on(error: CcapiError, summary: Summary) -> None:
+def _say_way_on(error: CcapiError, summary: Summary, wanted: Wanted) -> None:
     if isinstance(error, SessionNotFound):
         from ccapi.commands.sessions import LIST
 
         error.hint = LIST
     elif summary.begun and "ccapi ask" not in (error.hint or ""):
-        error.hint = "\n".join(filter(None, [error.hint, 'Go on: ccapi ask -c "..."']))
+        unseen = "Look at it: ccapi sessions show --last" if wanted.form in {"code", "structured"} else None
+        error.hint = "\n".join(filter(None, [error.hint, unseen, 'Go on: ccapi ask -c "..."']))
 
 
 def _say_interrupted(end: BaseException, summary: Summary) -> None:
@@ -351,12 +352,12 @@ def _say_footer(summary: Summary, wanted: Wanted) -> None:
     if not summary.session_id or not (mode.verbose or (output.terminal(sys.stderr) and not wanted.piped)):
         return
     from ccapi.cli.answer import footer
-    from ccapi.cli.answer.live import size
+    from ccapi.cli.answer.live import encodable, size
 
     if output.on_screen():
         output.note("")
     for line in footer.lines(summary, size(sys.stderr).columns):
-        output.note(output.styled(output.printable(line), "2"))
+        output.note(output.styled(encodable(output.printable(line), sys.stderr), "2"))
 
 
 def _incomplete(summary: Summary, question: Question) -> AnswerIncomplete:

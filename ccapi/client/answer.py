@@ -241,7 +241,7 @@ class Answer:
 
     def _lost(self, problem: CcapiError) -> CcapiError:
         message = f"The answer cannot be resumed: {problem.message}"
-        return type(problem)(message, hint="\n".join([*self._ways_on(), *filter(None, [problem.hint])]) or None)
+        return type(problem)(message, hint="\n".join([*filter(None, [problem.hint]), *self._ways_on()]) or None)
 
     def _overdue(self, known: str) -> RunTimeout:
         message = f"The answer was not complete after {self._timeout:g} s"

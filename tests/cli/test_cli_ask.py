@@ -245,9 +245,10 @@ def test_an_answer_that_cannot_be_resumed(cli: Cli, fake: FakeGateway) -> None:
         stdout, stderr = process.communicate(timeout=DEADLINE)
     assert process.returncode == 1
     assert stdout == b"half a\n"
-    error, known, look, go_on = stderr.decode().splitlines()[:4]
+    error, known, start, look, go_on = stderr.decode().splitlines()
     assert error.startswith("error: The answer cannot be resumed: No gateway answers at")
     assert known == f"  The run may still go on: response {FakeAnswer.ID}, session {FakeAnswer.SESSION}"
+    assert start.startswith("  Start it with: ccapi up")
     assert look == f"  Look at it: ccapi sessions show --port {fake.port} {FakeAnswer.SESSION}"
     assert go_on == f'  Go on: ccapi ask --port {fake.port} --session {FakeAnswer.SESSION} "..."'
 

@@ -156,9 +156,10 @@ def test_which_messages_count(cli: Cli, fake: FakeGateway, args: list[str], expe
     ],
 )
 def test_none_is_a_failure(cli: Cli, fake: FakeGateway, text: str, args: list[str], words: list[str]) -> None:
-    """That says which there are. Nothing is on standard output."""
+    """That says which there are, and how to see the answer. Nothing is on standard output."""
     done = ask(cli, fake, run(*said(text)), *args, "q q")
     assert (done.returncode, done.stdout) == (1, b"")
+    assert f"Look at it: ccapi sessions show --port {fake.port} --last" in done.stderr.decode()
     for word in words:
         assert word in done.stderr.decode()
 

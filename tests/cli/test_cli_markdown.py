@@ -88,6 +88,7 @@ def plain(lines: Iterable[str]) -> list[str]:
         ("3. a\n3. b\n\n1) c", "3. a\n4. b\n\n1) c"),
         ("9. a\n10. b\n    c", "9. a\n10. b c"),
         ("- [x] done\n- [ ] open\n- [x]no", "✓ done\n☐ open\n• [x]no"),
+        ("1. one\n2. [x] done\n3. [ ] open\n   more", "1. one\n2. ✓ done\n3. ☐ open more"),
         ("- a\n-\n- b", "• a\n•\n• b"),
         ("-\n\n  text", "•\n\ntext"),
         ("- a\n***\n- b", "• a\n\n" + "─" * 40 + "\n\n• b"),

@@ -180,6 +180,7 @@ def test_a_terminal_without_utf8(cli: Cli, scripted: Gateway) -> None:
     assert shown.isascii()
     assert "+ Bash sh controls.sh" in shown
     assert "\n  | end" in shown
+    assert " out . scripted model\n" in shown
 
 
 @pytest.mark.parametrize("more", [[], ["--debug"]])

@@ -360,7 +360,8 @@ class Blocks:
         else:
             parent = self._parent()
             if parent.marker and parent.empty and (task := _TASK.match(text)):
-                parent.marker, parent.sgr = _OPEN if task[1] == " " else _DONE
+                mark, parent.sgr = _OPEN if task[1] == " " else _DONE
+                parent.marker = f"{parent.marker}{mark}" if parent.marker[0].isdigit() else mark
                 text = text[task.end() :]
             parent.empty, parent.numbering = False, None
             self._leaf = Paragraph(text)

@@ -55,7 +55,7 @@ def size(stream: TextIO | None) -> os.terminal_size:
     return _DEFAULT
 
 
-def _encodable(text: str, stream: TextIO) -> str:
+def encodable(text: str, stream: TextIO) -> str:
     """The signs of an answer's look in letters that any terminal has, where this one has not these."""
     if (stream.encoding or "").lower().replace("-", "") == "utf8":
         return text
@@ -95,7 +95,7 @@ class LiveArea:
         before = (_ERASE if self._shown else _HIDE) if lines else self._gone
         written = "".join(f"{line}\n" for line in finished)
         area = f"{_NO_WRAP}{chr(10).join(lines)}{_WRAP}{_back(len(lines))}" if lines else ""
-        self._write(_encodable(f"{_BEGIN}{before}{written}{area}{_END}", self._stream))
+        self._write(encodable(f"{_BEGIN}{before}{written}{area}{_END}", self._stream))
         self._shown = bool(lines)
         if self._above:
             self._above.drawn(size, finished, lines)
@@ -171,7 +171,7 @@ class Lines:
         lines = [live[-1]] if silent else finished
         if lines:
             self._signed = now
-            output.write(_encodable("".join(f"{line}\n" for line in lines), self._stream), self._stream)
+            output.write(encodable("".join(f"{line}\n" for line in lines), self._stream), self._stream)
 
     def close(self) -> None:
         """Nothing was changed."""
