@@ -9,6 +9,7 @@ import os
 import time
 
 PATIENCE = 2.0  # seconds
+_LOOK = 0.5  # seconds: a signal that came right before the wait is not noticed before the wait's end
 
 
 class Pipe:
@@ -24,7 +25,7 @@ class Pipe:
             self._deadline = time.monotonic() + PATIENCE
 
     def write(self, descriptor: int, data: bytes) -> None:
-        """All of it, or nothing any more once the patience has come to its end. Raises `OSError`.
+        """All of it, or what is taken before the patience has come to its end. Raises `OSError`.
 
         `PIPE_BUF` bytes at once are what a pipe that takes any takes without waiting (POSIX).
         """
@@ -33,11 +34,9 @@ class Pipe:
         self._rest = memoryview(bytes(self._rest) + data)
         ready = select.poll()
         ready.register(descriptor, select.POLLOUT)
-        while self._rest and ready.poll(self._left()):
-            self._rest = self._rest[os.write(descriptor, self._rest[: select.PIPE_BUF]) :]
-        if self._rest:
-            self._deadline = 0.0  # a gap would be no better
-
-    def _left(self) -> float | None:
-        """Milliseconds, None without end."""
-        return None if self._deadline is None else max(0.0, self._deadline - time.monotonic()) * 1000
+        while self._rest:
+            left = _LOOK if self._deadline is None else max(0.0, self._deadline - time.monotonic())
+            if ready.poll(min(left, _LOOK) * 1000):
+                self._rest = self._rest[os.write(descriptor, self._rest[: select.PIPE_BUF]) :]
+            elif not left:
+                return

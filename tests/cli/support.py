@@ -180,6 +180,12 @@ class Terminal:
         return self.raw.decode("utf-8").replace("\r\n", "\n")
 
     def type(self, keys: bytes) -> None:
+        """Ctrl-C once the program waits for something, as it does when a person comes to type it.
+
+        A signal between Python's last look for one and a wait in the kernel is noticed only when that wait is over.
+        """
+        if b"\x03" in keys:
+            _await_rest(self.process.pid)
         os.write(self._fd, keys)
 
     @property
@@ -219,6 +225,16 @@ class Terminal:
             return False
         self.raw += chunk
         return bool(chunk)
+
+
+def _await_rest(pid: int) -> None:
+    """Until the process is asleep several times in a row; not for long, as one that works takes signals anyway."""
+    deadline, found = time.monotonic() + 2, 0
+    while found < 3 and time.monotonic() < deadline:
+        with contextlib.suppress(OSError):  # it has ended
+            asleep = Path(f"/proc/{pid}/stat").read_text("ascii", "replace").rpartition(")")[2].split()[0] == "S"
+            found = found + 1 if asleep else 0
+        time.sleep(0.01)
 
 
 def plain(text: str) -> str:

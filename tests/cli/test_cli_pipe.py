@@ -105,7 +105,7 @@ def test_what_a_signal_cut_off_comes_first(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_patience_that_has_come_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing comes any more, also for a reader that goes on later: there would be a gap."""
+    """Nobody waits, and a reader that goes on later finds no gap."""
     monkeypatch.setattr(pipe, "PATIENCE", 0.01)
     read, write = os.pipe()
     out, data = Pipe(), MUCH.encode()
