@@ -70,6 +70,11 @@ def in_the_browser(stage: Stage, query: str = "") -> RecordingView:
     return RecordingView(visit)
 
 
+def is_listened_to(proxy: Running) -> None:
+    """Until the login waits for the proxy's word: a connection that is only just accepted outlives the loop here."""
+    until(lambda: proxy.proxy._own.requests_count > 1, "the request that waits, behind the one that registers")
+
+
 def nothing_is_left(stage: Stage) -> None:
     """No process of the CLI, and nobody who listens."""
     until(lambda: not listened_on(stage.port), "the listener is closed")
@@ -157,6 +162,7 @@ def test_a_proxy_that_ends_in_the_middle(stage: Stage, tmp_path: Path) -> None:
         thread = threading.Thread(target=stage.login, args=(view,))
         thread.start()
         assert ended.wait(DEADLINE)
+        is_listened_to(other)
     assert warned.wait(DEADLINE)
     stage.delivered()
     thread.join(DEADLINE)
@@ -178,6 +184,7 @@ def test_a_proxy_that_is_started_anew(stage: Stage, tmp_path: Path) -> None:
         thread = threading.Thread(target=lambda: done.append(stage.login(view)))
         thread.start()
         assert invited.wait(DEADLINE)
+        is_listened_to(other)
     with proxy(second, port=port) as anew:
         anew.gateway.during = stage.delivered
         until(lambda: anew.proxy.relay.registry.pending > 0, "the login is registered once more")
