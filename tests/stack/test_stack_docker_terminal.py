@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.cli.support import Cli, command, on_terminal, plain
-from tests.gateway.harness import Gateway
+from tests.cli.support import DEADLINE, Cli, command, on_terminal, plain
+from tests.gateway.harness import Gateway, await_that
 from tests.stack.support import NAME, Stack, cli_without_engine, docker, inspect
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(600)]
@@ -40,6 +40,7 @@ def test_a_shell_on_a_terminal(running: Stack) -> None:
         terminal.read_until("$ ")
         terminal.type(b"stty size; echo $TERM; sleep 100\r")
         terminal.read_until("xterm-256color")
+        await_that(lambda: "sleep 100" in docker("top", NAME), "the command that Ctrl-C is for", DEADLINE)
         terminal.type(b"\x03")
         terminal.type(b"exit 5\r")
         said = terminal.read_all()
