@@ -17,10 +17,10 @@ from typing import TextIO
 
 from ccapi.cli.answer.cells import cell_len, chop, take
 
-_NARROW, _PART = 20, 3  # the terminal may become that narrow, or a third of what it is, and nothing is moved out
+NARROW, _PART = 20, 3  # the terminal may become that narrow, or a third of what it is, and nothing is moved out
 _ENOUGH = 6  # rows: three lines as wide as the terminal become so many more
 _PATIENCE = 0.5  # seconds, while the answer is waited for
-_UNSEEN = re.compile(r"(\x1b\[[0-9;]*m|\x1b\]8;[^\x1b]*\x1b\\)")  # colours and links
+UNSEEN = re.compile(r"(\x1b\[[0-9;]*m|\x1b\]8;[^\x1b]*\x1b\\)")  # colours and links
 
 
 class Above:
@@ -79,20 +79,20 @@ class Above:
 
 
 def _narrow(size: os.terminal_size) -> int:
-    return max(_NARROW, -(-size.columns // _PART))
+    return max(NARROW, -(-size.columns // _PART))
 
 
 def _more(lines: Sequence[str], columns: int) -> int:
     """The rows that these become more where there are only so many columns."""
-    return sum(len(chop(_UNSEEN.sub("", line), columns)) - 1 for line in lines)
+    return sum(len(chop(UNSEEN.sub("", line), columns)) - 1 for line in lines)
 
 
 def _cut(line: str, room: int) -> str:
     """As the terminal does it at its margin."""
-    if cell_len(_UNSEEN.sub("", line)) <= room:
+    if cell_len(UNSEEN.sub("", line)) <= room:
         return line
     shown = ""
-    for number, piece in enumerate(_UNSEEN.split(line)):
+    for number, piece in enumerate(UNSEEN.split(line)):
         head, rest = ("", "") if number % 2 else take(piece, room)
         shown += piece if number % 2 else head
         room = 0 if rest else room - cell_len(head)

@@ -16,7 +16,6 @@ Source: ECMA-48; xterm, "Control Sequences" (DECAWM, DECTCEM); the specification
 from __future__ import annotations
 
 import os
-import re
 import select
 import signal
 import sys
@@ -39,8 +38,6 @@ _NO_WRAP, _WRAP = "\x1b[?7l", "\x1b[?7h"
 _ERASE = "\r\x1b[K\x1b7\x1b[B\x1b[J\x1b8"
 _PLAIN_SIGNS = str.maketrans("✓✗○●│─┼•◦☐▶☑…⋮⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏·", "+xo*|-+*o.>+~:|/-\\|/-\\|/.")
 _DEFAULT = os.terminal_size((80, 24))
-_NARROW = 20  # cells; see above
-_UNSEEN = re.compile(r"\x1b\[[0-9;]*m|\x1b\]8;[^\x1b]*\x1b\\")  # colours and links
 _LAST_WORDS = 0.5  # seconds
 _SILENCE = 30.0  # seconds
 
@@ -181,7 +178,7 @@ def _fitting(live: Sequence[str], size: os.terminal_size) -> Sequence[str]:
     """As many of the last lines as would be on the screen if it were narrow; one in any case."""
     left, count = size.lines - 1, 0
     for line in reversed(live):
-        left -= -(-min(cell_len(_UNSEEN.sub("", line)), size.columns) // _NARROW) or 1
+        left -= -(-min(cell_len(above.UNSEEN.sub("", line)), size.columns) // above.NARROW) or 1
         if left < 0:
             break
         count += 1
